@@ -1,0 +1,89 @@
+"""The packet that is walked: what is known of it, and what is not.
+
+A field that is not known is None or a range; a match on it is then neither true nor false.
+"""
+
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address
+from typing import Literal
+
+IPAddress = IPv4Address | IPv6Address
+
+EPHEMERAL_PORTS = (32768, 60999)
+"""net.ipv4.ip_local_port_range's default: a client's source port is one of these."""
+
+Protocol = Literal["tcp", "udp", "icmp", "icmpv6"]
+PROTOCOL_NUMBERS: dict[str, int] = {"icmp": 1, "tcp": 6, "udp": 17, "icmpv6": 58}
+
+
+@dataclass(frozen=True, slots=True)
+class PortRange:
+    """Every port from `low` to `high`: one port where they are equal."""
+
+    low: int
+    high: int
+
+    @classmethod
+    def one(cls, port: int) -> "PortRange":
+        """The range that is a single port."""
+        return cls(port, port)
+
+
+@dataclass(frozen=True, slots=True)
+class Tuple:
+    """Addresses and ports of one direction of a flow."""
+
+    source: IPAddress
+    destination: IPAddress
+    source_port: PortRange | None
+    destination_port: PortRange | None
+    """None for protocols without ports."""
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """What conntrack knows of the packet's flow."""
+
+    state: Literal["new", "established", "related", "invalid", "untracked"]
+    direction: Literal["original", "reply"]
+    original: Tuple
+    """The flow as its first packet had it, before any NAT."""
+    source_nat: bool = False
+    destination_nat: bool = False
+    mark: int | None = 0
+    """None where a rule set it in a way that could not be followed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Packet:
+    """One packet at one place of its way.
+
+    `in_link` and `out_link` are what netfilter's rules see there (None where the hook has none); the port links
+    are the bridge ports under them, and `None` where the frame did not pass a bridge here.
+    """
+
+    protocol: Protocol
+    addresses: Tuple
+    connection: Connection
+    in_link: str | None = None
+    out_link: str | None = None
+    in_port: str | None = None
+    out_port: str | None = None
+    mac_source: str | None = None
+    mac_destination: str | None = None
+    mark: int | None = 0
+    """skb mark; None where a rule set it in a way that could not be followed."""
+    tcp_flags: frozenset[str] = frozenset()
+    """`syn`, `ack`, `rst`, `fin`, `psh`, `urg`; the first packet of a TCP flow has `syn` alone."""
+    icmp_type: int | None = None
+    icmp_code: int | None = None
+    length: int | None = None
+    """Length of the IP packet in bytes."""
+    ttl: int | None = None
+    locally_generated: bool = False
+    """Sent by a process of this namespace: it starts at the output hook."""
+
+    @property
+    def family(self) -> Literal[4, 6]:
+        """The IP version."""
+        return 4 if isinstance(self.addresses.source, IPv4Address) else 6

@@ -1,0 +1,493 @@
+"""The parts of a snapshot.
+
+Every part is frozen and holds what the host said, not what it means. A part that could not be read is
+`Unread`, never empty: an empty tuple or text says that the host was asked and has none.
+Addresses are text as the kernel prints them, times are seconds since the epoch, sysctl keys are paths below
+`/proc/sys` (`net/ipv4/conf/eth0.100/forwarding`, since link names may hold dots).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import ClassVar, Literal
+
+from pydantic import ConfigDict
+
+SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Unread:
+    """A part that could not be read, and why."""
+
+    # Without it a part whose fields all have defaults would be taken for an Unread, and the other way round.
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class TextFile:
+    """A small text file; credentials in it are already replaced."""
+
+    path: str
+    text: str
+    modified_at: float | None = None
+    resolved_path: str | None = None
+    """Where a symbolic link led, None for a plain file."""
+
+
+# -- the network namespace -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """One network interface (RTM_GETLINK)."""
+
+    index: int
+    name: str
+    kind: str | None
+    """`bridge`, `veth`, `macvlan` …; None for hardware and loopback."""
+    up: bool
+    """IFF_UP: the administrator's wish. `operstate` down with `up` is what an unused bridge looks like."""
+    operstate: str
+    mtu: int
+    mac: str | None = None
+    arp: bool = True
+    """False where IFF_NOARP is set."""
+    loopback: bool = False
+    carrier: bool | None = None
+    master: int | None = None
+    """Index of the bridge or bond this link is a port of."""
+    peer: int | None = None
+    """IFLA_LINK: the other end's index, in the namespace `peer_namespace` (a veth) or this one (a VLAN)."""
+    peer_namespace: int | None = None
+    """IFLA_LINK_NETNSID, None when the other end is in this namespace."""
+    bridge_port_state: int | None = None
+    """BR_STATE of a bridge port: 3 forwards, 0 to 2 and 4 do not."""
+    bridge_port_isolated: bool = False
+    bridge_port_hairpin: bool = False
+    stp: bool | None = None
+    """Of a bridge: whether it speaks the spanning tree protocol."""
+    bridge_nf_call_iptables: bool | None = None
+    """Of a bridge: its own switch for iptables on bridged frames (beside net.bridge.bridge-nf-call-iptables)."""
+    bridge_nf_call_ip6tables: bool | None = None
+    vrf_table: int | None = None
+    """Of a VRF device: the table that its traffic is routed by."""
+    qdisc_drops: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """One address of a link (RTM_GETADDR)."""
+
+    link: int
+    family: Literal[4, 6]
+    address: str
+    prefix_length: int
+    scope: str = "global"
+    peer: str | None = None
+    flags: tuple[str, ...] = ()
+    """`tentative`, `dadfailed`, `deprecated`, `secondary` … as iproute2 names them."""
+
+
+@dataclass(frozen=True, slots=True)
+class NextHop:
+    """One way of a route."""
+
+    link: int | None
+    gateway: str | None = None
+    weight: int = 1
+    flags: tuple[str, ...] = ()
+    """`linkdown`, `dead`, `onlink`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One route of any table (RTM_GETROUTE dump)."""
+
+    family: Literal[4, 6]
+    table: int
+    destination: str
+    """CIDR; the default route is `0.0.0.0/0` or `::/0`."""
+    type: str
+    """`unicast`, `local`, `broadcast`, `blackhole`, `unreachable`, `prohibit`, `throw`, `anycast`, `multicast`."""
+    next_hops: tuple[NextHop, ...] = ()
+    metric: int = 0
+    protocol: str = ""
+    scope: str = "global"
+    preferred_source: str | None = None
+    source: str | None = None
+    """CIDR that an IPv6 route asks of the source, None for any."""
+    tos: int = 0
+    mtu: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RoutingRule:
+    """One policy rule (RTM_GETRULE)."""
+
+    family: Literal[4, 6]
+    priority: int
+    action: str
+    """`lookup`, `goto`, `nop`, `blackhole`, `unreachable`, `prohibit`."""
+    table: int | None = None
+    invert: bool = False
+    source: str | None = None
+    destination: str | None = None
+    in_link: str | None = None
+    out_link: str | None = None
+    mark: int | None = None
+    mask: int | None = None
+    tos: int = 0
+    protocol: int | None = None
+    """IP protocol number."""
+    source_ports: tuple[int, int] | None = None
+    destination_ports: tuple[int, int] | None = None
+    user_ids: tuple[int, int] | None = None
+    goto: int | None = None
+    suppress_prefix_length: int | None = None
+    suppress_link_group: int | None = None
+    l3mdev: bool = False
+    tunnel_id: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Neighbour:
+    """One entry of the ARP or neighbour discovery table."""
+
+    link: int
+    family: Literal[4, 6]
+    address: str
+    mac: str | None
+    state: str
+    """`reachable`, `stale`, `failed`, `permanent`, `noarp`, `incomplete` …"""
+
+
+@dataclass(frozen=True, slots=True)
+class RouteAnswer:
+    """The kernel's own answer to "which way", asked with RTM_GETROUTE; nothing is sent."""
+
+    destination: str
+    source: str | None
+    in_link: str | None
+    mark: int
+    error: str | None = None
+    """Name of the errno (`EHOSTUNREACH`, `ENETUNREACH`, `EINVAL`, `EXDEV`, `EACCES`), None for an answer."""
+    type: str | None = None
+    out_link: str | None = None
+    gateway: str | None = None
+    table: int | None = None
+    preferred_source: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class IpSet:
+    """One ipset with its members as `ipset list` prints them."""
+
+    name: str
+    type: str
+    """`hash:ip`, `hash:net`, `hash:ip,port` …"""
+    family: str
+    """`inet` or `inet6`; empty for types that have none."""
+    members: tuple[str, ...]
+    """Truncated never: a set that is too large to read makes the ipsets Unread."""
+
+
+@dataclass(frozen=True, slots=True)
+class NetdevHook:
+    """The devices of a netdev-family base chain, which `nft -j` 1.0.6 leaves out (NFTA_HOOK_DEV)."""
+
+    family: str
+    table: str
+    chain: str
+    devices: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Firewall:
+    """Rule sets as the kernel's tools print them; `dockerdiag.packet` parses. Empty text: there are no rules."""
+
+    nft: str | Unread
+    """`nft -j list ruleset`."""
+    iptables_nft: str | Unread = ""
+    """`iptables-nft-save -c`."""
+    ip6tables_nft: str | Unread = ""
+    iptables_legacy: str | Unread = ""
+    """`iptables-legacy-save -c`; empty where /proc/net/ip_tables_names is, for then no table is registered."""
+    ip6tables_legacy: str | Unread = ""
+    ipsets: tuple[IpSet, ...] | Unread = ()
+    netdev_hooks: tuple[NetdevHook, ...] | Unread = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """A listening TCP socket or a bound UDP socket (/proc/net/{tcp,udp}{,6})."""
+
+    protocol: Literal["tcp", "udp"]
+    address: str
+    port: int
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkNamespace:
+    """One network namespace as a whole: the host's, or a container's."""
+
+    name: str
+    """`net:[4026531840]`, as /proc/PID/ns/net reads."""
+    links: tuple[Link, ...] | Unread
+    addresses: tuple[Address, ...] | Unread
+    routes: tuple[Route, ...] | Unread
+    rules: tuple[RoutingRule, ...] | Unread
+    neighbours: tuple[Neighbour, ...] | Unread
+    sysctls: Mapping[str, str] | Unread
+    """`net/ipv4/ip_forward` → `1`. A key that is absent does not exist in this kernel (`net/bridge/…` without
+    br_netfilter)."""
+    firewall: Firewall
+    listeners: tuple[Listener, ...] | Unread = ()
+    route_answers: tuple[RouteAnswer, ...] = ()
+    neighbour_suppressed: bool = False
+
+
+# -- the host --------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """The machine, and who asked."""
+
+    hostname: str
+    kernel: str
+    architecture: str
+    os_name: str
+    """PRETTY_NAME of os-release."""
+    root: bool
+    """Whether the reader ran as root."""
+    booted_at: float | None = None
+    systemd: bool = False
+    """Whether systemd is PID 1 (/run/systemd/system exists)."""
+    virtualization: str | None = None
+    """`container`, `lxc`, `wsl` … where it can be told without running anything."""
+    modules: tuple[str, ...] | Unread = ()
+
+
+@dataclass(frozen=True, slots=True)
+class BootSysctls:
+    """What will set sysctls at the next boot, to be judged by `dockerdiag.configuration.sysctl_d`."""
+
+    files: tuple[TextFile, ...]
+    """Every *.conf of the sysctl.d directories, /etc/sysctl.conf and ufw's sysctl.conf where ufw is enabled. A
+    file masked by a link to /dev/null is there with empty text and that `resolved_path`."""
+    kernel_command_line: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class EnvironmentFile:
+    """A file that `EnvironmentFile=` of a unit names."""
+
+    path: str
+    optional: bool
+    """Written with a leading `-`: its absence does not keep the unit from starting."""
+    file: TextFile | Unread | None
+    """None where it does not exist."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceUnit:
+    """A systemd service: its files on disk, and what the running manager says of it."""
+
+    name: str
+    fragment: TextFile | None
+    drop_ins: tuple[TextFile, ...]
+    """In the order in which systemd applies them, masked ones left out."""
+    environment_files: tuple[EnvironmentFile, ...] = ()
+    load_state: str | None = None
+    active_state: str | None = None
+    sub_state: str | None = None
+    result: str | None = None
+    need_daemon_reload: bool | None = None
+    main_pid: int | None = None
+    active_since: float | None = None
+    exec_start: str | None = None
+    """As the manager has it loaded (`systemctl show -p ExecStart`), None where it was not asked."""
+    environment: str | None = None
+    """As the manager has it loaded (`systemctl show -p Environment`); credentials replaced."""
+    manager_error: str | None = None
+    """Why the manager could not be asked."""
+
+
+@dataclass(frozen=True, slots=True)
+class DaemonProcess:
+    """A running dockerd."""
+
+    pid: int
+    executable: str | None
+    command_line: tuple[str, ...] | Unread
+    environment: Mapping[str, str] | Unread
+    """Only the variables that change networking or its reading (PATH, proxies, DOCKER_*); credentials replaced."""
+    started_at: float | None
+    namespace: str | None
+    """Its network namespace; where that is not the host's (rootless, snap), host rules are not the engine's."""
+    namespace_is_host: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LogLine:
+    """One line of the journal or of the kernel's log."""
+
+    time: float
+    source: str
+    """Unit or `kernel`."""
+    text: str
+
+
+# -- the engine ------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class IpamPool:
+    """One subnet of a network."""
+
+    subnet: str | None
+    gateway: str | None = None
+    ip_range: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """A network as the engine tells it (GET /networks/{id})."""
+
+    id: str
+    name: str
+    driver: str
+    scope: str = "local"
+    internal: bool = False
+    ipv4: bool = True
+    ipv6: bool = False
+    ingress: bool = False
+    config_only: bool = False
+    pools: tuple[IpamPool, ...] = ()
+    options: Mapping[str, str] = field(default_factory=dict)
+    compose_project: str | None = None
+
+    @property
+    def bridge(self) -> str | None:
+        """Name of its Linux bridge, None where its driver makes none."""
+        if self.driver != "bridge" or self.config_only:
+            return None
+        return self.options.get("com.docker.network.bridge.name") or f"br-{self.id[:12]}"
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """A container's place on a network."""
+
+    network: str
+    """The network's name."""
+    network_id: str = ""
+    address: str = ""
+    prefix_length: int = 0
+    gateway: str = ""
+    address6: str = ""
+    prefix_length6: int = 0
+    gateway6: str = ""
+    mac: str = ""
+    gateway_priority: int = 0
+    aliases: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class PortBinding:
+    """A published port."""
+
+    protocol: str
+    container_port: int
+    host_address: str
+    host_port: int
+
+
+@dataclass(frozen=True, slots=True)
+class Container:
+    """A container as the engine tells it, running or not."""
+
+    id: str
+    name: str
+    image: str
+    state: str
+    """`running`, `exited`, `created`, `paused`, `restarting`, `removing`, `dead`."""
+    pid: int | None
+    network_mode: str
+    """`bridge`, `host`, `none`, `container:ID` or a network's name."""
+    endpoints: tuple[Endpoint, ...] = ()
+    namespace: str | None = None
+    """Key into `Snapshot.namespaces`; None where it is not running."""
+    ports: tuple[PortBinding, ...] = ()
+    dns: tuple[str, ...] = ()
+    extra_hosts: tuple[str, ...] = ()
+    proxies: Mapping[str, str] = field(default_factory=dict)
+    """Proxy variables of its environment; credentials replaced. No other variable is kept."""
+    compose_project: str | None = None
+    compose_service: str | None = None
+    resolv_conf: TextFile | Unread | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """The engine that answered."""
+
+    endpoint: str
+    """`unix:///var/run/docker.sock`, `tcp://…`, `ssh://…`; credentials replaced."""
+    context: str | None
+    """The CLI context that named the endpoint, None for DOCKER_HOST or the default."""
+    local: bool
+    """Whether it runs on the host that was read: by a socket of this host whose owner is a process seen here.
+    Where False, this host's rules and links say nothing about its containers."""
+    name: str
+    """`Name` of /info: the engine's host name."""
+    version: str
+    api_version: str
+    platform: str = ""
+    """`Docker Engine - Community`, `Podman Engine`, `Docker Desktop …`."""
+    rootless: bool = False
+    firewall_driver: str | None = None
+    """`iptables`, `nftables`, `iptables+firewalld` …; None before API 1.49."""
+    swarm: str = "inactive"
+    live_restore: bool = False
+    http_proxy: str = ""
+    https_proxy: str = ""
+    no_proxy: str = ""
+    default_address_pools: tuple[IpamPool, ...] = ()
+    warnings: tuple[str, ...] = ()
+    networks: tuple[Network, ...] | Unread = ()
+    containers: tuple[Container, ...] | Unread = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """One host at one moment."""
+
+    taken_at: str
+    """RFC 3339, UTC."""
+    tool_version: str
+    host: Host
+    network: NetworkNamespace
+    """The host's network namespace."""
+    namespaces: Mapping[str, NetworkNamespace | Unread]
+    """Those of running containers, by `Container.namespace`; shared ones once."""
+    engine: Engine | Unread
+    daemons: tuple[DaemonProcess, ...] | Unread
+    service: ServiceUnit | Unread | None
+    """docker.service; None where the host has no such unit."""
+    daemon_json: TextFile | Unread | None
+    """The file that the daemon reads; None where it does not exist."""
+    boot_sysctls: BootSysctls | Unread
+    resolv_conf: TextFile | Unread | None
+    """The host's /etc/resolv.conf; None where it does not exist (or is a dangling link)."""
+    hosts_file: TextFile | Unread | None
+    """The host's /etc/hosts."""
+    journal: tuple[LogLine, ...] | Unread
+    """docker.service's last hour; where the unit failed, also its last lines before that."""
+    kernel_log: tuple[LogLine, ...] | Unread
+    """Lines about dropped packets and full tables of the last hour."""
+    invoking_user: str | None = None
+    """Who ran sudo, None without it."""
+    schema_version: int = SCHEMA_VERSION
