@@ -27,7 +27,7 @@ def exclusive(lock: Path) -> Iterator[None]:
         yield
 
 
-def build_once(name: str, key: str, build: Callable[[Path], None]) -> Path:
+def build_once(name: str, key: str, build: Callable[[Path], None], keep: int = 2) -> Path:
     """The folder `name-key`, built by `build` if it is not there; older keys of the same name are removed."""
     cache = cache_folder()
     finished = cache / f"{name}-{key}"
@@ -46,7 +46,7 @@ def build_once(name: str, key: str, build: Callable[[Path], None]) -> Path:
             shutil.rmtree(unfinished, ignore_errors=True)
             raise
         unfinished.rename(finished)
-        forget_all_but_newest(cache, name, key, keep=2)
+        forget_all_but_newest(cache, name, key, keep)
     return finished
 
 

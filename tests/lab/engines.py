@@ -6,9 +6,9 @@ SUITES = ("bookworm", "trixie", "sid")
 
 
 def chosen_suites() -> tuple[str, ...]:
-    """The suites that DOCKERDIAG_LAB_ENGINE (one name, or several with commas) leaves over; all without it."""
+    """The suites that DOCKERDIAG_LAB_ENGINE (a name, or several with commas) leaves over."""
     names = tuple(filter(None, os.environ.get("DOCKERDIAG_LAB_ENGINE", "").replace(",", " ").split()))
     unknown = set(names) - set(SUITES)
     if unknown:
-        raise ValueError(f"DOCKERDIAG_LAB_ENGINE names {', '.join(sorted(unknown))}; there are {', '.join(SUITES)}")
+        raise ValueError(f"DOCKERDIAG_LAB_ENGINE={sorted(unknown)}: there are {', '.join(SUITES)}")
     return names or SUITES

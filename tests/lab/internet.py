@@ -1,7 +1,7 @@
 """The small server that plays the internet: HTTP on TCP 80 and 443, names on UDP and TCP 53.
 
-Run inside the "internet" namespace; says "ready" on stdout once it listens. Every answer over TCP carries the address
-the caller was seen with, so that a missing address translation shows.
+Run inside the "internet" namespace; says "ready" on stdout once it listens. An answer over HTTP carries the
+address that the caller was seen with.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ class NameServer:
         query, ancillary, _, sender = self.sock.recvmsg(2048, 256)
         answer = answer_of(query)
         if answer:
-            # The reply must come from the very address that was asked, which a wildcard socket does not promise.
+            # A wildcard socket does not promise to answer from the address that was asked.
             self.sock.sendmsg([answer], [item for item in map(as_source, ancillary) if item], 0, sender)
 
 

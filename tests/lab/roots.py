@@ -1,7 +1,7 @@
 """Builds the root folders that the lab boots: `python -m tests.lab.roots [SUITE]...`.
 
-A root is Debian with its own engine, firewalls and Python. On top of it lies a thin layer with a virtual environment
-that holds the product's dependencies, made by that Python, so a new dependency never rebuilds a root.
+A root is Debian with its own engine, firewalls and Python. On top of it lies a thin layer with a virtual
+environment that holds the product's dependencies, made by that Python: they never rebuild a root.
 """
 
 import json
@@ -23,9 +23,9 @@ UNPRIVILEGED_USER = "alice"
 DEFAULT_DEPENDENCIES = ("pyroute2", "docker", "typer", "rich", "jinja2", "pydantic", "python-iptables")
 
 PACKAGES = (
-    "systemd", "systemd-sysv", "dbus", "docker.io", "iptables", "nftables", "iproute2", "python3", "python3-venv",
-    "python3-dev", "gcc", "libc6-dev", "busybox-static", "procps", "kmod", "ipset", "ufw", "firewalld", "sudo",
-    "ca-certificates",
+    "systemd", "systemd-sysv", "dbus", "docker.io", "iptables", "nftables", "iproute2", "procps", "kmod",
+    "ipset", "ufw", "firewalld", "sudo", "busybox-static", "ca-certificates",
+    "python3", "python3-venv", "python3-dev", "gcc", "libc6-dev",
 )  # fmt: skip
 DISABLED_UNITS = (
     "etc/systemd/system/multi-user.target.wants/ufw.service",
@@ -34,9 +34,9 @@ DISABLED_UNITS = (
 )
 # Slow at boot, or useless without a terminal, a disk or a clock of one's own.
 MASKED_UNITS = (
-    "apt-daily.timer", "apt-daily-upgrade.timer", "dpkg-db-backup.timer", "e2scrub_all.timer", "e2scrub_reap.service",
-    "fstrim.timer", "console-getty.service", "getty.target", "systemd-timesyncd.service",
-    "systemd-networkd-wait-online.service", "logrotate.timer", "man-db.timer",
+    "apt-daily.timer", "apt-daily-upgrade.timer", "dpkg-db-backup.timer", "e2scrub_all.timer", "man-db.timer",
+    "fstrim.timer", "logrotate.timer", "e2scrub_reap.service", "console-getty.service", "getty.target",
+    "systemd-timesyncd.service", "systemd-networkd-wait-online.service",
 )  # fmt: skip
 LAYOUT = "1"
 
@@ -47,7 +47,7 @@ def packages_of(suite: str) -> tuple[str, ...]:
 
 
 def root(suite: str) -> Path:
-    recipe = (LAYOUT, suite, *packages_of(suite), *DISABLED_UNITS, *MASKED_UNITS)
+    recipe = (LAYOUT, suite, *sorted((*packages_of(suite), *DISABLED_UNITS, *MASKED_UNITS)))
     return build_once(f"root-{suite}", recipe_key(*recipe), lambda folder: build_root(suite, folder))
 
 
@@ -65,8 +65,8 @@ def build_root(suite: str, folder: Path) -> None:
     started = time.monotonic()
     run_quietly(
         "mmdebstrap",
-        "--aptopt=Acquire::Check-Valid-Until \"false\"",
-        "--aptopt=Acquire::Retries \"3\"",
+        '--aptopt=Acquire::Check-Valid-Until "false"',
+        '--aptopt=Acquire::Retries "3"',
         "--dpkgopt=force-unsafe-io",
         "--dpkgopt=path-exclude=/usr/share/man/*",
         "--dpkgopt=path-exclude=/usr/share/doc/*",
@@ -91,7 +91,7 @@ def build_root(suite: str, folder: Path) -> None:
 
 
 def keep_network_sysctls(folder: Path) -> None:
-    """kernel.* and fs.* belong to this machine, not to a namespace: the guest's systemd-sysctl would set them."""
+    """The guest's systemd-sysctl would set kernel.* and fs.* for this whole machine."""
     for pattern in ("usr/lib/sysctl.d/*.conf", "etc/sysctl.d/*.conf"):
         for file in folder.glob(pattern):
             if file.is_symlink():
@@ -108,7 +108,7 @@ def trust_as_this_machine_does(folder: Path) -> None:
 
 
 def product_dependencies() -> tuple[str, ...]:
-    """What pyproject.toml says, with the extra that reads legacy tables; the known ones where it does not say yet."""
+    """What pyproject.toml says, with the extra that reads legacy tables."""
     try:
         project = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["project"]
         return (*project["dependencies"], *project.get("optional-dependencies", {}).get("legacy", ()))
@@ -127,25 +127,24 @@ def build_venv(suite: str, base: Path, dependencies: tuple[str, ...], folder: Pa
 
 
 def in_layer(upper: Path, lowers: tuple[Path, ...], *command: str) -> None:
-    """Runs `command` in a chroot of `lowers`; what it writes lands in `upper`. The mounts die with the command."""
+    """Runs `command` in a chroot of `lowers`; what it writes lands in `upper`. The mounts end with it."""
     work, merged = upper.with_name("work"), upper.with_name("merged")
     for folder in (upper, work, merged):
         folder.mkdir(exist_ok=True)
     stack = ":".join(str(lower) for lower in lowers)
     script = (
         f'mount -t overlay overlay -o "lowerdir={stack},upperdir={upper},workdir={work}" "{merged}" &&'
-        f' mount -t proc proc "{merged}/proc" && mount --bind /dev "{merged}/dev" && exec chroot "{merged}" "$@"'
+        f' mount -t proc proc "{merged}/proc" && mount --bind /dev "{merged}/dev" &&'
+        f' exec chroot "{merged}" "$@"'
     )
     run_quietly("unshare", "--mount", "--propagation", "private", "sh", "-c", script, "sh", *command)
 
 
 def run_quietly(*command: str) -> None:
     """Runs `command`; shows its output only if it fails."""
-    finished = subprocess.run(
-        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
-    )
+    finished = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
     if finished.returncode:
-        sys.stderr.write(finished.stdout[-8000:])
+        sys.stderr.write(finished.stdout[-4000:] + finished.stderr[-8000:])
         raise RuntimeError(f"{json.dumps(command)} ended with {finished.returncode}")
 
 

@@ -1,6 +1,5 @@
-"""A host's network namespace and an "internet" beside it, joined by a veth; nothing here leads out of the two."""
+"""A host's network namespace and an "internet" beside it, joined by a veth; no way leads out of the two."""
 
-import os
 import subprocess
 from contextlib import suppress
 from dataclasses import dataclass
@@ -12,6 +11,8 @@ SERVER, SERVER6 = "203.0.113.10", "fd00:203::10"
 # Where the product's walk goes when nobody names a destination: the traffic measured is then the one walked.
 DEFAULT_TARGET, DEFAULT_TARGET6 = "1.1.1.1", "2606:4700:4700::1111"
 NAME_PREFIX = "ddlab-"
+
+Addresses = tuple[str, str]
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ class Wires:
         for address in (SERVER6, DEFAULT_TARGET6):
             self.in_internet("address", "add", f"{address}/128", "dev", "lo", "nodad")
 
-    def join(self, near: str, far: str, near_addresses: tuple[str, str], far_addresses: tuple[str, str]) -> None:
+    def join(self, near: str, far: str, near_addresses: Addresses, far_addresses: Addresses) -> None:
         """A veth from the host to the internet, both ends born in their namespace."""
         self.in_host("link", "add", near, "type", "veth", "peer", "name", far, "netns", self.internet)
         for here, link, (address, address6) in (
@@ -74,4 +75,4 @@ class Wires:
 
 
 def ip(*arguments: str) -> None:
-    subprocess.run(("ip", *arguments), check=True, capture_output=True, text=True, env=os.environ | {"LC_ALL": "C"})
+    subprocess.run(("ip", *arguments), check=True, capture_output=True, text=True)
