@@ -1,0 +1,1 @@
+"""The checks that come with dockerdiag: one file a check, found by entry points."""

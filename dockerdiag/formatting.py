@@ -1,0 +1,37 @@
+"""What a format is: a name, the file suffixes it answers to, and a function from report to text."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from dockerdiag.report import Report
+
+
+@dataclass(frozen=True, slots=True)
+class RenderOptions:
+    """How a report is to be shown; none of it changes what the report says."""
+
+    verbose: bool = False
+    """Also what is in order: passed and skipped checks, every walk, every remedy."""
+    colour: bool = False
+    """Whether the text may carry ANSI colours."""
+    width: int = 80
+    """Columns of the terminal, for formats that wrap."""
+    command: str = ""
+    """The command line that made the report, empty where it is not known."""
+    duration: float | None = None
+    """Seconds that the run took, None where it is not known."""
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """One rendering of a report, found by its module's `FORMAT`."""
+
+    name: str
+    """What `-f` calls it."""
+    suffixes: tuple[str, ...]
+    """File suffixes with their dot, by which `-o` chooses it."""
+    media_type: str
+    render: Callable[[Report, RenderOptions], str]
+    """The whole output, with its final newline. Pure: the same report and options give the same text."""
+    read: Callable[[str], Report] | None = None
+    """Reads its own output back, where it can; raises ValueError for any other text."""
