@@ -229,18 +229,27 @@ class LabHost:
         enter = ("nsenter", "--target", str(self.pid1), "--all", "env", "-i", *settings)
         try:
             ran = subprocess.run(
-                (*enter, *become, *shell), input=stdin, capture_output=True, text=True, timeout=timeout
+                (*enter, *become, *shell),
+                input=stdin,
+                capture_output=True,
+                text=True,
+                timeout=timeout,
+                check=False,
             )
         except subprocess.TimeoutExpired as late:
             raise LabError(f"{command!r} still runs after {timeout:.0f} s") from late
         return Ran(command, ran.returncode, ran.stdout, ran.stderr)
 
-    def run_all(self, commands: Iterable[str], environment: dict[str, str] | None = None) -> None:
+    def run_all(self, commands: Iterable[str]) -> None:
         for command in commands:
-            self.run(command, environment=environment).expect_success()
+            self.run(command).expect_success()
 
-    def dockerdiag(self, *arguments: str, user: str = "root", timeout: float = 120) -> Ran:
-        return self.run(shlex.join((f"{VENV}/bin/dockerdiag", *arguments)), user=user, timeout=timeout)
+    def dockerdiag(
+        self, *arguments: str, user: str = "root", sudo: bool = False, timeout: float = 120
+    ) -> Ran:
+        become_root = ("sudo",) if sudo else ()
+        line = shlex.join((*become_root, f"{VENV}/bin/dockerdiag", *arguments))
+        return self.run(line, user=user, timeout=timeout)
 
     def start_container(self, name: str, network: str = "bridge", options: str = "") -> None:
         """Always restarted with the engine, as on hosts that serve somebody."""
@@ -259,7 +268,7 @@ class LabHost:
         return self.run(f"python3 - {address} {port} {protocol}", stdin=reach.source()).code == 0
 
     def engine_reaches_registry(self) -> bool:
-        """Whether a pull leaves the host: the server speaks plain HTTP, of which the engine then complains."""
+        """Whether a pull leaves the host: the server speaks plain HTTP, and the engine complains of it."""
         ran = self.run(f"docker pull {SERVER}:443/lab/none", timeout=60)
         return "HTTP response to HTTPS client" in ran.stdout + ran.stderr
 

@@ -8,6 +8,7 @@ import asyncio
 import socket
 import struct
 import sys
+from contextlib import suppress
 
 NAME_ANSWER = "203.0.113.10"
 
@@ -20,8 +21,11 @@ class NameServer:
         query, ancillary, _, sender = self.sock.recvmsg(2048, 256)
         answer = answer_of(query)
         if answer:
+            source = [item for item in map(as_source, ancillary) if item]
             # A wildcard socket does not promise to answer from the address that was asked.
-            self.sock.sendmsg([answer], [item for item in map(as_source, ancillary) if item], 0, sender)
+            # There is no way back to an address that nobody translated.
+            with suppress(OSError):
+                self.sock.sendmsg([answer], source, 0, sender)
 
 
 def as_source(item: tuple[int, int, bytes]) -> tuple[int, int, bytes] | None:

@@ -1,0 +1,47 @@
+"""Each scenario on a real host: broken for real, named by dockerdiag, mended by what it prints.
+
+DOCKERDIAG_LAB_MATRIX=1 runs every scenario on every engine it fits, DOCKERDIAG_LAB_ENGINE=sid restricts the
+engines; without them each runs on one engine, in rotation, and the founding ones on all.
+"""
+
+import os
+
+import pytest
+
+from tests.lab import judge
+from tests.lab.drive import assert_traffic_flows, assert_traffic_is_hit, break_host, set_up
+from tests.lab.engines import chosen_suites
+from tests.lab.host import LabHost
+from tests.lab.scenario import Json, Scenario
+from tests.lab.scenarios import suites_in_rotation
+
+PLAN = suites_in_rotation(bool(os.environ.get("DOCKERDIAG_LAB_MATRIX")), chosen_suites())
+
+pytestmark = pytest.mark.lab
+
+
+@pytest.mark.parametrize(
+    ("scenario", "suite"), [pytest.param(*each, id=f"{each[0].name}-{each[1]}") for each in PLAN]
+)
+def test_scenario(scenario: Scenario, suite: str) -> None:
+    with LabHost(suite) as host:
+        set_up(host, scenario)
+        if not scenario.broken_from_the_start and not scenario.reboot:
+            assert_traffic_flows(host, scenario, "before the break")
+        break_host(host, scenario)
+        assert_traffic_is_hit(host, scenario)
+        ran = judge.ask(host, scenario)
+        report = judge.assert_expected(ran, scenario)
+        if scenario.also:
+            scenario.also(host, ran)
+        if scenario.cause and scenario.remedy:
+            assert_remedy_mends(host, scenario, judge.first_remedy(report))
+
+
+def assert_remedy_mends(host: LabHost, scenario: Scenario, remedy: Json) -> None:
+    for command in remedy["now"]:
+        host.run(command).expect_success()
+    assert_traffic_flows(host, scenario, f"after {remedy['now']}")
+    judge.assert_ok(judge.ask(host, scenario), f"after {remedy['now']}")
+    for command in remedy["verify"]:
+        host.run(command).expect_success()
