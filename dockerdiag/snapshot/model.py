@@ -36,7 +36,7 @@ class TextFile:
     """Where a symbolic link led, None for a plain file."""
 
 
-# -- the network namespace -------------------------------------------------------------------------------------
+# -- the network namespace -----------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +69,7 @@ class Link:
     stp: bool | None = None
     """Of a bridge: whether it speaks the spanning tree protocol."""
     bridge_nf_call_iptables: bool | None = None
-    """Of a bridge: its own switch for iptables on bridged frames (beside net.bridge.bridge-nf-call-iptables)."""
+    """Of a bridge: its own switch for iptables on bridged frames, beside net.bridge.bridge-nf-call-iptables."""
     bridge_nf_call_ip6tables: bool | None = None
     vrf_table: int | None = None
     """Of a VRF device: the table that its traffic is routed by."""
@@ -110,7 +110,7 @@ class Route:
     destination: str
     """CIDR; the default route is `0.0.0.0/0` or `::/0`."""
     type: str
-    """`unicast`, `local`, `broadcast`, `blackhole`, `unreachable`, `prohibit`, `throw`, `anycast`, `multicast`."""
+    """`unicast`, `local`, `broadcast`, `blackhole`, `unreachable`, `prohibit`, `throw`, `anycast` …"""
     next_hops: tuple[NextHop, ...] = ()
     metric: int = 0
     protocol: str = ""
@@ -205,7 +205,7 @@ class NetdevHook:
 
 @dataclass(frozen=True, slots=True)
 class Firewall:
-    """Rule sets as the kernel's tools print them; `dockerdiag.packet` parses. Empty text: there are no rules."""
+    """Rule sets as the kernel's tools print them, for `dockerdiag.packet` to parse. Empty text: no rules."""
 
     nft: str | Unread
     """`nft -j list ruleset`."""
@@ -213,7 +213,7 @@ class Firewall:
     """`iptables-nft-save -c`."""
     ip6tables_nft: str | Unread = ""
     iptables_legacy: str | Unread = ""
-    """`iptables-legacy-save -c`; empty where /proc/net/ip_tables_names is, for then no table is registered."""
+    """`iptables-legacy-save -c`; empty where /proc/net/ip_tables_names is: then no table is registered."""
     ip6tables_legacy: str | Unread = ""
     ipsets: tuple[IpSet, ...] | Unread = ()
     netdev_hooks: tuple[NetdevHook, ...] | Unread = ()
@@ -248,7 +248,7 @@ class NetworkNamespace:
     neighbour_suppressed: bool = False
 
 
-# -- the host --------------------------------------------------------------------------------------------------
+# -- the host ------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -275,8 +275,8 @@ class BootSysctls:
     """What will set sysctls at the next boot, to be judged by `dockerdiag.configuration.sysctl_d`."""
 
     files: tuple[TextFile, ...]
-    """Every *.conf of the sysctl.d directories, /etc/sysctl.conf and ufw's sysctl.conf where ufw is enabled. A
-    file masked by a link to /dev/null is there with empty text and that `resolved_path`."""
+    """Every *.conf of the sysctl.d directories, /etc/sysctl.conf and ufw's sysctl.conf where ufw is enabled.
+    A file masked by a link to /dev/null is there with empty text and that `resolved_path`."""
     kernel_command_line: str = ""
 
 
@@ -323,10 +323,10 @@ class DaemonProcess:
     executable: str | None
     command_line: tuple[str, ...] | Unread
     environment: Mapping[str, str] | Unread
-    """Only the variables that change networking or its reading (PATH, proxies, DOCKER_*); credentials replaced."""
+    """Only those that change networking or its reading (PATH, proxies, DOCKER_*); credentials replaced."""
     started_at: float | None
     namespace: str | None
-    """Its network namespace; where that is not the host's (rootless, snap), host rules are not the engine's."""
+    """Its network namespace; where it is not the host's (rootless), host rules are not the engine's."""
     namespace_is_host: bool | None = None
 
 
@@ -340,7 +340,7 @@ class LogLine:
     text: str
 
 
-# -- the engine ------------------------------------------------------------------------------------------------
+# -- the engine ----------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
