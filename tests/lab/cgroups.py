@@ -5,6 +5,7 @@ from contextlib import suppress
 from pathlib import Path
 
 MOUNT = Path("/sys/fs/cgroup")
+HIDDEN = "no cgroup v2 under /sys/fs/cgroup: a second sysfs may be mounted over /sys; try `umount /sys`"
 
 
 def unified_hierarchy() -> Path | None:
@@ -18,25 +19,27 @@ def unified_hierarchy() -> Path | None:
 def group_of(name: str) -> Path:
     hierarchy = unified_hierarchy()
     if hierarchy is None:
-        raise RuntimeError(
-            "no cgroup v2 under /sys/fs/cgroup: a second sysfs may be mounted over /sys; try `umount /sys`"
-        )
+        raise RuntimeError(HIDDEN)
     return hierarchy / name
 
 
 def end(name: str, patience: float = 10) -> None:
-    """Kills what runs in the group and removes it."""
+    """Kills what runs in the group and removes it, in every hierarchy that systemd has mirrored it to."""
     group = group_of(name)
-    if not group.is_dir():
-        return
     deadline = time.monotonic() + patience
     while group.is_dir() and time.monotonic() < deadline:
         with suppress(OSError):
             (group / "cgroup.kill").write_text("1")
-        for inner in sorted(group.rglob("*"), reverse=True):
-            if inner.is_dir():
-                with suppress(OSError):
-                    inner.rmdir()
-        with suppress(OSError):
-            group.rmdir()
+        remove_empty(group)
         time.sleep(0.02)
+    for mirror in MOUNT.glob(f"*/{name}"):
+        remove_empty(mirror)
+
+
+def remove_empty(group: Path) -> None:
+    for inner in sorted(group.rglob("*"), reverse=True):
+        if inner.is_dir():
+            with suppress(OSError):
+                inner.rmdir()
+    with suppress(OSError):
+        group.rmdir()

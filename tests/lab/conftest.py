@@ -1,4 +1,4 @@
-"""Where the lab can run, and what it builds before the first test."""
+"""Where the lab can run; elsewhere its tests are skipped, or fail if DOCKERDIAG_LAB_REQUIRED is set."""
 
 import os
 import shutil
@@ -18,13 +18,13 @@ def why_not() -> str | None:
     if missing:
         return f"the lab needs {', '.join(missing)} (apt: mmdebstrap systemd-container util-linux iproute2)"
     if cgroups.unified_hierarchy() is None:
-        return "the lab needs cgroup v2 mounted under /sys/fs/cgroup"
+        return cgroups.HIDDEN
     return None
 
 
-@pytest.fixture(scope="session", autouse=True)
-def _lab() -> None:
-    if reason := why_not():
-        if os.environ.get("DOCKERDIAG_LAB_REQUIRED"):
-            pytest.fail(reason)
-        pytest.skip(reason)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    reason = why_not()
+    if reason and not os.environ.get("DOCKERDIAG_LAB_REQUIRED"):
+        for item in items:
+            if item.get_closest_marker("lab"):
+                item.add_marker(pytest.mark.skip(reason=reason))

@@ -1,5 +1,6 @@
 """The product as its users get it: a wheel of the checkout, in a thin layer over a root's dependencies."""
 
+import functools
 import hashlib
 import importlib.util
 import shutil
@@ -12,6 +13,7 @@ from tests.lab.roots import CHECKOUT, VENV, in_layer, layers, progress, run_quie
 SOURCES = ("pyproject.toml", "README.md", "LICENSE", "dockerdiag", "checks", "reports")
 
 
+@functools.cache  # one product for a whole session, whatever is edited meanwhile
 def layers_with_product(suite: str) -> tuple[Path, ...]:
     below = layers(suite)
     if not (CHECKOUT / "pyproject.toml").is_file():

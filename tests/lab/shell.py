@@ -1,4 +1,4 @@
-"""A lab host to play with: `python -m tests.lab.shell SUITE [SCENARIO] [--healthy] [-- COMMAND...]`.
+"""A lab host to play with: `python -m tests.lab.shell SUITE [SCENARIO] [--healthy] [--bare] [-- COMMAND...]`.
 
 Boots, sets up and breaks the scenario (without any: a plain host with one container), runs the command, or
 each line of stdin, on the host as root, and throws the host away. The line `!reboot` reboots it, `!reach`
@@ -38,11 +38,12 @@ def main() -> int:
     parser.add_argument("suite", choices=SUITES)
     parser.add_argument("scenario", nargs="?", default="plain")
     parser.add_argument("--healthy", action="store_true", help="set the scenario up, but do not break it")
+    parser.add_argument("--bare", action="store_true", help="leave the product out")
     arguments = parser.parse_args(own)
     scenario = named(arguments.scenario)
     terminate_in_order()
     code = 0
-    with LabHost(arguments.suite) as host:
+    with LabHost(arguments.suite, product=not arguments.bare) as host:
         set_up(host, scenario)
         if not arguments.healthy:
             break_host(host, scenario)

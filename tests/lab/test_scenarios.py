@@ -1,7 +1,8 @@
 """Each scenario on a real host: broken for real, named by dockerdiag, mended by what it prints.
 
 DOCKERDIAG_LAB_MATRIX=1 runs every scenario on every engine it fits, DOCKERDIAG_LAB_ENGINE=sid restricts the
-engines; without them each runs on one engine, in rotation, and the founding ones on all.
+engines; without them each runs on one engine, in rotation, and the founding ones on all. With
+DOCKERDIAG_LAB_LASTING=1 remedies are proven through a reboot too.
 """
 
 import os
@@ -9,7 +10,13 @@ import os
 import pytest
 
 from tests.lab import judge
-from tests.lab.drive import assert_traffic_flows, assert_traffic_is_hit, break_host, set_up
+from tests.lab.drive import (
+    assert_traffic_flows,
+    assert_traffic_is_hit,
+    break_host,
+    set_up,
+    wait_for_containers,
+)
 from tests.lab.engines import chosen_suites
 from tests.lab.host import LabHost
 from tests.lab.scenario import Json, Scenario
@@ -41,7 +48,18 @@ def test_scenario(scenario: Scenario, suite: str) -> None:
 def assert_remedy_mends(host: LabHost, scenario: Scenario, remedy: Json) -> None:
     for command in remedy["now"]:
         host.run(command).expect_success()
+    wait_for_containers(host, scenario)
     assert_traffic_flows(host, scenario, f"after {remedy['now']}")
     judge.assert_ok(judge.ask(host, scenario), f"after {remedy['now']}")
     for command in remedy["verify"]:
         host.run(command).expect_success()
+    if os.environ.get("DOCKERDIAG_LAB_LASTING"):
+        assert_remedy_lasts(host, scenario, remedy)
+
+
+def assert_remedy_lasts(host: LabHost, scenario: Scenario, remedy: Json) -> None:
+    host.run_all(remedy["lasting"])
+    host.reboot()
+    wait_for_containers(host, scenario)
+    assert_traffic_flows(host, scenario, f"after a reboot, with {remedy['lasting']}")
+    judge.assert_ok(judge.ask(host, scenario), f"after a reboot, with {remedy['lasting']}")
