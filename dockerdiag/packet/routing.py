@@ -1,0 +1,484 @@
+"""Routing as the kernel does it for one namespace: where a packet goes on, or what keeps it from going."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from typing import Literal
+
+from dockerdiag.packet.fib import LOOPBACK, Fib, Lookup, Query, describe_route, describe_rule
+from dockerdiag.packet.links import Links
+from dockerdiag.packet.packet import PROTOCOL_NUMBERS, IPAddress, Packet, PortRange
+from dockerdiag.report import Disposition
+from dockerdiag.snapshot.model import (
+    Address,
+    NetworkNamespace,
+    NextHop,
+    Route,
+    RouteAnswer,
+    RoutingRule,
+    Unread,
+)
+
+ObstacleKind = Literal["sysctl", "route", "no-route", "address", "reverse-path", "unread"]
+
+_LOCAL_TABLE = 255
+_UNUSABLE = frozenset({"tentative", "dadfailed"})
+_REFUSAL_DISPOSITIONS = {
+    "blackhole": Disposition.DROPPED,
+    "unreachable": Disposition.REJECTED,
+    "prohibit": Disposition.REJECTED,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """One next hop: the link, and the gateway where the destination is not on the link itself."""
+
+    link: str
+    gateway: IPAddress | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Obstacle:
+    """One thing in the routing code that stops a packet, or may."""
+
+    kind: ObstacleKind
+    disposition: Disposition
+    at: str
+    reason: str
+    sysctl: str | None = None
+    link: str | None = None
+    route: Route | None = None
+    rule: RoutingRule | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """Where a packet goes.
+
+    `obstacles` are in the kernel's order: [0] is what the kernel does, the others would stop the packet next.
+    `ways` are where it goes, as if they were mended; several where the kernel chooses by a hash.
+    """
+
+    kind: Literal["local", "forward", "nowhere"]
+    ways: tuple[Way, ...]
+    obstacles: tuple[Obstacle, ...]
+    lookup: Lookup
+    source: IPAddress | None = None
+    """The source address that a packet made here gets."""
+    disagreement: str | None = None
+    """How the kernel's own answer differs."""
+
+    @property
+    def text(self) -> str:
+        """The route that was chosen, with the policy rule that led to it."""
+        if self.lookup.route is None:
+            return "no route"
+        route = describe_route(self.lookup.route)
+        via = " or ".join(
+            f"dev {way.link}" + (f" via {way.gateway}" if way.gateway else "") for way in self.ways
+        )
+        rule = self.lookup.rule
+        by = (
+            f" (rule {describe_rule(rule)})"
+            if rule is not None and rule.priority not in (0, 32766, 32767)
+            else ""
+        )
+        return f"route {route} {via}{by}" if via else f"route {route}{by}"
+
+
+def sysctl_name(key: str) -> str:
+    """The sysctl as sysctl(8) takes it: dots between the parts, unless a link's name holds one."""
+    return key if "." in key else key.replace("/", ".")
+
+
+class Router:
+    """The routing of one namespace; also what netfilter's matches ask of it (`Surroundings`)."""
+
+    def __init__(self, namespace: NetworkNamespace) -> None:
+        self.links = Links(namespace)
+        self.fib = Fib(namespace, self.links)
+        self._namespace = namespace
+        self._answers: dict[tuple[str, str | None, str | None], list[RouteAnswer]] = {}
+        for answer in namespace.route_answers:
+            self._answers.setdefault((answer.destination, answer.source, answer.in_link), []).append(answer)
+
+    # -- packets that come in -----------------------------------------------------------------------
+
+    def arrive(self, packet: Packet) -> Decision:
+        """Routes a packet that came in by `packet.in_link`: to this host, on, or nowhere."""
+        in_link = packet.in_link or LOOPBACK
+        obstacles = list(self._odd_addresses(packet, in_link))
+        lookup, refusals = self._look_up(_query(packet, in_link))
+        ways = self._ways(lookup)
+        kind: Literal["local", "forward", "nowhere"] = "nowhere"
+        forwarding = []
+        if lookup.outcome == "found":
+            kind = "local" if lookup.type in ("local", "broadcast", "anycast", "multicast") else "forward"
+        if kind == "forward" or (lookup.outcome != "found" and packet.family == 4):
+            # IPv4 asks whether the link forwards even where the lookup failed; it then discards in silence.
+            forwarding = list(self._forwarding(in_link, packet.family))
+        obstacles += [*forwarding, *refusals] if packet.family == 4 else [*refusals, *forwarding]
+        if lookup.outcome == "found" and packet.family == 4:
+            oif = ways[0].link if kind == "forward" and ways else LOOPBACK
+            obstacles += self._reverse_path(packet, in_link, oif)
+        decision = Decision(kind, ways, tuple(obstacles), lookup)
+        return replace(decision, disagreement=self._disagreement(packet, in_link, decision))
+
+    def _odd_addresses(self, packet: Packet, in_link: str) -> Iterable[Obstacle]:
+        source, destination = packet.addresses.source, packet.addresses.destination
+        if source.is_multicast or source == IPv4Address("255.255.255.255") or _zeronet(source):
+            yield _martian(f"{source} is no source address that the kernel takes from a link")
+        if in_link == LOOPBACK or not (source.is_loopback or destination.is_loopback):
+            return
+        if packet.family == 6:
+            yield _martian(f"the kernel takes no packet with ::1 from {in_link}")
+            return
+        values = [self._sysctl(f"net/ipv4/conf/{name}/route_localnet") for name in ("all", in_link)]
+        if "1" not in values:
+            key = f"net/ipv4/conf/{in_link}/route_localnet"
+            reason = f"a packet with a loopback address comes in by {in_link}, whose route_localnet is off"
+            unread = None in values
+            yield Obstacle(
+                "unread" if unread else "sysctl",
+                Disposition.UNKNOWN if unread else Disposition.DROPPED,
+                sysctl_name(key),
+                f"{sysctl_name(key)} could not be read" if unread else reason,
+                sysctl=key,
+                link=in_link,
+            )
+
+    def _forwarding(self, in_link: str, family: int) -> Iterable[Obstacle]:
+        if family == 4:
+            key, everywhere = f"net/ipv4/conf/{in_link}/forwarding", "net/ipv4/ip_forward"
+        else:
+            key = everywhere = "net/ipv6/conf/all/forwarding"
+        value = self._sysctl(key)
+        if value is None:
+            yield self._unread_sysctl(key)
+        elif value == "0" and not (
+            family == 6 and self._sysctl(f"net/ipv6/conf/{in_link}/force_forwarding") == "1"
+        ):
+            # Writing ip_forward sets every link; the link's own value is what the kernel goes by.
+            cause = everywhere if self._sysctl(everywhere) == "0" else key
+            reason = f"the kernel does not forward what comes in by {in_link}: {sysctl_name(cause)} = 0"
+            yield Obstacle(
+                "sysctl", Disposition.DROPPED, sysctl_name(cause), reason, sysctl=cause, link=in_link
+            )
+        if family == 6 and self._sysctl(f"net/ipv6/conf/{in_link}/disable_ipv6") == "1":
+            key = f"net/ipv6/conf/{in_link}/disable_ipv6"
+            reason = f"IPv6 is switched off on {in_link}: {sysctl_name(key)} = 1"
+            yield Obstacle("sysctl", Disposition.DROPPED, sysctl_name(key), reason, sysctl=key, link=in_link)
+
+    def _reverse_path(self, packet: Packet, in_link: str, oif: str) -> Iterable[Obstacle]:
+        """Whether the way back to the source leads out of the link it came by (`fib_validate_source`)."""
+        source = packet.addresses.source
+        key, strictness = self._maximum("rp_filter", in_link)
+        back = self.fib.lookup(self._reversed(packet, in_link, oif))
+        if back.outcome == "unknown":
+            if strictness != 0 or self.address_type(source) is None:
+                yield Obstacle(
+                    "unread", Disposition.UNKNOWN, "reverse path", f"the way back to {source}: {back.reason}"
+                )
+            return
+        if back.outcome == "found" and back.type != "unicast":
+            yield from self._source_is_ours(source, in_link, back)
+            return
+        if self.links.vrf_of(in_link) is not None:
+            reason = f"{in_link} belongs to a VRF, which is not followed"
+            yield Obstacle("unread", Disposition.UNKNOWN, "reverse path", reason, link=in_link)
+            return
+        matches = back.outcome == "found" and in_link in {
+            self.links.name(hop.link) for hop in _all_hops(back)
+        }
+        if matches or strictness == 0:
+            return
+        addressless = self.links.addresses(in_link, 4) == []
+        loose_passes = back.outcome == "found" and not addressless
+        if strictness is None:
+            yield self._unread_sysctl(key)
+        elif strictness == 1 or not loose_passes:
+            if back.outcome == "found":
+                where = " or ".join(sorted({way.link for way in self._ways(back)}))
+                way = f"the way back to {source} leads out of {where}"
+            else:
+                way = f"there is no way back to {source}"
+            yield Obstacle(
+                "reverse-path",
+                Disposition.DROPPED,
+                sysctl_name(key),
+                f"it came in by {in_link}, but {way}: {sysctl_name(key)} = {strictness} discards it",
+                sysctl=key,
+                link=in_link,
+                route=back.route,
+                rule=back.rule,
+            )
+
+    def _source_is_ours(self, source: IPAddress, in_link: str, back: Lookup) -> Iterable[Obstacle]:
+        if back.type == "local":
+            values = [self._sysctl(f"net/ipv4/conf/{name}/accept_local") for name in ("all", in_link)]
+            if "1" in values:
+                return
+            if None in values:
+                yield self._unread_sysctl(f"net/ipv4/conf/{in_link}/accept_local")
+                return
+        reason = (
+            f"{source}, its source, is a {back.type} address of this host: the kernel takes it for forged"
+        )
+        yield Obstacle(
+            "address", Disposition.DROPPED, f"address {source}", reason, link=in_link, route=back.route
+        )
+
+    def _reversed(self, packet: Packet, in_link: str, oif: str) -> Query:
+        mark: int | None = 0
+        if packet.mark != 0:
+            values = [self._sysctl(f"net/ipv4/conf/{name}/src_valid_mark") for name in ("all", in_link)]
+            mark = packet.mark if "1" in values else None if None in values else 0
+        addresses = packet.addresses
+        return Query(
+            destination=addresses.source,
+            source=addresses.destination,
+            in_link=oif,
+            mark=mark,
+            protocol=PROTOCOL_NUMBERS[packet.protocol],
+            source_port=addresses.destination_port,
+            destination_port=addresses.source_port,
+        )
+
+    # -- packets made here --------------------------------------------------------------------------
+
+    def depart(
+        self,
+        destination: IPAddress,
+        *,
+        source: IPAddress | None = None,
+        protocol: str = "tcp",
+        source_port: PortRange | None = None,
+        destination_port: PortRange | None = None,
+        mark: int | None = 0,
+    ) -> Decision:
+        """Routes a packet that a process of this namespace sends, and chooses its source if it has none."""
+        query = Query(
+            destination,
+            source,
+            mark=mark,
+            protocol=PROTOCOL_NUMBERS[protocol],
+            source_port=source_port,
+            destination_port=destination_port,
+            user=None,
+        )
+        lookup, obstacles = self._look_up(query)
+        if source is None and lookup.outcome == "found":
+            source = self._choose_source(destination, lookup)
+            if source is not None:
+                # connect() asks again with the source that the first answer gave.
+                lookup, obstacles = self._look_up(replace(query, source=source))
+        kind: Literal["local", "forward", "nowhere"] = "nowhere"
+        if lookup.outcome == "found":
+            kind = "local" if lookup.type == "local" else "forward"
+        ways = self._ways(lookup)
+        if (
+            source is not None
+            and query.source is not None
+            and self.address_type(source) not in ("local", None)
+        ):
+            reason = f"{source} is no address of this namespace"
+            obstacles = (*obstacles, Obstacle("address", Disposition.DROPPED, f"address {source}", reason))
+        return Decision(kind, ways, tuple(obstacles), lookup, source)
+
+    def _choose_source(self, destination: IPAddress, lookup: Lookup) -> IPAddress | None:
+        if lookup.route is not None and lookup.route.preferred_source:
+            return ip_address(lookup.route.preferred_source)
+        if lookup.type == "local":
+            return destination
+        for way in self._ways(lookup):
+            candidates = self._by_preference(way.link, destination.version)
+            if candidates is None:
+                return None
+            toward = way.gateway or destination
+            near = [a for a in candidates if a.family == 4 and toward in _subnet(a)]
+            for address in [*near, *candidates]:
+                return ip_address(address.address)
+            others = self.local_addresses(way.link)
+            same = [address for address in others or () if address.version == destination.version]
+            if same:
+                return same[0]
+        return None
+
+    # -- lookups ------------------------------------------------------------------------------------
+
+    def _look_up(self, query: Query) -> tuple[Lookup, tuple[Obstacle, ...]]:
+        """The way, as if every route and rule that refuses were gone; and those refusals."""
+        obstacles: list[Obstacle] = []
+        ignoring: frozenset[Route | RoutingRule] = frozenset()
+        while True:
+            lookup = self.fib.lookup(query, ignoring)
+            if lookup.outcome == "found":
+                break
+            obstacles.append(self._refusal(query, lookup, last=not obstacles))
+            culprit = lookup.route or lookup.rule
+            if lookup.outcome not in _REFUSAL_DISPOSITIONS or culprit is None:
+                break
+            ignoring |= {culprit}
+        return lookup, tuple(obstacle for obstacle in obstacles if obstacle.at)
+
+    def _refusal(self, query: Query, lookup: Lookup, *, last: bool) -> Obstacle:
+        destination = query.destination
+        if lookup.outcome == "unknown":
+            return Obstacle(
+                "unread", Disposition.UNKNOWN, "routes", lookup.reason, route=lookup.route, rule=lookup.rule
+            )
+        if lookup.outcome == "none":
+            # Where a refusing route was all there was, it alone is the finding.
+            at = f"no route to {destination}" if last else ""
+            return Obstacle("no-route", Disposition.NO_ROUTE, at, f"no table has a route to {destination}")
+        if lookup.route is not None:
+            at, what = f"route {describe_route(lookup.route)}", f"the route `{describe_route(lookup.route)}`"
+        else:
+            rule = describe_rule(lookup.rule) if lookup.rule is not None else ""
+            at, what = f"rule {rule}", f"the policy rule `{rule}`"
+        disposition = _REFUSAL_DISPOSITIONS[lookup.outcome]
+        does = "discards" if disposition is Disposition.DROPPED else "refuses"
+        reason = f"{what} {does} what goes to {destination}"
+        return Obstacle("route", disposition, at, reason, route=lookup.route, rule=lookup.rule)
+
+    def _ways(self, lookup: Lookup) -> tuple[Way, ...]:
+        ways = []
+        for hop in lookup.next_hops:
+            name = self.links.name(hop.link)
+            if name is not None:
+                ways.append(Way(name, ip_address(hop.gateway) if hop.gateway else None))
+        return tuple(dict.fromkeys(ways))
+
+    def _disagreement(self, packet: Packet, in_link: str, decision: Decision) -> str | None:
+        addresses = packet.addresses
+        key = (str(addresses.destination), str(addresses.source), in_link)
+        for answer in self._answers.get(key, ()):
+            if answer.mark != packet.mark or any(
+                o.disposition is Disposition.UNKNOWN for o in decision.obstacles
+            ):
+                continue
+            obstacles = [o for o in decision.obstacles if packet.family == 4 or o.kind != "sysctl"]
+            if answer.error is not None:
+                if not obstacles:
+                    return f"the kernel itself answers {answer.error}, where its tables read here lead on"
+            elif obstacles:
+                return f"the kernel itself routes it by {answer.out_link}, where {obstacles[0].reason}"
+            elif decision.kind == "forward" and answer.out_link not in {way.link for way in decision.ways}:
+                return f"the kernel itself routes it by {answer.out_link}, not by {decision.text}"
+        return None
+
+    # -- sysctls ------------------------------------------------------------------------------------
+
+    def _sysctl(self, key: str) -> str | None:
+        sysctls = self._namespace.sysctls
+        return None if isinstance(sysctls, Unread) else sysctls.get(key)
+
+    def _maximum(self, name: str, link: str) -> tuple[str, int | None]:
+        """Key and value in force of an IPv4 switch, where the larger of `all` and the link's counts."""
+        keys = [f"net/ipv4/conf/{where}/{name}" for where in (link, "all")]
+        values = {key: self._sysctl(key) for key in keys}
+        for key, value in values.items():
+            if value is None:
+                return key, None
+        key = max(keys, key=lambda key: int(values[key] or 0))
+        return key, int(values[key] or 0)
+
+    def _unread_sysctl(self, key: str) -> Obstacle:
+        sysctls = self._namespace.sysctls
+        why = f": {sysctls.reason}" if isinstance(sysctls, Unread) else ""
+        name = sysctl_name(key)
+        return Obstacle(
+            "unread", Disposition.UNKNOWN, name, f"{name} decides and was not read{why}", sysctl=key
+        )
+
+    # -- what netfilter's matches ask ---------------------------------------------------------------
+
+    def address_type(self, address: IPAddress, link: str | None = None) -> str | None:
+        """What kind of address it is to this namespace, as addrtype and `fib` tell; None: not known."""
+        if address.is_multicast:
+            return "multicast"
+        if address.version == 4:
+            if _zeronet(address) or address == IPv4Address("255.255.255.255"):
+                return "broadcast"
+            found = self.fib.in_table(_LOCAL_TABLE, Query(address))
+        else:
+            found = self.fib.lookup(Query(address))
+        if found is None:
+            return "unicast"
+        if found.outcome == "unknown":
+            return None
+        if found.outcome == "none":
+            return "unreachable"
+        if link is not None and link not in {self.links.name(hop.link) for hop in _all_hops(found)}:
+            return "unicast"
+        return found.type or found.outcome
+
+    def route_link(
+        self, destination: IPAddress, source: IPAddress | None, in_link: str | None, mark: int | None
+    ) -> str | None:
+        """The link that a lookup answers with; "" for no route, None where it is not known."""
+        found = self.fib.lookup(Query(destination, source, in_link=in_link or LOOPBACK, mark=mark))
+        if found.outcome == "unknown":
+            return None
+        if found.outcome != "found":
+            return ""
+        names = {way.link for way in self._ways(found)}
+        return names.pop() if len(names) == 1 else None
+
+    def local_addresses(self, link: str) -> tuple[IPAddress, ...] | None:
+        """The addresses that a packet leaving by `link` may be given, the kernel's first choice first."""
+        mine: list[Address] = []
+        for family in (4, 6):
+            candidates = self._by_preference(link, family)
+            if candidates is None:
+                return None
+            if not candidates:
+                for other in self.links.by_name:
+                    if other not in (link, LOOPBACK):
+                        candidates += self._by_preference(other, family) or []
+            mine += candidates
+        return tuple(ip_address(address.address) for address in mine)
+
+    def link_group(self, link: str) -> int | None:
+        """The link's group: not part of a snapshot, so not known."""
+        del link
+        return None
+
+    def _by_preference(self, link: str, family: int) -> list[Address] | None:
+        addresses = self.links.addresses(link, family)
+        if addresses is None:
+            return None
+        usable = [a for a in addresses if not _UNUSABLE & set(a.flags) and a.scope == "global"]
+        return sorted(usable, key=lambda a: ("secondary" in a.flags, "deprecated" in a.flags))
+
+
+def _query(packet: Packet, in_link: str) -> Query:
+    addresses = packet.addresses
+    return Query(
+        destination=addresses.destination,
+        source=addresses.source,
+        in_link=in_link,
+        mark=packet.mark,
+        protocol=PROTOCOL_NUMBERS[packet.protocol],
+        source_port=addresses.source_port,
+        destination_port=addresses.destination_port,
+    )
+
+
+def _all_hops(lookup: Lookup) -> tuple[NextHop, ...]:
+    return lookup.route.next_hops if lookup.route is not None else lookup.next_hops
+
+
+def _martian(reason: str) -> Obstacle:
+    return Obstacle("address", Disposition.DROPPED, "martian source", reason)
+
+
+def _zeronet(address: IPAddress) -> bool:
+    return (
+        address in IPv4Network("0.0.0.0/8") if isinstance(address, IPv4Address) else address == IPv6Address(0)
+    )
+
+
+def _subnet(address: Address) -> IPv4Network | IPv6Network:
+    return ip_network(f"{address.peer or address.address}/{address.prefix_length}", strict=False)
