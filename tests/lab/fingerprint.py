@@ -20,6 +20,8 @@ STATE = {
     "files": "find / -xdev \\( -path /proc -o -path /sys -o -path /tmp/marker \\) -prune -o"
     " -newer /tmp/marker -not -type d -print | grep -v -e ^/var/log/ -e ^/opt/dockerdiag/.*[.]pyc | sort",
 }
+# A fresh IPv6 address settles by itself within two seconds.
+SETTLE = "timeout 10 sh -c 'while ip -6 address | grep -q tentative; do sleep 0.1; done'"
 MARK = "touch /tmp/marker; sleep 0.05"
 
 

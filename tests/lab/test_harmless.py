@@ -4,7 +4,7 @@ import pytest
 
 from tests.lab.drive import break_host, set_up
 from tests.lab.engines import chosen_suites
-from tests.lab.fingerprint import MARK, fingerprint
+from tests.lab.fingerprint import MARK, SETTLE, fingerprint
 from tests.lab.host import LabHost
 from tests.lab.scenario import Scenario
 from tests.lab.scenarios import named
@@ -20,7 +20,7 @@ def test_a_run_leaves_the_host_as_it_was(scenario: Scenario, suite: str) -> None
     with LabHost(suite) as host:
         set_up(host, scenario)
         break_host(host, scenario)
-        host.run(MARK).expect_success()
+        host.run_all((SETTLE, MARK))
         before = fingerprint(host)
         ran = host.dockerdiag("-f", "json")
         assert ran.code == scenario.exit_code, ran.stderr
