@@ -1,0 +1,240 @@
+"""What a report says, in the order in which people are told: shared by the formats that people read."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from dockerdiag.report import (
+    Cause,
+    Disposition,
+    Finding,
+    Report,
+    Result,
+    RuleReference,
+    Status,
+    Verdict,
+    Walk,
+)
+
+_MATTERS = (Status.FAIL, Status.UNKNOWN, Status.WARN)
+_SHOWN_ORDER = (*_MATTERS, Status.NOTE, Status.PASS, Status.SKIP)
+
+
+_ENDINGS: Mapping[Disposition, str] = {
+    Disposition.DELIVERED: "is delivered, and its reply comes back",
+    Disposition.DROPPED: "is dropped",
+    Disposition.REJECTED: "is rejected",
+    Disposition.NO_ROUTE: "finds no route",
+    Disposition.NOT_ANSWERED: "gets no answer",
+    Disposition.LOOPED: "goes round in a loop",
+    Disposition.UNKNOWN: "cannot be followed any further",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A finding with the check that made it."""
+
+    check: str
+    title: str
+    finding: Finding
+
+
+@dataclass(frozen=True, slots=True)
+class Outline:
+    """A report's findings and walks, sorted by what they mean to the reader."""
+
+    report: Report
+    sentence: str
+    """The verdict in a sentence, with its full stop."""
+    cause: Cause | None
+    cause_title: str
+    """What the check of the cause asks; empty without a cause."""
+    walk: Walk | None
+    """The walk that shows best what the verdict means; None where nothing was walked."""
+    others: tuple[Entry, ...]
+    """Failed, unknown and warning findings that neither are the cause nor follow from it, worst first."""
+    explained: tuple[Entry, ...]
+    """Findings that follow from the cause."""
+    quiet: tuple[Entry, ...]
+    """Notes, passes and skips."""
+    undecided: tuple[Result, ...]
+    """Checks that are unknown as a whole: a reason, and no unknown finding."""
+
+
+def outline(report: Report) -> Outline:
+    """Sorts a report; the report is taken as it is, so clean it first."""
+    entries = [
+        Entry(check=result.check, title=result.title, finding=finding)
+        for result in report.results
+        for finding in result.findings
+    ]
+    cause = report.cause
+    rest = [entry for entry in entries if not _is_cause(entry, cause)]
+    follows = set(cause.explains) if cause else set()
+    undecided = tuple(
+        result
+        for result in report.results
+        if result.status is Status.UNKNOWN
+        and not any(finding.status is Status.UNKNOWN for finding in result.findings)
+    )
+    loud = [entry for entry in rest if entry.finding.status in _MATTERS]
+    return Outline(
+        report=report,
+        sentence=_sentence(report, loud, undecided),
+        cause=cause,
+        cause_title=next((each.title for each in report.results if cause and each.check == cause.check), ""),
+        walk=_telling_walk(report, entries),
+        others=_worst_first(entry for entry in loud if entry.finding.id not in follows),
+        explained=_worst_first(entry for entry in loud if entry.finding.id in follows),
+        quiet=_worst_first(entry for entry in rest if entry.finding.status not in _MATTERS),
+        undecided=undecided,
+    )
+
+
+def rule_place(rule: RuleReference) -> str:
+    """Where a rule is, in the words of its own tool."""
+    if rule.backend == "nft":
+        place = f"nft table {rule.family} {rule.table}, chain {rule.chain}"
+    else:
+        tool = rule.backend.replace("iptables", "ip6tables") if rule.family == "ip6" else rule.backend
+        place = f"{tool} table {rule.table}, chain {rule.chain}"
+    if rule.index is not None:
+        place += f", rule {rule.index}"
+    if rule.handle is not None:
+        place += f", handle {rule.handle}"
+    return place if rule.index is not None or rule.handle is not None else f"{place}, policy"
+
+
+def walker(walk: Walk) -> str:
+    """Who sends a walk's packet: container names with the source address."""
+    shown = ", ".join(walk.containers[:3])
+    more = f" and {len(walk.containers) - 3} more" if len(walk.containers) > 3 else ""
+    return f"{shown}{more} ({walk.from_})" if shown else f"a container at {walk.from_}"
+
+
+def ending(walk: Walk) -> str:
+    """How a walk ends, as the verb of a sentence about its packet."""
+    verb = _ENDINGS[walk.disposition]
+    return f"{verb} at {walk.at}" if walk.at is not None else verb
+
+
+def last_word(told: Outline) -> str:
+    """What the verdict rests on, short enough for a line."""
+    report = told.report
+    if told.cause is not None:
+        hit = f", {counted(told.cause.count, 'container')}" if told.cause.count > 1 else ""
+        more = len(told.others) + len(told.undecided)
+        return f"{told.cause.code} on {told.cause.subject}{hit}" + (
+            f"; {more} more to look at" if more else ""
+        )
+    if report.verdict is Verdict.OK:
+        return "nothing was found that keeps containers from the internet"
+    if report.verdict is Verdict.UNKNOWN:
+        unsure = sum(result.status is Status.UNKNOWN for result in report.results)
+        unread = counted(len(report.unread), "part")
+        return f"{counted(unsure, 'check')} could not judge; {unread} could not be read"
+    return f"{counted(len(told.others), 'finding')} to look at"
+
+
+def counted(number: int, singular: str, plural: str = "") -> str:
+    """A number with its noun."""
+    return f"{number} {singular if number == 1 else plural or singular + 's'}"
+
+
+def host_name(report: Report) -> str:
+    """The host's name, where the report has it."""
+    return str(report.host.get("hostname") or "this host")
+
+
+def host_facts(report: Report) -> list[tuple[str, str]]:
+    """What else is known of the host: names and values, those that are empty left out."""
+    return [
+        (name.replace("_", " "), words(value))
+        for name, value in report.host.items()
+        if name != "hostname" and value not in (None, "", (), [])
+    ]
+
+
+def words(value: Any) -> str:
+    """A JSON value as people write it."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {words(item)}" for name, item in value.items())
+    if isinstance(value, tuple | list):
+        return ", ".join(map(words, value))
+    return "none" if value is None else str(value)
+
+
+def asked(report: Report) -> str:
+    """How much was asked: checks, and walks with their ends."""
+    checks = counted(len(report.results), "check")
+    if not report.walks:
+        return f"{checks}; no packet was walked"
+    ends = Counter(walk.disposition.value for walk in report.walks)
+    return f"{checks}; {counted(len(report.walks), 'packet')} walked on paper: " + ", ".join(
+        f"{number} {end}" for end, number in ends.most_common()
+    )
+
+
+def quiet(report: Report) -> str:
+    """How many checks are of no concern, and why; empty where all are."""
+    counts = Counter(result.status for result in report.results)
+    parts = (
+        (counts[Status.PASS], "passed"),
+        (counts[Status.NOTE], "noted what somebody chose"),
+        (counts[Status.SKIP], "did not apply"),
+    )
+    return ", ".join(f"{counted(number, 'check')} {word}" for number, word in parts if number)
+
+
+def _is_cause(entry: Entry, cause: Cause | None) -> bool:
+    return (
+        cause is not None
+        and entry.check == cause.check
+        and entry.finding.code == cause.code
+        and entry.finding.subject == cause.subject
+    )
+
+
+def _worst_first(entries: Iterable[Entry]) -> tuple[Entry, ...]:
+    return tuple(sorted(entries, key=lambda entry: _SHOWN_ORDER.index(entry.finding.status)))
+
+
+def _sentence(report: Report, loud: list[Entry], undecided: tuple[Result, ...]) -> str:
+    if report.cause is not None:
+        text = report.cause.summary
+    elif report.verdict is Verdict.OK:
+        text = "Nothing was found that keeps containers on this host from the internet"
+    elif report.verdict is Verdict.UNKNOWN:
+        reasons = [entry.finding.summary for entry in loud if entry.finding.status is Status.UNKNOWN]
+        reasons += [result.reason for result in undecided if result.reason]
+        reasons += [part.reason for part in report.unread]
+        text = "It cannot be told whether containers reach the internet"
+        text += f": {reasons[0]}" if reasons else ""
+    else:
+        text = "Not everything is in order; the findings say what"
+    text = text.strip()
+    return text if text.endswith((".", "!", "?")) else f"{text}."
+
+
+def _telling_walk(report: Report, entries: list[Entry]) -> Walk | None:
+    chosen_isolation = {entry.finding.subject for entry in entries if entry.finding.status is Status.NOTE}
+    subject = report.cause.subject if report.cause else ""
+
+    def subjects(walk: Walk) -> set[str]:
+        return {f"network:{walk.network}", *(f"container:{name}" for name in walk.containers)}
+
+    def rank(walk: Walk) -> tuple[bool, int]:
+        if walk.disposition is Disposition.DELIVERED:
+            interest = 2
+        elif subject not in subjects(walk) and subjects(walk) & chosen_isolation:
+            interest = 3
+        else:
+            interest = 1 if walk.disposition is Disposition.UNKNOWN else 0
+        return subject not in subjects(walk), interest
+
+    # Where the cause is the whole host's, every walk is as near to it, and how they end decides.
+    return min(report.walks, key=rank, default=None)

@@ -1,0 +1,70 @@
+"""The report for a person at a terminal, laid out like a compiler's error: the rule is the source line."""
+
+import re
+from functools import cache
+
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template
+
+from dockerdiag.formatting import Format, RenderOptions
+from dockerdiag.report import Disposition, Report
+from dockerdiag_reports.layout import NARROWEST, Layout, cells, cut
+from dockerdiag_reports.outline import (
+    asked,
+    counted,
+    ending,
+    host_facts,
+    host_name,
+    last_word,
+    outline,
+    quiet,
+    rule_place,
+    walker,
+)
+from dockerdiag_reports.untrusted import REPLACEMENT, clean
+
+_BLANK_LINES = re.compile(r"\n{3,}")
+
+
+@cache
+def _template() -> Template:
+    environment = Environment(
+        loader=PackageLoader("dockerdiag_reports"),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        autoescape=False,  # noqa: S701 - plain text: untrusted.clean is its escaping
+    )
+    return environment.get_template("report.txt.j2")
+
+
+def render(report: Report, options: RenderOptions) -> str:
+    """What matters; everything with `options.verbose`. The verdict is the last line."""
+    layout = Layout(max(options.width, NARROWEST), options.colour)
+    harmless = clean(report)
+    told = outline(harmless)
+    text = _template().render(
+        outline=told,
+        last_word=last_word(told),
+        ending=ending,
+        name=host_name(harmless),
+        facts=host_facts(harmless),
+        asked=asked(harmless),
+        quiet=quiet(harmless),
+        verbose=options.verbose,
+        layout=layout,
+        wrap=layout.wrap,
+        quote=layout.quote,
+        paint=layout.paint,
+        cells=cells,
+        cut=cut,
+        counted=counted,
+        rule_place=rule_place,
+        walker=walker,
+        delivered=Disposition.DELIVERED,
+        replacement=REPLACEMENT,
+    )
+    return _BLANK_LINES.sub("\n\n", text).strip("\n") + "\n"
+
+
+FORMAT = Format(name="text", suffixes=(".txt",), media_type="text/plain; charset=utf-8", render=render)
