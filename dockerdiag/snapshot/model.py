@@ -69,7 +69,7 @@ class Link:
     stp: bool | None = None
     """Of a bridge: whether it speaks the spanning tree protocol."""
     bridge_nf_call_iptables: bool | None = None
-    """Of a bridge: its own switch for iptables on bridged frames, beside net.bridge.bridge-nf-call-iptables."""
+    """Of a bridge: its own switch for iptables on bridged frames, beside net.bridge.*"""
     bridge_nf_call_ip6tables: bool | None = None
     vrf_table: int | None = None
     """Of a VRF device: the table that its traffic is routed by."""
@@ -300,6 +300,8 @@ class ServiceUnit:
     drop_ins: tuple[TextFile, ...]
     """In the order in which systemd applies them, masked ones left out."""
     environment_files: tuple[EnvironmentFile, ...] = ()
+    unused_environment_files: tuple[TextFile, ...] = ()
+    """Those of other init systems that the unit does not name (/etc/default/docker, /etc/sysconfig/docker)."""
     load_state: str | None = None
     active_state: str | None = None
     sub_state: str | None = None
@@ -311,6 +313,8 @@ class ServiceUnit:
     """As the manager has it loaded (`systemctl show -p ExecStart`), None where it was not asked."""
     environment: str | None = None
     """As the manager has it loaded (`systemctl show -p Environment`); credentials replaced."""
+    manager_environment: str | None = None
+    """Proxy and DOCKER_* lines of `systemctl show-environment`, what every service gets; credentials replaced."""
     manager_error: str | None = None
     """Why the manager could not be asked."""
 
