@@ -35,6 +35,10 @@ exec nsenter --net="$NETNS" systemd-nspawn --quiet --boot --directory="$RUN/merg
 """
 
 
+# What this machine was booted with is nobody's business, and would end in recorded snapshots.
+HIDE_COMMAND_LINE = "echo root=/dev/vda1 quiet > /run/cmdline && mount --bind /run/cmdline /proc/cmdline"
+
+
 class LabError(Exception):
     """The lab itself failed; says nothing about the product."""
 
@@ -103,6 +107,8 @@ class LabHost:
                 (self.folder / name).mkdir(mode=0o711)
         configuration = self.folder / "upper/etc"
         configuration.mkdir()
+        # The root has this machine's name from its making.
+        (configuration / "hostname").write_text("lab\n")
         (configuration / "resolv.conf").write_text(f"nameserver {SERVER}\n")
         (configuration / "hosts").write_text("127.0.0.1 localhost\n127.0.1.1 lab\n::1 localhost\n")
 
@@ -142,6 +148,7 @@ class LabHost:
             if self.pid1:
                 state = self.run("systemctl is-system-running 2>&1").stdout.strip()
                 if state in ("running", "degraded"):
+                    self.run(HIDE_COMMAND_LINE).expect_success()
                     return
             time.sleep(0.05)
         raise LabError(f"{self.suite} is not up after {BOOT_PATIENCE:.0f} s ({state}):\n{self.console()}")

@@ -13,7 +13,7 @@ from tests.lab.roots import CHECKOUT, VENV, in_layer, layers, progress, run_quie
 SOURCES = ("pyproject.toml", "README.md", "LICENSE", "dockerdiag", "checks", "reports")
 
 
-@functools.cache  # one product for a whole session, whatever is edited meanwhile
+@functools.cache  # the same product to the end of the tests, whatever is edited meanwhile
 def layers_with_product(suite: str) -> tuple[Path, ...]:
     below = layers(suite)
     if not (CHECKOUT / "pyproject.toml").is_file():

@@ -12,7 +12,7 @@ SCENARIOS = (
         founding=True,
         break_=("iptables -t nat -D POSTROUTING -s 172.17.0.0/16 ! -o docker0 -j MASQUERADE",),
         mend=(RESTART,),
-        cause=Cause("masquerade", "network:bridge", ("POSTROUTING",)),
+        cause=Cause("masquerade", "network:bridge", ("172.17.0.0/16",)),
     ),
     Fault(
         name="ip-masq-false",
