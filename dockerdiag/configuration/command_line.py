@@ -1,6 +1,6 @@
 """ExecStart= of a unit: its words, and what variables make of them.
 
-`$NAME` as a word of its own becomes as many words as its value has, none where it is unset. `${NAME}` anywhere becomes
+`$NAME` as a word of its own becomes as many words as its value has, none where it is unset. `${NAME}` becomes
 part of that one word. `$$` is a dollar sign. The prefix `:` turns all of it off.
 """
 

@@ -1,8 +1,8 @@
 """dockerd's settings on a host: what is in force, what the next start brings, what has no effect.
 
-The running command line decides what is in force, then daemon.json if it was not touched since the daemon started, then the
-engine's own default. What the next start brings is read from docker.service, its drop-ins and environment files, and
-daemon.json as they are on disk.
+The running command line decides what is in force, then daemon.json if it was not touched since the daemon
+started, then the default of the engine. What the next start brings is read from docker.service, its drop-ins
+and environment files, and daemon.json as they are on disk.
 """
 
 from collections.abc import Mapping

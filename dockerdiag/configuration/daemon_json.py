@@ -1,7 +1,7 @@
 """daemon.json as dockerd reads it, with the line of every key.
 
-Two things that dockerd does and nobody expects: a flag's name that is not the file's key (`dns-opt` for `dns-opts`,
-`http-proxy` outside `proxies`) passes unnoticed and does nothing; a switch works in any object it lies in.
+Two things that dockerd does and nobody expects: a flag's name that is not the file's key (`dns-opt` for
+`dns-opts`, `http-proxy` outside `proxies`) passes unnoticed and does nothing; a switch works in any object.
 """
 
 from collections.abc import Iterable, Mapping
@@ -220,9 +220,7 @@ def _value(option: Option, key: str, value: Json) -> SettingValue:
         case Kind.ADDRESSES:
             return tuple(parse_address(text) for text in _texts(value))
         case Kind.STRING:
-            if isinstance(value, str):
-                return value
-            raise ValueError("not a text in quotes")
+            return _text(value)
         case _:
             return _list(option, value)
 
@@ -236,25 +234,31 @@ def _list(option: Option, value: Json) -> tuple[str, ...]:
 
 
 def _texts(value: Json) -> tuple[str, ...]:
-    if isinstance(value, list) and all(isinstance(item, str) for item in value):
-        return tuple(str(item) for item in value)
-    raise ValueError("not a list of texts")
+    return tuple(_text(item) for item in _items(value))
+
+
+def _text(value: Json) -> str:
+    if isinstance(value, str):
+        return value
+    raise ValueError("not a text in quotes")
+
+
+def _items(value: Json) -> list[Json]:
+    if isinstance(value, list):
+        return value
+    raise ValueError("not a list")
 
 
 def _network_options(value: Json) -> Iterable[str]:
     """As the flag writes them: `bridge=com.docker.network.driver.mtu=1400`."""
     for driver, options in _object(value).items():
         for name, text in _object(options.value).items():
-            if not isinstance(text.value, str):
-                raise ValueError(f"{driver}.{name} is not a text in quotes")
-            yield f"{driver}={name}={text.value}"
+            yield f"{driver}={name}={_text(text.value)}"
 
 
 def _pools(value: Json) -> Iterable[str]:
     """As the flag writes them: `base=10.0.0.0/8,size=24`."""
-    if not isinstance(value, list):
-        raise ValueError("not a list")
-    for pool in value:
+    for pool in _items(value):
         parts = []
         for name, member in _object(pool).items():
             text = member.value.text if isinstance(member.value, Number) else member.value

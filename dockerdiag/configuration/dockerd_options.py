@@ -1,4 +1,4 @@
-"""dockerd's options: their flags, their keys in daemon.json, since which engine, and what holds where nobody sets them."""
+"""dockerd's options: their flags, their keys in daemon.json, since which engine, what holds by default."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -130,8 +130,9 @@ def _others() -> Iterator[Option]:
         yield Option(name, Kind.INT, key=name)
     yield Option("oom-score-adjust", Kind.INT, key="oom-score-adjust", until=(26, 0))
     for name in ("cgroup-parent", "containerd", "containerd-namespace", "data-root", "default-cgroupns-mode",
-                 "default-ipc-mode", "default-runtime", "default-shm-size", "exec-root", "init-path", "log-driver",
-                 "metrics-addr", "seccomp-profile", "tlscacert", "tlscert", "tlskey", "userns-remap"):  # fmt: skip
+                 "default-ipc-mode", "default-runtime", "default-shm-size", "exec-root", "init-path",
+                 "log-driver", "metrics-addr", "seccomp-profile", "tlscacert", "tlscert", "tlskey",
+                 "userns-remap"):  # fmt: skip
         yield Option(name, Kind.STRING, key=name)
     yield Option("containerd-plugins-namespace", Kind.STRING, key="containerd-plugin-namespace")
     yield Option("group", Kind.STRING, "G", key="group")

@@ -1,7 +1,8 @@
 r"""The syntax of an EnvironmentFile=: like a shell's assignments, but not quite.
 
-No `export`, no variables, no comment after a value. Unquoted values keep quotes that do not stand at their start; within
-double quotes a backslash protects only `"`, `\`, a backtick and `$`; quotes may span lines, and nobody complains of one that never ends.
+No `export`, no variables, no comment after a value. Unquoted values keep quotes that do not stand at their
+start; within double quotes a backslash protects only `"`, `\`, a backtick and `$`; quotes may span lines, and
+nobody complains of one that never ends.
 """
 
 from dataclasses import dataclass
@@ -20,8 +21,8 @@ class FileAssignment:
     value: LocatedText
     line: int
     certain: bool = True
-    """False where it follows a comment that ends in a backslash: part of the comment before systemd 254, and an
-    assignment since."""
+    """False where it follows a comment that ends in a backslash: before systemd 254 it belongs to that
+    comment, since then it is an assignment."""
 
 
 def read_environment_file(text: str) -> tuple[FileAssignment, ...]:

@@ -32,7 +32,7 @@ def inert_settings(
     file: DaemonJson | None,
     version: Version | None,
 ) -> tuple[Inert, ...]:
-    """What is written in the unit's files, the other init systems' files and daemon.json, and does nothing."""
+    """What the unit's files, the files of other init systems and daemon.json say without effect."""
     found: list[Inert] = []
     if unit is not None and service is not None:
         for variable in service.assignments:

@@ -1,4 +1,4 @@
-"""What docker.service will start: unit, drop-ins, environment files and daemon.json as they are on disk now."""
+"""What docker.service will start: unit, drop-ins, environment files, daemon.json as they are on disk."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

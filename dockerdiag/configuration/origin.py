@@ -41,7 +41,7 @@ class LocatedText:
 
     @classmethod
     def of(cls, characters: Iterable[tuple[str, int]], start: int) -> "LocatedText":
-        """Text made of characters with their lines; surrogates that stand for bytes become UTF-8 where they are."""
+        """Text made of characters with their lines; surrogates that stand for bytes of UTF-8 are decoded."""
         pairs = list(characters)
         text = "".join(character for character, _ in pairs)
         lines = tuple(line for _, line in pairs)

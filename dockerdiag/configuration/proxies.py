@@ -1,4 +1,4 @@
-"""The proxy that dockerd itself uses: flags and daemon.json win over the environment, each variable by itself.
+"""The proxy that dockerd itself uses: flags and daemon.json win over the environment, each setting by itself.
 
 Go reads the upper-case variable first, the lower-case one where that is unset or empty.
 """

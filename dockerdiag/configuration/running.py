@@ -1,4 +1,4 @@
-"""What is in force: the running dockerd's command line, the file it read, its environment, what the engine tells."""
+"""What is in force: the running dockerd's command line, file and environment, and what the engine tells."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace

@@ -6,7 +6,7 @@ from dockerdiag.configuration.origin import LocatedText
 
 _FIXED = {
     "%": "%", "u": "root", "U": "0", "g": "root", "G": "0", "h": "/root", "t": "/run", "S": "/var/lib",
-    "C": "/var/cache", "L": "/var/log", "E": "/etc", "T": "/tmp", "V": "/var/tmp",
+    "C": "/var/cache", "L": "/var/log", "E": "/etc", "T": "/tmp", "V": "/var/tmp",  # noqa: S108 - what systemd says, nothing is opened here
 }  # fmt: skip
 # Known to systemd, but their values are not in a snapshot (machine id, boot id, os-release …).
 _NOT_KNOWN_HERE = frozenset("abABcdDfIJmMoPqrRsvwW")

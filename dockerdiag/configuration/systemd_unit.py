@@ -1,4 +1,4 @@
-"""What systemd makes of docker.service: the command line and environment that the next start gets, and from which line.
+"""What systemd makes of docker.service: the command line and environment of the next start, and their lines.
 
 The files are taken as they are on disk, as after `systemctl daemon-reload`.
 """
@@ -39,7 +39,7 @@ class EffectiveService:
     variables: frozenset[str]
     """The names that some ExecStart= expands."""
     assignments: tuple[EnvironmentVariable, ...]
-    """Every assignment of an environment variable in the files' order, also those that something later overrides."""
+    """Every assignment of a variable in the files' order, also those that something later overrides."""
     settings: Mapping[str, Origin]
     """The last assignment of every other key of [Service]; `text` is the value."""
     diagnostics: tuple[Origin, ...]
@@ -111,14 +111,16 @@ class _Service:
             self.errors.append(Origin(path, None, "Service has no ExecStart= setting. Refusing."))
         elif len(self.exec_start) > 1 and (service_type is None or service_type.text != "oneshot"):
             second = self.exec_start[1].origin
-            message = "Service has more than one ExecStart= setting, which is only allowed for Type=oneshot services."
+            message = (
+                "Service has more than one ExecStart= setting, which only Type=oneshot services may have."
+            )
             self.errors.append(Origin(second.path, second.line, message))
 
     def _physical_line(self, path: str, number: int) -> str:
         lines = self.lines.get(path, [])
         return lines[number - 1].strip() if 0 < number <= len(lines) else ""
 
-    # -- unit files --------------------------------------------------------------------------------------------
+    # -- unit files ----------------------------------------------------------------------------------------
 
     def _read_unit_file(self, file: TextFile, *, is_fragment: bool) -> None:
         self.lines[file.path] = physical_lines(file.text)
@@ -222,7 +224,7 @@ class _Service:
         self.diagnostics += read.diagnostics
         return not read.fatal
 
-    # -- environment files -------------------------------------------------------------------------------------
+    # -- environment files ---------------------------------------------------------------------------------
 
     def _environment_of(self, path: str, *, optional: bool, origin: Origin) -> dict[str, EnvironmentVariable]:
         entries = [entry for entry in self.unit.environment_files if _is_named(entry, path)]

@@ -1,7 +1,7 @@
 """The syntax of a unit file: sections, assignments, continuation lines.
 
-A backslash at the end of a line joins the next one, also within quotes; comment lines in between are skipped, an empty
-line ends the setting.
+A backslash at the end of a line joins the next one, also within quotes; comment lines in between are skipped,
+an empty line ends the setting.
 """
 
 import re
@@ -43,7 +43,7 @@ def physical_lines(text: str) -> list[str]:
 
 
 def read_unit_file(file: TextFile, sections: frozenset[str]) -> UnitFile:
-    """Reads a unit file whose type knows `sections`; assignments in others are ignored but for a diagnostic."""
+    """Reads a unit file whose type knows `sections`; assignments in others are ignored, with a diagnostic."""
     assignments: list[Assignment] = []
     diagnostics: list[Origin] = []
     section: str | None = None

@@ -1,7 +1,6 @@
 r"""Words as systemd splits them: quotes anywhere in a word, C escapes, and what it does with broken ones.
 
-Inside single quotes escapes work too, unlike in a shell. A word is quoted text next to unquoted text: `a"b c"` is
-one word.
+Inside single quotes escapes work too, unlike in a shell. Quoted next to unquoted text is one word: `a"b c"`.
 """
 
 import re
@@ -13,8 +12,8 @@ from dockerdiag.configuration.origin import LocatedText
 WHITESPACE = " \t\n\r"
 
 _NAMED_ESCAPES = {
-    "a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v", "\\": "\\", '"': '"', "'": "'",
-    "s": " ",
+    "a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v", "s": " ",
+    "\\": "\\", '"': '"', "'": "'",
 }  # fmt: skip
 _NUMERIC_ESCAPE = re.compile(
     r"x(?P<byte>[0-9a-fA-F]{2})|u(?P<short>[0-9a-fA-F]{4})|U(?P<long>[0-9a-fA-F]{8})|(?P<octal>[0-7]{3})"
