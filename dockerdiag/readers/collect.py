@@ -1,0 +1,177 @@
+"""Everything together: the readers side by side, then what depends on what they found."""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
+from functools import partial
+from ipaddress import ip_address, ip_network
+from pathlib import Path
+from typing import Any
+
+from dockerdiag.readers.boot_sysctls import read_boot_sysctls
+from dockerdiag.readers.daemon_json import read_daemon_json
+from dockerdiag.readers.deadline import Deadline, SideBySide, unread_on_error
+from dockerdiag.readers.engine import read_engine
+from dockerdiag.readers.files import Tree
+from dockerdiag.readers.host import invoking_user, read_host
+from dockerdiag.readers.logs import read_journal, read_kernel_log
+from dockerdiag.readers.namespace import read_namespace
+from dockerdiag.readers.namespaces import read_namespaces
+from dockerdiag.readers.processes import namespace_of, read_daemons
+from dockerdiag.readers.resolver import RESOLV_CONF, nameservers
+from dockerdiag.readers.route_answers import RouteQuestion, ask_routes
+from dockerdiag.readers.units import UNITS, read_service
+from dockerdiag.snapshot import (
+    Container,
+    Engine,
+    Firewall,
+    Network,
+    NetworkNamespace,
+    RouteAnswer,
+    ServiceUnit,
+    Snapshot,
+    Unread,
+)
+from dockerdiag.version import __version__
+
+_ENGINE_SHARE = 0.6
+"""How much of the time the engine may take; its containers' namespaces come after it."""
+_MAXIMUM_QUESTIONS = 2000
+
+Progress = Callable[[str], None] | None
+
+
+def collect(seconds: float, destinations: tuple[str, ...], progress: Progress, root: Path | None) -> Snapshot:
+    """Reads the host within `seconds`."""
+    taken_at = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+    deadline = Deadline(seconds)
+    tree = Tree(root or "/")
+    host = read_host(tree)
+    others = SideBySide(
+        {
+            "network": partial(read_namespace, deadline),
+            "daemons": read_daemons,
+            "service": partial(_service_and_journal, tree, deadline, systemd=host.systemd),
+            "boot_sysctls": partial(read_boot_sysctls, tree),
+            "resolv_conf": partial(tree.read, RESOLV_CONF),
+            "hosts_file": partial(tree.read, "/etc/hosts"),
+            "kernel_log": partial(read_kernel_log, deadline, systemd=host.systemd),
+        },
+        deadline,
+        progress,
+    )
+    share = deadline.at_most(seconds * _ENGINE_SHARE)
+    engine = SideBySide({"engine": partial(read_engine, tree, share)}, share, progress).results()["engine"]
+    containers = _local_containers(engine)
+    asked = tuple(dict.fromkeys((*destinations, *nameservers(one.resolv_conf for one in containers))))
+    own = unread_on_error(partial(namespace_of, "self"))
+    namespaces = read_namespaces(
+        {one.namespace: one.pid for one in containers if one.namespace not in (None, own) and one.pid},
+        asked,
+        deadline,
+        progress,
+    )
+    found = others.results()
+    network = _network(found["network"])
+    asked = tuple(dict.fromkeys((*asked, *nameservers([found["resolv_conf"]]))))
+    network = replace(network, route_answers=_route_answers(network, engine, containers, asked))
+    service, journal = _pair(found["service"])
+    daemons = found["daemons"]
+    unit = service if isinstance(service, ServiceUnit) else None
+    return Snapshot(
+        taken_at=taken_at,
+        tool_version=__version__,
+        host=host,
+        network=network,
+        namespaces=namespaces,
+        engine=engine,
+        daemons=daemons,
+        service=service,
+        daemon_json=read_daemon_json(tree, () if isinstance(daemons, Unread) else daemons, unit),
+        boot_sysctls=found["boot_sysctls"],
+        resolv_conf=found["resolv_conf"],
+        hosts_file=found["hosts_file"],
+        journal=journal,
+        kernel_log=found["kernel_log"],
+        invoking_user=invoking_user(),
+    )
+
+
+def _service_and_journal(tree: Tree, deadline: Deadline, *, systemd: bool) -> tuple[Any, Any]:
+    """Together, for a failed unit's journal is read further back."""
+    service = unread_on_error(partial(read_service, tree, deadline, systemd=systemd))
+    if not systemd:
+        return service, Unread("systemd does not run")
+    unit = service if isinstance(service, ServiceUnit) else None
+    failed = unit is not None and "failed" in (unit.active_state, unit.sub_state)
+    name = unit.name if unit is not None else UNITS[0]
+    return service, unread_on_error(partial(read_journal, name, deadline, failed=failed))
+
+
+def _pair(found: Any) -> tuple[Any, Any]:
+    return (found, found) if isinstance(found, Unread) else found
+
+
+def _network(found: NetworkNamespace | Unread) -> NetworkNamespace:
+    """The host's namespace also where nothing of it could be read."""
+    if isinstance(found, NetworkNamespace):
+        return found
+    firewall = Firewall(*(found for _ in Firewall.__slots__))
+    return NetworkNamespace("", found, found, found, found, found, found, firewall, found)
+
+
+def _local_containers(engine: Engine | Unread) -> tuple[Container, ...]:
+    if isinstance(engine, Unread) or not engine.local or isinstance(engine.containers, Unread):
+        return ()
+    return engine.containers
+
+
+# -- the kernel's routes ------------------------------------------------------------------------------------
+
+
+def _route_answers(
+    network: NetworkNamespace,
+    engine: Engine | Unread,
+    containers: Iterable[Container],
+    destinations: tuple[str, ...],
+) -> tuple[RouteAnswer, ...]:
+    """Asks each container's way out, then the way back from where it led, and the host's own ways."""
+    if isinstance(network.links, Unread) or isinstance(network.sysctls, Unread):
+        return ()
+    networks = () if isinstance(engine, Unread) or isinstance(engine.networks, Unread) else engine.networks
+    out = [RouteQuestion(destination) for destination in destinations]
+    for source, bridge in dict.fromkeys(_sources(networks, containers)):
+        out.append(RouteQuestion(source))
+        out += [RouteQuestion(to, source, bridge) for to in destinations if (":" in to) == (":" in source)]
+    answers = ask_routes(out[:_MAXIMUM_QUESTIONS], network.links, network.sysctls)
+    back = [
+        RouteQuestion(answer.source, answer.destination, answer.out_link)
+        for answer in answers
+        if answer.source is not None and answer.out_link is not None
+    ]
+    return answers + ask_routes(back, network.links, network.sysctls)
+
+
+def _sources(networks: Iterable[Network], containers: Iterable[Container]) -> Iterator[tuple[str, str]]:
+    """Each container's address with its bridge; for a network without containers, the first it would give."""
+    bridges = {network.id: network.bridge for network in networks if network.bridge is not None}
+    used = set()
+    for container in containers:
+        for endpoint in container.endpoints if container.pid is not None else ():
+            if bridge := bridges.get(endpoint.network_id):
+                used.add(endpoint.network_id)
+                yield from ((one, bridge) for one in (endpoint.address, endpoint.address6) if one)
+    for network in networks:
+        if network.bridge is not None and network.id not in used:
+            yield from ((one, network.bridge) for one in _first_addresses(network))
+
+
+def _first_addresses(network: Network) -> Iterator[str]:
+    for pool in network.pools:
+        try:
+            subnet = ip_network(pool.subnet or "", strict=False)
+            first = ip_address(pool.gateway) + 1 if pool.gateway else subnet.network_address + 2
+        except ValueError:
+            continue
+        if first in subnet:
+            yield str(first)

@@ -1,0 +1,113 @@
+"""An engine's networks and containers, from what its API says of them."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from dockerdiag.readers.fields import boolean, items, mapping, number, text, texts
+from dockerdiag.readers.processes import namespace_of
+from dockerdiag.snapshot import Container, Endpoint, IpamPool, Network, PortBinding
+from dockerdiag.snapshot.secrets import PROXY_VARIABLES, mask_variables
+
+_PROJECT, _SERVICE = "com.docker.compose.project", "com.docker.compose.service"
+_ALIVE = frozenset(("running", "paused"))
+
+
+def network(told: Mapping[str, Any]) -> Network:
+    """A network (GET /networks)."""
+    return Network(
+        id=text(told, "Id"),
+        name=text(told, "Name"),
+        driver=text(told, "Driver"),
+        scope=text(told, "Scope") or "local",
+        internal=boolean(told, "Internal"),
+        ipv4=boolean(told, "EnableIPv4", default=True),  # engines before 28 know no other
+        ipv6=boolean(told, "EnableIPv6"),
+        ingress=boolean(told, "Ingress"),
+        config_only=boolean(told, "ConfigOnly"),
+        pools=pools(items(mapping(told, "IPAM"), "Config")),
+        options={key: str(value) for key, value in mapping(told, "Options").items()},
+        compose_project=text(mapping(told, "Labels"), _PROJECT) or None,
+    )
+
+
+def pools(told: Iterable[Mapping[str, Any]]) -> tuple[IpamPool, ...]:
+    """Subnets: a network's, or those the engine takes new ones from (`Base`)."""
+    return tuple(
+        IpamPool(
+            subnet=text(one, "Subnet") or text(one, "Base") or None,
+            # The gateway of engines before 29 may carry the subnet's length.
+            gateway=text(one, "Gateway").partition("/")[0] or None,
+            ip_range=text(one, "IPRange") or None,
+        )
+        for one in told
+    )
+
+
+def container(told: Mapping[str, Any], *, local: bool) -> Container:
+    """A container (GET /containers/ID/json); its PID means something only where the engine is `local`."""
+    state, configuration = mapping(told, "State"), mapping(told, "Config")
+    host, networking = mapping(told, "HostConfig"), mapping(told, "NetworkSettings")
+    labels = mapping(configuration, "Labels")
+    status = text(state, "Status")
+    pid = number(state, "Pid") or None
+    mode = text(host, "NetworkMode")
+    return Container(
+        id=text(told, "Id"),
+        name=text(told, "Name").removeprefix("/"),
+        image=text(configuration, "Image"),
+        state=status,
+        pid=pid,
+        network_mode="bridge" if mode == "default" else mode,
+        endpoints=tuple(_endpoint(name, one) for name, one in _objects(mapping(networking, "Networks"))),
+        namespace=_namespace(pid) if local and pid is not None and status in _ALIVE else None,
+        ports=tuple(_ports(mapping(networking, "Ports"))),
+        dns=texts(host, "Dns"),
+        extra_hosts=texts(host, "ExtraHosts"),
+        proxies=_proxies(texts(configuration, "Env")),
+        compose_project=text(labels, _PROJECT) or None,
+        compose_service=text(labels, _SERVICE) or None,
+    )
+
+
+def _objects(told: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    yield from ((name, one) for name, one in told.items() if isinstance(one, dict))
+
+
+def _endpoint(name: str, told: Mapping[str, Any]) -> Endpoint:
+    # Of a container that does not run the addresses are empty: those that were asked for are all there is.
+    asked = mapping(told, "IPAMConfig")
+    return Endpoint(
+        network=name,
+        network_id=text(told, "NetworkID"),
+        address=text(told, "IPAddress") or text(asked, "IPv4Address"),
+        prefix_length=number(told, "IPPrefixLen"),
+        gateway=text(told, "Gateway"),
+        address6=text(told, "GlobalIPv6Address") or text(asked, "IPv6Address"),
+        prefix_length6=number(told, "GlobalIPv6PrefixLen"),
+        gateway6=text(told, "IPv6Gateway"),
+        mac=text(told, "MacAddress"),
+        gateway_priority=number(told, "GwPriority"),
+        aliases=texts(told, "Aliases"),
+    )
+
+
+def _ports(told: Mapping[str, Any]) -> Iterator[PortBinding]:
+    for name in told:
+        port, _, protocol = name.partition("/")
+        for binding in items(told, name):
+            host_port = text(binding, "HostPort")
+            if port.isdecimal() and host_port.isdecimal():
+                yield PortBinding(protocol or "tcp", int(port), text(binding, "HostIp"), int(host_port))
+
+
+def _proxies(environment: Iterable[str]) -> dict[str, str]:
+    pairs = (entry.partition("=") for entry in environment)
+    return mask_variables({name: value for name, _, value in pairs if name.lower() in PROXY_VARIABLES})
+
+
+def _namespace(pid: int) -> str:
+    """Another user's process does not show its namespace; the place where it would be names it as well."""
+    try:
+        return namespace_of(pid)
+    except OSError:
+        return f"/proc/{pid}/ns/net"

@@ -1,0 +1,101 @@
+"""A total deadline, and reading under it: side by side, never waiting for what hangs."""
+
+import queue
+import threading
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+from dockerdiag.readers.errors import ReadError, reason
+from dockerdiag.snapshot import Unread
+
+T = TypeVar("T")
+
+
+class Deadline:
+    """A moment that nothing outlasts."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+        self._end = time.monotonic() + seconds
+
+    @property
+    def remaining(self) -> float:
+        """Seconds left, 0 where it has passed."""
+        return max(0.0, self._end - time.monotonic())
+
+    def at_most(self, seconds: float) -> "Deadline":
+        """This deadline, or one in `seconds` where that comes first."""
+        return Deadline(min(seconds, self.remaining))
+
+    @property
+    def passed(self) -> str:
+        """The reason for what is open when it passes."""
+        return f"not read within {self.seconds:.3g} s"
+
+
+def within(deadline: Deadline, function: Callable[[], T]) -> T:
+    """Calls `function` in a thread of its own, which is left behind where the deadline passes.
+
+    Raises:
+        ReadError: when it passes; anything that `function` raises.
+    """
+    answers: queue.SimpleQueue[tuple[bool, Any]] = queue.SimpleQueue()
+
+    def answer() -> None:
+        try:
+            answers.put((True, function()))
+        except BaseException as error:  # noqa: BLE001 - carried to the caller, who raises it
+            answers.put((False, error))
+
+    # A daemon thread: what hangs in it must not keep the process from ending.
+    threading.Thread(target=answer, daemon=True).start()
+    try:
+        succeeded, result = answers.get(timeout=deadline.remaining)
+    except queue.Empty:
+        raise ReadError(f"no answer within {deadline.seconds:.3g} s") from None
+    if not succeeded:
+        raise result
+    return result  # type: ignore[no-any-return]  # the queue does not know T
+
+
+class SideBySide:
+    """Functions at work, each in a thread of its own."""
+
+    def __init__(
+        self,
+        parts: Mapping[str, Callable[[], Any]],
+        deadline: Deadline,
+        progress: Callable[[str], None] | None = None,
+    ) -> None:
+        """Starts them; `progress` gets the name of each part that is done, from `results`."""
+        self._names = tuple(parts)
+        self._deadline = deadline
+        self._progress = progress
+        self._answers: queue.SimpleQueue[tuple[str, Any]] = queue.SimpleQueue()
+        for name, function in parts.items():
+            threading.Thread(target=self._answer, args=(name, function), daemon=True).start()
+
+    def _answer(self, name: str, function: Callable[[], Any]) -> None:
+        self._answers.put((name, unread_on_error(function)))
+
+    def results(self) -> dict[str, Any]:
+        """What each returned; `Unread` for what failed, or is open when the deadline passes."""
+        results: dict[str, Any] = {}
+        while len(results) < len(self._names):
+            try:
+                name, result = self._answers.get(timeout=self._deadline.remaining)
+            except queue.Empty:
+                break
+            results[name] = result
+            if self._progress is not None:
+                self._progress(f"read {name}")
+        return {name: results.get(name, Unread(self._deadline.passed)) for name in self._names}
+
+
+def unread_on_error(function: Callable[[], T]) -> T | Unread:
+    """What `function` returns, or `Unread` with the reason for which it failed."""
+    try:
+        return function()
+    except Exception as error:  # noqa: BLE001 - one source's failure must not cost the others
+        return Unread(reason(error))

@@ -1,0 +1,189 @@
+"""The engine: what it says of itself, its networks and its containers."""
+
+import os
+import socket
+import struct
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+from dockerdiag.readers.containers import container, network, pools
+from dockerdiag.readers.deadline import Deadline, unread_on_error, within
+from dockerdiag.readers.endpoint import EngineEndpoint, choose_endpoint
+from dockerdiag.readers.errors import ReadError, reason
+from dockerdiag.readers.fields import boolean, items, mapping, text, texts
+from dockerdiag.readers.files import Tree
+from dockerdiag.readers.processes import in_this_pid_namespace, process_name
+from dockerdiag.readers.resolver import read_container_resolv_conf
+from dockerdiag.snapshot import Container, Engine, Network, Unread
+from dockerdiag.snapshot.secrets import mask_text, mask_variable
+
+T = TypeVar("T")
+
+_ANSWER_SECONDS = 10.0
+_ENGINES = frozenset(("dockerd", "podman"))
+_ACTIVATORS = frozenset(("systemd", "init"))
+
+
+def read_engine(tree: Tree, deadline: Deadline) -> Engine:
+    """Asks the engine that the docker command would ask.
+
+    Raises:
+        ReadError: where there is none, or it gives no answer to who it is.
+    """
+    endpoint = choose_endpoint()
+    shown = mask_text(endpoint.url).text
+    try:
+        client = _within(deadline, partial(_connect, endpoint))
+        version, info = _within(deadline, client.version), _within(deadline, client.info)
+    except ReadError as error:
+        raise ReadError(f"{shown}: {error}") from None
+    local = runs_here(endpoint.url)
+    return Engine(
+        endpoint=shown,
+        context=endpoint.context,
+        local=local,
+        name=text(info, "Name"),
+        version=text(version, "Version"),
+        api_version=text(version, "ApiVersion"),
+        platform=_platform(version, info),
+        rootless=any("name=rootless" in option for option in texts(info, "SecurityOptions")),
+        firewall_driver=text(mapping(info, "FirewallBackend"), "Driver") or None,
+        swarm=text(mapping(info, "Swarm"), "LocalNodeState") or "inactive",
+        live_restore=boolean(info, "LiveRestoreEnabled"),
+        http_proxy=mask_variable("HTTP_PROXY", text(info, "HttpProxy")).text,
+        https_proxy=mask_variable("HTTPS_PROXY", text(info, "HttpsProxy")).text,
+        no_proxy=text(info, "NoProxy"),
+        default_address_pools=pools(items(info, "DefaultAddressPools")),
+        warnings=tuple(mask_text(warning).text for warning in texts(info, "Warnings")),
+        networks=unread_on_error(partial(_networks, client, deadline)),
+        containers=unread_on_error(partial(_containers, client, tree, deadline, local=local)),
+    )
+
+
+def _connect(endpoint: EngineEndpoint) -> Any:
+    if endpoint.url.startswith("unix://"):
+        _refuse_unreachable_socket(endpoint.url)
+    # The import takes a fifth of a second, and few hosts that have no engine need it.
+    from docker import APIClient  # noqa: PLC0415
+    from docker.errors import DockerException  # noqa: PLC0415
+    from docker.tls import TLSConfig  # noqa: PLC0415
+
+    tls: TLSConfig | bool = False
+    if endpoint.certificates is not None:
+        files = {name: endpoint.certificates / f"{name}.pem" for name in ("ca", "cert", "key")}
+        found = {name: str(path) for name, path in files.items() if path.is_file()}
+        pair = (found["cert"], found["key"]) if "cert" in found and "key" in found else None
+        tls = TLSConfig(client_cert=pair, ca_cert=found.get("ca"), verify=endpoint.verify)
+    try:
+        return APIClient(base_url=endpoint.url, tls=tls, timeout=int(_ANSWER_SECONDS), use_ssh_client=True)
+    except DockerException as error:
+        raise ReadError(_refusal(error)) from None
+
+
+def _refuse_unreachable_socket(url: str) -> None:
+    """Says in the kernel's words why a socket does not answer; the library wraps them four times."""
+    try:
+        with socket.socket(socket.AF_UNIX) as probe:
+            probe.settimeout(_ANSWER_SECONDS)
+            probe.connect(url.removeprefix("unix://"))
+    except FileNotFoundError:
+        raise ReadError("no engine: the socket does not exist") from None
+    except ConnectionRefusedError:
+        raise ReadError("no engine: nobody listens on the socket") from None
+    except OSError as error:
+        raise ReadError(reason(error)) from None
+
+
+def _refusal(error: BaseException) -> str:
+    said = str(error).removeprefix("Error while fetching server API version: ")
+    if "paramiko" in said:
+        return "an engine by ssh needs docker's ssh extra (docker[ssh])"
+    return mask_text(said).text[:300]
+
+
+def _within(deadline: Deadline, call: Callable[[], T]) -> T:
+    """One call to the engine. The library's own timeout starts again with each byte that arrives."""
+    try:
+        return within(deadline.at_most(_ANSWER_SECONDS), call)
+    except ReadError:
+        raise
+    except Exception as error:  # noqa: BLE001 - requests, urllib3, ssl and json have no common class
+        raise ReadError(reason(error)) from None
+
+
+def _networks(client: Any, deadline: Deadline) -> tuple[Network, ...]:
+    return tuple(network(told) for told in _within(deadline, client.networks))
+
+
+def _containers(client: Any, tree: Tree, deadline: Deadline, *, local: bool) -> tuple[Container, ...]:
+    from docker.errors import NotFound  # noqa: PLC0415 - see _connect
+
+    listed = _within(deadline, partial(client.containers, all=True))
+    found = []
+    for one in listed:
+        try:
+            told = within(deadline.at_most(_ANSWER_SECONDS), partial(client.inspect_container, one["Id"]))
+        except NotFound:
+            continue  # removed since the list was made
+        found.append(_with_resolver(container(told, local=local), told, tree, deadline, local=local))
+    return tuple(found)
+
+
+def _with_resolver(
+    one: Container, told: Mapping[str, Any], tree: Tree, deadline: Deadline, *, local: bool
+) -> Container:
+    if not local:
+        return replace(one, resolv_conf=Unread("the engine runs on another host"))
+    pid = one.pid if one.namespace is not None else None
+    path = text(told, "ResolvConfPath")
+    return replace(one, resolv_conf=read_container_resolv_conf(tree, pid, path, deadline))
+
+
+def _platform(version: Mapping[str, Any], info: Mapping[str, Any]) -> str:
+    named = text(mapping(version, "Platform"), "Name")
+    components = [text(one, "Name") for one in items(version, "Components")]
+    if "Podman Engine" in components:
+        return "Podman Engine"
+    if "docker desktop" in text(info, "OperatingSystem").lower():
+        return named or "Docker Desktop"
+    return named or next(iter(components), "")
+
+
+# -- whether it is this host's ------------------------------------------------------------------------------
+
+
+def runs_here(url: str) -> bool:
+    """Whether the engine's process is one of this host's: then its PIDs, links and rules are those seen here.
+
+    A socket proves nothing by itself: ssh, Docker Desktop and a container's engine put theirs into this file
+    system too.
+    """
+    if not url.startswith("unix://"):
+        return False
+    owner = _socket_owner(url.removeprefix("unix://"))
+    if owner is None:
+        return False
+    name = process_name(owner)
+    if name in _ENGINES:
+        return in_this_pid_namespace(owner)
+    # With socket activation the socket is systemd's, and the engine inherits it.
+    return name in _ACTIVATORS and any(
+        process_name(pid) in _ENGINES and in_this_pid_namespace(pid)
+        for pid in (int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdecimal())
+    )
+
+
+def _socket_owner(path: str) -> int | None:
+    """PID of the process that made the socket listen; None where it is not to be seen from here."""
+    try:
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.settimeout(_ANSWER_SECONDS)
+            connection.connect(path)
+            credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+    except OSError:
+        return None
+    pid = int(struct.unpack("3i", credentials)[0])
+    return pid if pid > 0 and os.path.exists(f"/proc/{pid}") else None  # noqa: PTH110 - no Path is needed

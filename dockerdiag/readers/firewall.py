@@ -1,0 +1,132 @@
+"""Rule sets, of the network namespace the reader is in.
+
+To ask can change the host: a netlink family that is asked for loads its module, and a legacy table that is
+opened gets registered. So each is asked only where it is known to be there.
+"""
+
+import re
+from functools import partial
+from typing import Literal
+
+from dockerdiag.readers.command import checked, failure, find_tool, run
+from dockerdiag.readers.deadline import Deadline, unread_on_error
+from dockerdiag.readers.errors import ReadError, denied
+from dockerdiag.readers.files import read_kernel_file
+from dockerdiag.readers.legacy import MAXIMUM_CHECKED_RULES, read_by_library, same_rules
+from dockerdiag.readers.modules import presence
+from dockerdiag.snapshot import Firewall, IpSet, NetdevHook, Unread
+
+_TOOL_SECONDS = 20.0
+_NETDEV_CHAIN = re.compile(r'"hook":\s*"(?:in|e)gress"')
+
+
+def read_firewall(deadline: Deadline) -> Firewall:
+    """Every rule set, each `Unread` by itself where it cannot be read."""
+    within = deadline.at_most(_TOOL_SECONDS)
+    nft = unread_on_error(partial(_nft, within))
+    return Firewall(
+        nft=nft,
+        iptables_nft=unread_on_error(partial(_iptables_nft, nft, 4, within)),
+        ip6tables_nft=unread_on_error(partial(_iptables_nft, nft, 6, within)),
+        iptables_legacy=unread_on_error(partial(_legacy, 4, within)),
+        ip6tables_legacy=unread_on_error(partial(_legacy, 6, within)),
+        ipsets=unread_on_error(_ipsets),
+        netdev_hooks=unread_on_error(partial(_netdev_hooks, nft)),
+    )
+
+
+def _there(module: str) -> bool:
+    found = presence(module)
+    if found == "unknown":
+        raise ReadError(f"whether {module} is loaded cannot be told, and asking could load it")
+    return found == "present"
+
+
+def _nft(deadline: Deadline) -> str:
+    if not _there("nf_tables"):
+        return ""
+    return checked(["nft", "-j", "list", "ruleset"], deadline)
+
+
+def _iptables_nft(nft: str | Unread, version: Literal[4, 6], deadline: Deadline) -> str:
+    family = "ip" if version == 4 else "ip6"
+    if isinstance(nft, str) and not re.search(rf'\{{"table":\s*\{{"family":\s*"{family}"', nft):
+        return ""
+    if not _there("nf_tables"):
+        return ""
+    return checked([_save_tool(version, "nft", "nf_tables", deadline), "-c"], deadline)
+
+
+def _save_tool(version: Literal[4, 6], variant: str, says: str, deadline: Deadline) -> str:
+    """The variant's own program, or the plain one where that is of this variant.
+
+    Raises:
+        ReadError: where neither is installed.
+    """
+    prefix = "iptables" if version == 4 else "ip6tables"
+    own = f"{prefix}-{variant}-save"
+    if find_tool(own):
+        return own
+    plain = f"{prefix}-save"
+    if find_tool(plain):
+        told = run([plain, "--version"], deadline).text
+        # Before 1.8 there was no other variant than legacy, and the version said so by saying nothing.
+        if f"({says})" in told or (says == "legacy" and "(" not in told):
+            return plain
+    raise ReadError(f"{own} is not installed")
+
+
+# -- legacy -------------------------------------------------------------------------------------------------
+
+
+def _legacy(version: Literal[4, 6], deadline: Deadline) -> str:
+    if not _registered_tables(version):
+        return ""
+    by_library = partial(read_by_library, version, deadline)
+    try:
+        tool = _save_tool(version, "legacy", "legacy", deadline)
+    except ReadError as error:
+        text = by_library()
+        if text is None:
+            raise ReadError(f"{error}, nor is python-iptables (dockerdiag[legacy])") from None
+        return text
+    # Never with -t: that registers the table it names.
+    output = run([tool, "-c"], deadline)
+    if output.status != 0:
+        raise failure(tool, output)
+    if output.text.count("\n[") <= MAXIMUM_CHECKED_RULES:
+        other = by_library()
+        if other is not None and not same_rules(output.text, other):
+            raise ReadError(f"{tool} and python-iptables disagree on the rules")
+    return output.text
+
+
+def _registered_tables(version: Literal[4, 6]) -> tuple[str, ...]:
+    name = "ip_tables_names" if version == 4 else "ip6_tables_names"
+    try:
+        return tuple(read_kernel_file(f"/proc/thread-self/net/{name}").split())
+    except FileNotFoundError:
+        return ()  # neither loaded nor built in
+    except PermissionError:
+        raise ReadError(denied()) from None
+
+
+# -- sets and hooks -----------------------------------------------------------------------------------------
+
+
+def _ipsets() -> tuple[IpSet, ...]:
+    if not _there("ip_set"):
+        return ()
+    from dockerdiag.readers.ipsets import read_ipsets  # noqa: PLC0415 - few hosts have sets
+
+    return read_ipsets()
+
+
+def _netdev_hooks(nft: str | Unread) -> tuple[NetdevHook, ...]:
+    if isinstance(nft, Unread):
+        raise ReadError(nft.reason)
+    if not _NETDEV_CHAIN.search(nft):
+        return ()
+    from dockerdiag.readers.netdev_hooks import read_netdev_hooks  # noqa: PLC0415 - few hosts have such chains
+
+    return read_netdev_hooks()

@@ -1,0 +1,39 @@
+"""The devices of nftables chains that hook into links, which `nft -j` 1.0.6 leaves out."""
+
+from typing import Any
+
+from pyroute2.nftables.main import NFTables
+
+from dockerdiag.snapshot import NetdevHook
+
+_FAMILIES = {1: "inet", 2: "ip", 3: "arp", 5: "netdev", 7: "bridge", 10: "ip6"}
+
+
+def read_netdev_hooks() -> tuple[NetdevHook, ...]:
+    """Every base chain that names devices, to be asked only where nf_tables is loaded.
+
+    Raises:
+        pyroute2.netlink.exceptions.NetlinkError: where the kernel refuses.
+    """
+    # Family 0 asks for all; pyroute2's own default is ip alone.
+    with NFTables(nfgen_family=0) as nftables:
+        return tuple(
+            NetdevHook(
+                family=_FAMILIES.get(message["nfgen_family"], str(message["nfgen_family"])),
+                table=message.get_attr("NFTA_CHAIN_TABLE"),
+                chain=message.get_attr("NFTA_CHAIN_NAME"),
+                devices=devices,
+            )
+            for message in nftables.get_chains()
+            if (devices := _devices(message.get_attr("NFTA_CHAIN_HOOK")))
+        )
+
+
+def _devices(hook: Any) -> tuple[str, ...]:
+    if hook is None:
+        return ()
+    listed = hook.get_attr("NFTA_HOOK_DEVS")
+    if listed is not None:
+        return tuple(str(attribute[1]) for attribute in listed["attrs"])
+    single = hook.get_attr("NFTA_HOOK_DEV")
+    return (str(single),) if single else ()

@@ -1,0 +1,90 @@
+"""The kernel's own answers to "which way would this packet go"; nothing is sent."""
+
+import errno
+import socket
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pyroute2 import IPRoute
+from pyroute2.netlink.exceptions import NetlinkError
+
+from dockerdiag.readers.routing import gateway
+from dockerdiag.snapshot import Link, RouteAnswer
+
+_ROUTE_TYPES = {1: "unicast", 2: "local", 3: "broadcast", 4: "anycast", 5: "multicast"}
+
+
+@dataclass(frozen=True, slots=True)
+class RouteQuestion:
+    """A packet to `destination`; with `in_link` as if it had come in there, else sent by the host itself."""
+
+    destination: str
+    source: str | None = None
+    in_link: str | None = None
+    mark: int = 0
+
+
+def ask_routes(
+    questions: Iterable[RouteQuestion], links: Iterable[Link], sysctls: Mapping[str, str]
+) -> tuple[RouteAnswer, ...]:
+    """Asks with RTM_GETROUTE, in the network namespace the reader is in.
+
+    Left out are questions about links that are not there, and about links with log_martians: there the kernel
+    would log a packet that does not exist.
+    """
+    by_name = {link.name: link.index for link in links}
+    names = {index: name for name, index in by_name.items()}
+    asked = [
+        question
+        for question in dict.fromkeys(questions)
+        if question.in_link is None
+        or (question.in_link in by_name and not _logs_martians(question.in_link, sysctls))
+    ]
+    if not asked:
+        return ()
+    with IPRoute() as rtnetlink:
+        return tuple(_ask(rtnetlink, question, by_name, names) for question in asked)
+
+
+def _logs_martians(link: str, sysctls: Mapping[str, str]) -> bool:
+    return any(sysctls.get(f"net/ipv4/conf/{name}/log_martians", "0") != "0" for name in ("all", link))
+
+
+def _ask(
+    rtnetlink: IPRoute, question: RouteQuestion, by_name: Mapping[str, int], names: Mapping[int, str]
+) -> RouteAnswer:
+    six = ":" in question.destination
+    asked: dict[str, Any] = {
+        "dst": question.destination,
+        "family": socket.AF_INET6 if six else socket.AF_INET,
+    }
+    if question.source is not None:
+        asked["src"] = question.source
+    if question.in_link is not None:
+        asked["iif"] = by_name[question.in_link]
+    if question.mark:
+        asked["mark"] = question.mark
+    same = (question.destination, question.source, question.in_link, question.mark)
+    try:
+        messages = tuple(rtnetlink.route("get", **asked))
+    except NetlinkError as error:
+        return RouteAnswer(*same, error=errno.errorcode.get(error.code, str(error.code)))
+    if not messages:
+        return RouteAnswer(*same, error="ENODATA")
+    attributes = dict(messages[0]["attrs"])
+    # For IPv6 the kernel answers an unreachable route with the route and its errno inside.
+    inner = attributes.get("RTA_CACHEINFO")
+    failed = inner.get("rta_error", 0) if isinstance(inner, dict) else 0
+    kind = messages[0]["type"]
+    return RouteAnswer(
+        *same,
+        error=errno.errorcode.get(abs(failed - (1 << 32) if failed > 1 << 31 else failed))
+        if failed
+        else None,
+        type=_ROUTE_TYPES.get(kind, str(kind)),
+        out_link=names.get(attributes.get("RTA_OIF", 0)),
+        gateway=gateway(attributes),
+        table=attributes.get("RTA_TABLE", messages[0]["table"]),
+        preferred_source=attributes.get("RTA_PREFSRC"),
+    )

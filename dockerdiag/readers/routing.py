@@ -1,0 +1,307 @@
+"""Links, addresses, routes, policy rules and neighbours, of the network namespace the reader is in.
+
+pyroute2 is asked for plain dumps only: its IPRoute can make a namespace, so it is never given one by name.
+"""
+
+import socket
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Literal
+
+from pyroute2 import IPRoute
+
+from dockerdiag.readers.deadline import unread_on_error
+from dockerdiag.snapshot import Address, Link, Neighbour, NextHop, Route, RoutingRule, Unread
+
+Family = Literal[4, 6]
+FAMILIES: tuple[tuple[int, Family], ...] = ((socket.AF_INET, 4), (socket.AF_INET6, 6))
+
+_ANY: dict[Family, str] = {4: "0.0.0.0", 6: "::"}  # noqa: S104 - a route's destination, nothing is bound
+
+_IFF_UP, _IFF_LOOPBACK, _IFF_NOARP = 0x1, 0x8, 0x80
+_RTM_F_CLONED = 0x200
+_FIB_RULE_INVERT = 0x2
+_NONE = 0xFFFFFFFF
+_ROOT_QDISC = 0xFFFFFFFF
+_RTN_MULTICAST, _RTN_BROADCAST = 5, 3
+
+_ROUTE_TYPES = {
+    1: "unicast",
+    2: "local",
+    3: "broadcast",
+    4: "anycast",
+    5: "multicast",
+    6: "blackhole",
+    7: "unreachable",
+    8: "prohibit",
+    9: "throw",
+    10: "nat",
+}
+_SCOPES = {0: "global", 200: "site", 253: "link", 254: "host", 255: "nowhere"}
+_PROTOCOLS = {
+    1: "redirect",
+    2: "kernel",
+    3: "boot",
+    4: "static",
+    9: "ra",
+    11: "zebra",
+    12: "bird",
+    16: "dhcp",
+}
+_PROTOCOLS |= {186: "bgp", 187: "isis", 188: "ospf", 189: "rip", 192: "eigrp"}
+_RULE_ACTIONS = {1: "lookup", 2: "goto", 3: "nop", 6: "blackhole", 7: "unreachable", 8: "prohibit"}
+_NEXT_HOP_FLAGS = {0x1: "dead", 0x4: "onlink", 0x10: "linkdown", 0x20: "unresolved"}
+_NEIGHBOUR_STATES = {
+    0x00: "none",
+    0x01: "incomplete",
+    0x02: "reachable",
+    0x04: "stale",
+    0x08: "delay",
+    0x10: "probe",
+    0x20: "failed",
+    0x40: "noarp",
+    0x80: "permanent",
+}
+_ADDRESS_FLAGS = {
+    0x01: "secondary",
+    0x02: "nodad",
+    0x04: "optimistic",
+    0x08: "dadfailed",
+    0x10: "home",
+    0x20: "deprecated",
+    0x40: "tentative",
+    0x100: "mngtmpaddr",
+    0x200: "noprefixroute",
+    0x400: "autojoin",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Routing:
+    """What rtnetlink tells of one network namespace."""
+
+    links: tuple[Link, ...] | Unread
+    addresses: tuple[Address, ...] | Unread
+    routes: tuple[Route, ...] | Unread
+    rules: tuple[RoutingRule, ...] | Unread
+    neighbours: tuple[Neighbour, ...] | Unread
+
+
+def read_routing() -> Routing:
+    """Asks the kernel in one visit."""
+    with IPRoute() as rtnetlink:
+        return Routing(
+            links=unread_on_error(partial(_links, rtnetlink)),
+            addresses=unread_on_error(lambda: tuple(map(_address, rtnetlink.get_addr()))),
+            routes=unread_on_error(partial(_routes, rtnetlink)),
+            rules=unread_on_error(partial(_rules, rtnetlink)),
+            neighbours=unread_on_error(partial(_neighbours, rtnetlink)),
+        )
+
+
+# -- links and addresses ------------------------------------------------------------------------------------
+
+
+def _links(rtnetlink: IPRoute) -> tuple[Link, ...]:
+    drops = unread_on_error(partial(_queue_drops, rtnetlink))
+    return tuple(
+        _link(message, None if isinstance(drops, Unread) else drops.get(message["index"]))
+        for message in rtnetlink.get_links()
+    )
+
+
+def _link(message: Any, qdisc_drops: int | None) -> Link:
+    information = message.get_attr("IFLA_LINKINFO")
+    kind = information.get_attr("IFLA_INFO_KIND") if information else None
+    data = _attributes(information, "IFLA_INFO_DATA")
+    port = _attributes(information, "IFLA_INFO_SLAVE_DATA")
+    bridge = data if kind == "bridge" else {}
+    carrier = message.get_attr("IFLA_CARRIER")
+    return Link(
+        index=message["index"],
+        name=message.get_attr("IFLA_IFNAME"),
+        kind=kind,
+        up=bool(message["flags"] & _IFF_UP),
+        operstate=str(message.get_attr("IFLA_OPERSTATE") or "unknown").lower(),
+        mtu=message.get_attr("IFLA_MTU") or 0,
+        mac=message.get_attr("IFLA_ADDRESS"),
+        arp=not message["flags"] & _IFF_NOARP,
+        loopback=bool(message["flags"] & _IFF_LOOPBACK),
+        carrier=None if carrier is None else bool(carrier),
+        master=message.get_attr("IFLA_MASTER"),
+        peer=message.get_attr("IFLA_LINK") or None,
+        peer_namespace=message.get_attr("IFLA_LINK_NETNSID"),
+        bridge_port_state=port.get("IFLA_BRPORT_STATE"),
+        bridge_port_isolated=bool(port.get("IFLA_BRPORT_ISOLATED")),
+        bridge_port_hairpin=bool(port.get("IFLA_BRPORT_MODE")),
+        stp=_switch(bridge.get("IFLA_BR_STP_STATE")),
+        bridge_nf_call_iptables=_switch(bridge.get("IFLA_BR_NF_CALL_IPTABLES")),
+        bridge_nf_call_ip6tables=_switch(bridge.get("IFLA_BR_NF_CALL_IP6TABLES")),
+        vrf_table=data.get("IFLA_VRF_TABLE") if kind == "vrf" else None,
+        qdisc_drops=qdisc_drops,
+    )
+
+
+def _attributes(nested: Any, name: str) -> dict[str, Any]:
+    inner = nested.get_attr(name) if nested else None
+    return dict(inner["attrs"]) if isinstance(inner, dict) and "attrs" in inner else {}
+
+
+def _switch(value: int | None) -> bool | None:
+    return None if value is None else bool(value)
+
+
+def _queue_drops(rtnetlink: IPRoute) -> dict[int, int]:
+    drops: dict[int, int] = {}
+    for message in rtnetlink.get_qdiscs():
+        statistics = message.get_attr("TCA_STATS")
+        if message["parent"] == _ROOT_QDISC and isinstance(statistics, dict) and "drop" in statistics:
+            drops[message["index"]] = statistics["drop"]
+    return drops
+
+
+def _address(message: Any) -> Address:
+    own = message.get_attr("IFA_LOCAL")
+    far = message.get_attr("IFA_ADDRESS")
+    flags = message.get_attr("IFA_FLAGS") or message["flags"]
+    family: Family = 4 if message["family"] == socket.AF_INET else 6
+    return Address(
+        link=message["index"],
+        family=family,
+        address=own or far,
+        prefix_length=message["prefixlen"],
+        scope=_SCOPES.get(message["scope"], str(message["scope"])),
+        peer=far if own and far != own else None,
+        # The first flag means secondary for IPv4 and temporary for IPv6.
+        flags=tuple(
+            "temporary" if name == "secondary" and family == 6 else name
+            for bit, name in _ADDRESS_FLAGS.items()
+            if flags & bit
+        ),
+    )
+
+
+# -- routes and rules ---------------------------------------------------------------------------------------
+
+
+def _routes(rtnetlink: IPRoute) -> tuple[Route, ...]:
+    return tuple(
+        _route(message, family)
+        for number, family in FAMILIES
+        for message in rtnetlink.get_routes(family=number)
+        # A kernel without IPv6 answers with what it has. A dump can hold clones of the cache: no routes.
+        if message["family"] == number and not message["flags"] & _RTM_F_CLONED
+    )
+
+
+def _route(message: Any, family: Family) -> Route:
+    attributes = dict(message["attrs"])
+    metrics = attributes.get("RTA_METRICS")
+    kind = _ROUTE_TYPES.get(message["type"], str(message["type"]))
+    return Route(
+        family=family,
+        table=attributes.get("RTA_TABLE", message["table"]),
+        destination=_cidr(attributes.get("RTA_DST"), message["dst_len"], family),
+        type=kind,
+        next_hops=tuple(_next_hops(message, attributes)),
+        metric=attributes.get("RTA_PRIORITY", 0),
+        protocol=_PROTOCOLS.get(message["proto"], str(message["proto"])),
+        scope=_SCOPES.get(message["scope"], str(message["scope"])),
+        preferred_source=attributes.get("RTA_PREFSRC"),
+        source=_cidr(attributes["RTA_SRC"], message["src_len"], family) if "RTA_SRC" in attributes else None,
+        tos=message["tos"],
+        mtu=metrics.get_attr("RTAX_MTU") if metrics is not None else None,
+    )
+
+
+def _next_hops(message: Any, attributes: dict[str, Any]) -> Iterable[NextHop]:
+    if "RTA_MULTIPATH" in attributes:
+        for hop in attributes["RTA_MULTIPATH"]:
+            inner = dict(hop["attrs"])
+            yield NextHop(hop["oif"], gateway(inner), hop["hops"] + 1, _next_hop_flags(hop["flags"]))
+    elif "RTA_OIF" in attributes or gateway(attributes):
+        yield NextHop(attributes.get("RTA_OIF"), gateway(attributes), flags=_next_hop_flags(message["flags"]))
+
+
+def gateway(attributes: dict[str, Any]) -> str | None:
+    """A route's gateway, also one of the other family (RTA_VIA)."""
+    via = attributes.get("RTA_VIA")
+    found = attributes.get("RTA_GATEWAY") or (via.get("addr") if isinstance(via, dict) else None)
+    return str(found) if found else None
+
+
+def _next_hop_flags(flags: int) -> tuple[str, ...]:
+    return tuple(name for bit, name in _NEXT_HOP_FLAGS.items() if flags & bit)
+
+
+def _cidr(address: str | None, length: int, family: Family) -> str:
+    return f"{address or _ANY[family]}/{length}"
+
+
+def _rules(rtnetlink: IPRoute) -> tuple[RoutingRule, ...]:
+    return tuple(
+        _rule(message, family)
+        for number, family in FAMILIES
+        for message in rtnetlink.get_rules(family=number)
+    )
+
+
+def _rule(message: Any, family: Family) -> RoutingRule:
+    attributes = dict(message["attrs"])
+    action = _RULE_ACTIONS.get(message["action"], str(message["action"]))
+    source, destination = attributes.get("FRA_SRC"), attributes.get("FRA_DST")
+    return RoutingRule(
+        family=family,
+        priority=attributes.get("FRA_PRIORITY", 0),
+        action=action,
+        table=attributes.get("FRA_TABLE", message["table"]) or None,
+        invert=bool(message["flags"] & _FIB_RULE_INVERT),
+        source=_cidr(source, message["src_len"], family) if source is not None else None,
+        destination=_cidr(destination, message["dst_len"], family) if destination is not None else None,
+        in_link=attributes.get("FRA_IIFNAME"),
+        out_link=attributes.get("FRA_OIFNAME"),
+        mark=attributes.get("FRA_FWMARK"),
+        mask=attributes.get("FRA_FWMASK"),
+        tos=message["tos"],
+        protocol=attributes.get("FRA_IP_PROTO"),
+        source_ports=_range(attributes.get("FRA_SPORT_RANGE")),
+        destination_ports=_range(attributes.get("FRA_DPORT_RANGE")),
+        user_ids=_range(attributes.get("FRA_UID_RANGE")),
+        goto=attributes.get("FRA_GOTO"),
+        suppress_prefix_length=_unless_none(attributes.get("FRA_SUPPRESS_PREFIXLEN")),
+        suppress_link_group=_unless_none(attributes.get("FRA_SUPPRESS_IFGROUP")),
+        l3mdev=bool(attributes.get("FRA_L3MDEV")),
+        tunnel_id=attributes.get("FRA_TUN_ID") or None,
+    )
+
+
+def _range(value: Any) -> tuple[int, int] | None:
+    """A range is `(start, end)`; pyroute2 gives it as the text `start:end`."""
+    if value is None:
+        return None
+    start, _, end = str(value).partition(":")
+    return int(start), int(end)
+
+
+def _unless_none(value: int | None) -> int | None:
+    return None if value == _NONE else value
+
+
+# -- neighbours ---------------------------------------------------------------------------------------------
+
+
+def _neighbours(rtnetlink: IPRoute) -> tuple[Neighbour, ...]:
+    return tuple(
+        Neighbour(
+            link=message["ifindex"],
+            family=family,
+            address=message.get_attr("NDA_DST"),
+            mac=message.get_attr("NDA_LLADDR"),
+            state=_NEIGHBOUR_STATES.get(message["state"], str(message["state"])),
+        )
+        for number, family in FAMILIES
+        for message in rtnetlink.get_neighbours(family=number)
+        # The kernel's own entries for multicast and broadcast say nothing of a neighbour.
+        if message["family"] == number and message["ndm_type"] not in (_RTN_MULTICAST, _RTN_BROADCAST)
+    )

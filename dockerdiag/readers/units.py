@@ -1,0 +1,189 @@
+"""The engine's systemd service: its files on disk as systemd would find them, and what the manager says."""
+
+import fnmatch
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+from dockerdiag.readers.command import failure, run
+from dockerdiag.readers.deadline import Deadline
+from dockerdiag.readers.errors import ReadError
+from dockerdiag.readers.files import Tree
+from dockerdiag.snapshot import EnvironmentFile, ServiceUnit, TextFile
+from dockerdiag.snapshot.secrets import mask_text
+
+UNITS = ("docker.service", "snap.docker.dockerd.service")
+"""The engine's unit as distributions and Docker name it, and as the snap does."""
+
+_UNIT_PATH = (
+    "/etc/systemd/system.control",
+    "/run/systemd/system.control",
+    "/run/systemd/transient",
+    "/run/systemd/generator.early",
+    "/etc/systemd/system",
+    "/etc/systemd/system.attached",
+    "/run/systemd/system",
+    "/run/systemd/system.attached",
+    "/run/systemd/generator",
+    "/usr/local/lib/systemd/system",
+    "/usr/lib/systemd/system",
+    "/lib/systemd/system",
+    "/run/systemd/generator.late",
+)
+"""systemd.unit(5), first wins."""
+_MANAGER_SECONDS = 10.0
+_PROPERTIES = (
+    "LoadState",
+    "ActiveState",
+    "SubState",
+    "Result",
+    "NeedDaemonReload",
+    "MainPID",
+    "ActiveEnterTimestamp",
+    "ExecStart",
+    "Environment",
+)
+
+
+def read_service(tree: Tree, deadline: Deadline, *, systemd: bool) -> ServiceUnit | None:
+    """The engine's service; None where the host has no such unit.
+
+    Raises:
+        ReadError: where the unit directories cannot be read.
+    """
+    name, fragment = _find(tree)
+    drop_ins = tuple(_drop_ins(tree, name))
+    if fragment is None and not drop_ins:
+        return None
+    texts = [file.text for file in (fragment, *drop_ins) if file is not None]
+    asked = _ask_manager(name, deadline) if systemd else "systemd does not run"
+    told = asked if isinstance(asked, dict) else {}
+    return ServiceUnit(
+        name=name,
+        fragment=fragment,
+        drop_ins=drop_ins,
+        environment_files=tuple(_environment_files(tree, texts)),
+        load_state=told.get("LoadState"),
+        active_state=told.get("ActiveState"),
+        sub_state=told.get("SubState"),
+        result=told.get("Result"),
+        need_daemon_reload=told["NeedDaemonReload"] == "yes" if "NeedDaemonReload" in told else None,
+        main_pid=int(told.get("MainPID", "0")) or None,
+        active_since=_time(told.get("ActiveEnterTimestamp", "")),
+        exec_start=told.get("ExecStart"),
+        environment=told.get("Environment"),
+        manager_error=asked if isinstance(asked, str) else None,
+    )
+
+
+# -- files --------------------------------------------------------------------------------------------------
+
+
+def _find(tree: Tree) -> tuple[str, TextFile | None]:
+    for name in UNITS:
+        for directory in _UNIT_PATH:
+            if fragment := tree.read(f"{directory}/{name}"):
+                return name, fragment
+    return UNITS[0], None
+
+
+def _drop_ins(tree: Tree, unit: str) -> Iterator[TextFile]:
+    """Files of the same name mask each other, the first directory wins; then they apply in order of name."""
+    chosen: dict[str, str] = {}
+    seen: set[str | None] = set()
+    for directory in _drop_in_directories(unit):
+        resolved = tree.resolve(directory)
+        if resolved is None or resolved in seen:
+            continue  # /lib is /usr/lib on most hosts
+        seen.add(resolved)
+        for name in tree.names(directory):
+            if name.endswith(".conf") and not name.startswith("."):
+                chosen.setdefault(name, f"{directory}/{name}")
+    for name in sorted(chosen):
+        try:
+            file = tree.read(chosen[name])
+        except ReadError as error:
+            raise ReadError(f"{chosen[name]}: {error}") from None
+        # Empty, or a link to /dev/null: it is there to mask others.
+        if file is not None and file.text:
+            yield file
+
+
+def _drop_in_directories(unit: str) -> Iterator[str]:
+    stem, _, suffix = unit.rpartition(".")
+    names = [unit]
+    while "-" in stem:
+        stem = stem.rpartition("-")[0]
+        names.append(f"{stem}-.{suffix}")
+    for directory in _UNIT_PATH:
+        yield from (f"{directory}/{name}.d" for name in names)
+    # Those of the type come last: everything else has precedence.
+    yield from (f"{directory}/{suffix}.d" for directory in _UNIT_PATH)
+
+
+def _environment_files(tree: Tree, texts: list[str]) -> Iterator[EnvironmentFile]:
+    written: list[str] = []
+    for text in texts:
+        for value in settings(text, "Service", "EnvironmentFile"):
+            # An empty one takes back those before it.
+            written = [*written, value] if value else []
+    for value in written:
+        optional = value.startswith("-")
+        path = value.removeprefix("-").replace("%%", "%")
+        if not path.startswith("/"):
+            continue
+        for found in _expand(tree, path):
+            yield EnvironmentFile(found, optional, tree.read_or_reason(found))
+
+
+def settings(text: str, section: str, key: str) -> Iterator[str]:
+    """The values of a key in a unit file, with continued lines joined and comments inside them left out."""
+    current = ""
+    joined = ""
+    for line in text.splitlines():
+        stripped = line.strip()
+        if stripped.startswith(("#", ";")) or (not stripped and not joined):
+            continue
+        if line.endswith("\\"):
+            joined += line[:-1] + " "
+            continue
+        whole, joined = (joined + line).strip(), ""
+        if whole.startswith("["):
+            current = whole.strip("[]")
+        elif current == section:
+            name, equals, value = whole.partition("=")
+            if equals and name.strip() == key:
+                yield value.strip()
+
+
+def _expand(tree: Tree, pattern: str) -> tuple[str, ...]:
+    """The paths a pattern names, itself where it has no wildcard."""
+    directory, _, name = pattern.rpartition("/")
+    if not re.search(r"[*?\[]", name):
+        return (pattern,)
+    expression = re.compile(fnmatch.translate(name))
+    return tuple(f"{directory}/{found}" for found in tree.names(directory) if expression.fullmatch(found))
+
+
+# -- manager ------------------------------------------------------------------------------------------------
+
+
+def _ask_manager(unit: str, deadline: Deadline) -> dict[str, str] | str:
+    """The manager's properties of the unit, or why it could not be asked."""
+    command = ["systemctl", "show", unit, "--no-pager", f"--property={','.join(_PROPERTIES)}"]
+    try:
+        output = run(command, deadline.at_most(_MANAGER_SECONDS), environment={"TZ": "UTC"})
+        if output.status != 0:
+            raise failure("systemctl", output)
+    except ReadError as error:
+        return str(error)
+    pairs = (line.partition("=") for line in output.text.splitlines())
+    return {name: mask_text(value).text for name, _, value in pairs if name in _PROPERTIES}
+
+
+def _time(written: str) -> float | None:
+    """`Mon 2026-11-23 20:42:59 UTC`; empty where the unit was never active."""
+    try:
+        return datetime.strptime(written, "%a %Y-%m-%d %H:%M:%S UTC").replace(tzinfo=UTC).timestamp()
+    except ValueError:
+        return None
