@@ -52,6 +52,10 @@ class Connection:
     destination_nat: bool = False
     mark: int | None = 0
     """None where a rule set it in a way that could not be followed."""
+    reply: Tuple | None = None
+    """The flow as its replies arrive, once NAT was bound; None: not known, or the mirror of `original`."""
+    nat_bound: frozenset[Literal["source", "destination"]] = frozenset()
+    """What NAT rules have already decided for this flow (even to leave it): they are not asked again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +86,13 @@ class Packet:
     ttl: int | None = None
     locally_generated: bool = False
     """Sent by a process of this namespace: it starts at the output hook."""
+    bridge_netfilter: bool | None = None
+    """Whether br_netfilter hands this bridge's frames to the IP hooks: only then do `physdev` matches see ports.
+    None: not known."""
+    source_known: bool = True
+    """False where a rule gives it a source that could not be told; `addresses` then holds the old."""
+    destination_known: bool = True
+    """False where a rule chooses among several destinations; `addresses` then holds the old."""
 
     @property
     def family(self) -> Literal[4, 6]:

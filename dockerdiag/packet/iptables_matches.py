@@ -1,0 +1,480 @@
+"""What iptables' matches ask of a packet.
+
+A match, or an option of one, that is not in these tables makes its rule unknown; it is never left out.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from ipaddress import ip_address
+from typing import Literal
+
+from dockerdiag.packet import iptables_conntrack, matching
+from dockerdiag.packet.ipsets import IpSets, set_match
+from dockerdiag.packet.iptables_words import Extension, Option, RuleWords
+from dockerdiag.packet.rules import Match
+from dockerdiag.packet.truth import Truth, Unknown, every, negate, some
+from dockerdiag.packet.values import Element, Interval, NamePrefix, Value, covers
+from dockerdiag.packet.view import View
+
+_PROTOCOLS = {
+    "all": 0, "icmp": 1, "igmp": 2, "ipip": 4, "ipencap": 4, "tcp": 6, "udp": 17, "dccp": 33, "ipv6": 41, "gre": 47,
+    "esp": 50, "ah": 51, "icmpv6": 58, "ipv6-icmp": 58, "ospf": 89, "pim": 103, "vrrp": 112, "l2tp": 115,
+    "sctp": 132, "udplite": 136, "mobility-header": 135, "ipv6-mh": 135,
+}  # fmt: skip
+
+UNKNOWABLE = {
+    "bpf": "a BPF program decides",
+    "cgroup": "the sender's control group is not known",
+    "cluster": "a hash decides",
+    "connbytes": "the flow's volume is not known",
+    "connlabel": "connection labels are not known",
+    "connlimit": "the number of open connections is not known",
+    "cpu": "the processor is not known",
+    "dscp": "the packet's DSCP field is not known",
+    "ecn": "the packet's ECN bits are not known",
+    "hashlimit": "how much of the limit is used up is not known",
+    "helper": "whether a connection tracking helper is attached is not known",
+    "ipvs": "whether IPVS handles the flow is not known",
+    "limit": "how much of the limit is used up is not known",
+    "nth": "the count is not known",
+    "osf": "the sender's system is not known",
+    "quota": "how much of the quota is used up is not known",
+    "realm": "the routing realm is not known",
+    "socket": "whether a transparent proxy's socket takes the packet is not known",
+    "statistic": "chance or a counter decides",
+    "string": "the packet's content is not known",
+    "tcpmss": "the TCP segment size is not known",
+    "time": "it depends on the time of day",
+    "tos": "the packet's TOS field is not known",
+    "u32": "the packet's bytes are not known",
+}
+
+
+def unknown_match(reason: str) -> Match:
+    """A match that cannot be judged."""
+    doubt = Unknown(reason)
+    return lambda _: doubt
+
+
+def always(_: View) -> Truth:
+    """A match that every packet meets (`comment`, `nfacct`)."""
+    return True
+
+
+@dataclass(frozen=True, slots=True)
+class MatchReader:
+    """Reads the matches of one IP version's rules."""
+
+    version: Literal[4, 6]
+    sets: IpSets
+
+    def read(self, rule: RuleWords) -> list[Match]:
+        """The matches of `rule`, in order."""
+        matches = [self._basic(option) for option in rule.basics]
+        for extension in rule.matches:
+            matches += self._extension(extension)
+        return matches
+
+    def _basic(self, option: Option) -> Match:
+        inverted = option.inverted
+        if option.name in ("-s", "-d"):
+            return self._address(option)
+        if option.name in ("-i", "-o"):
+            element: Element = option.value
+            if option.value.endswith("+"):
+                element = NamePrefix(option.value[:-1])
+            if option.name == "-i":
+                return lambda view: negate(covers(element, view.in_name), inverted)
+            return lambda view: negate(covers(element, view.out_name), inverted)
+        if option.name == "-p":
+            return self._protocol(option)
+        if option.name == "-f":
+            # Second and further fragments are not walked.
+            return lambda _: inverted
+        return unknown_match(f"the option {option.name} is not known")
+
+    def _address(self, option: Option) -> Match:
+        try:
+            element = matching.masked_address(option.value)
+        except ValueError:
+            return unknown_match(f"{option.name} {option.value} cannot be read")
+        return matching.address_match(element, source=option.name == "-s", inverted=option.inverted)
+
+    def _protocol(self, option: Option) -> Match:
+        name = option.value
+        number = int(name) if name.isdigit() else _PROTOCOLS.get(name)
+        if number is None:
+            return unknown_match(f"the protocol {name} is not known")
+        inverted = option.inverted
+        if number == 0:
+            return lambda _: not inverted
+        return lambda view: (view.protocol_number == number) is not inverted
+
+    def _extension(self, extension: Extension) -> list[Match]:
+        name = extension.name
+        if name in UNKNOWABLE:
+            return [unknown_match(f"match {name}: {UNKNOWABLE[name]}")]
+        if name == "set":
+            return [set_match(option, self.sets, self.version) for option in extension.options]
+        readers: Mapping[str, Mapping[str, Callable[[Option], Match]]] = _MATCHES
+        if name in ("conntrack", "state"):
+            # One match with several conditions that a packet without a connection answers together.
+            return [iptables_conntrack.read(extension)]
+        if name == "rpfilter":
+            return [_rpfilter(extension)]
+        if name == "addrtype":
+            return [_addrtype(extension)]
+        if name == "recent":
+            return [_recent(extension)]
+        if name == "policy":
+            return [_policy(extension)]
+        if name == "owner":
+            return [_owner(extension)]
+        if name == "multiport":
+            return [_multiport(option) for option in extension.options]
+        options = readers.get(name)
+        if options is None:
+            return [unknown_match(f"the match {name} is not known to this program")]
+        matches: list[Match] = []
+        for option in extension.options:
+            read = options.get(option.name)
+            if read is None:
+                matches.append(
+                    unknown_match(f"the option {option.name} of match {name} is not known to this program")
+                )
+                continue
+            try:
+                matches.append(read(option))
+            except ValueError:
+                matches.append(unknown_match(f"{option.name} {' '.join(option.values)} cannot be read"))
+        if name in _PROTOCOL_OF:
+            number = _PROTOCOL_OF[name]
+            matches.insert(0, lambda view: view.protocol_number == number)
+        return matches
+
+
+_PROTOCOL_OF = {
+    "tcp": 6,
+    "udp": 17,
+    "icmp": 1,
+    "icmp6": 58,
+    "sctp": 132,
+    "dccp": 33,
+    "udplite": 136,
+    "esp": 50,
+    "ah": 51,
+}
+
+
+def _on(value: Callable[[View], Value], element: Element, inverted: bool) -> Match:
+    return lambda view: negate(covers(element, value(view)), inverted)
+
+
+def _port_span(text: str) -> Interval:
+    low, separator, high = text.partition(":")
+    if not separator:
+        return Interval(int(low), int(low))
+    return Interval(int(low or 0), int(high or 65535))
+
+
+def _source_port(option: Option) -> Match:
+    return _on(lambda view: view.source_port, _port_span(option.value), option.inverted)
+
+
+def _destination_port(option: Option) -> Match:
+    return _on(lambda view: view.destination_port, _port_span(option.value), option.inverted)
+
+
+def _multiport(option: Option) -> Match:
+    try:
+        spans = [_port_span(text) for text in option.value.split(",")]
+    except ValueError:
+        return unknown_match(f"{option.name} {option.value} cannot be read")
+    either = option.name == "--ports"
+    of_source = either or option.name in ("--sports", "--source-ports")
+    of_destination = either or option.name in ("--dports", "--destination-ports")
+    if not (of_source or of_destination):
+        return unknown_match(f"the option {option.name} of match multiport is not known to this program")
+
+    def match(view: View) -> Truth:
+        ports: list[Value] = [view.source_port] if of_source else []
+        if of_destination:
+            ports.append(view.destination_port)
+        return negate(some(covers(span, port) for span in spans for port in ports), option.inverted)
+
+    return match
+
+
+def _tcp_flags(option: Option) -> Match:
+    mask, wanted = (matching.tcp_flag_names(text) for text in option.values[:2])
+    return lambda view: (view.packet.tcp_flags & mask == wanted) is not option.inverted
+
+
+def _syn(option: Option) -> Match:
+    mask = frozenset({"fin", "syn", "rst", "ack"})
+    return lambda view: (view.packet.tcp_flags & mask == {"syn"}) is not option.inverted
+
+
+def _icmp_type(option: Option) -> Match:
+    if option.value in ("any", "255"):
+        return lambda _: not option.inverted
+    type_text, _, code_text = option.value.partition("/")
+    wanted_type = int(type_text)
+    codes = Interval(int(code_text), int(code_text)) if code_text else None
+
+    def match(view: View) -> Truth:
+        packet = view.packet
+        truths: list[Truth] = [_known_number(packet.icmp_type, wanted_type, "ICMP type")]
+        if codes is not None:
+            truths.append(_known_number(packet.icmp_code, int(code_text), "ICMP code"))
+        return negate(every(truths), option.inverted)
+
+    return match
+
+
+def _known_number(value: int | None, wanted: int, what: str) -> Truth:
+    return Unknown(f"the packet's {what} is not known") if value is None else value == wanted
+
+
+def _mark_text(text: str) -> tuple[int, int]:
+    value, _, mask = text.partition("/")
+    return int(value, 0), int(mask, 0) if mask else 0xFFFFFFFF
+
+
+def _mark(option: Option) -> Match:
+    value, mask = _mark_text(option.value)
+
+    def match(view: View) -> Truth:
+        mark = view.mark
+        return mark if isinstance(mark, Unknown) else (mark & mask == value) is not option.inverted
+
+    return match
+
+
+def _connection_mark(option: Option) -> Match:
+    value, mask = _mark_text(option.value)
+
+    def match(view: View) -> Truth:
+        mark = view.connection_mark
+        if isinstance(mark, Unknown):
+            return mark
+        return isinstance(mark, int) and (mark & mask == value) is not option.inverted
+
+    return match
+
+
+def _range_of_addresses(option: Option, source: bool) -> Match:
+    low, high = (ip_address(text) for text in option.value.split("-"))
+    element = Interval(low, high)
+    if source:
+        return _on(lambda view: view.source, element, option.inverted)
+    return _on(lambda view: view.destination, element, option.inverted)
+
+
+def _mac(option: Option) -> Match:
+    wanted = option.value.lower()
+
+    def match(view: View) -> Truth:
+        mac = view.packet.mac_source
+        if mac is None:
+            return Unknown("the frame's source MAC address is not known")
+        return (mac.lower() == wanted) is not option.inverted
+
+    return match
+
+
+def _physical(option: Option) -> Match:
+    element: Element = option.value
+    if option.value.endswith("+"):
+        element = NamePrefix(option.value[:-1])
+
+    def match(view: View) -> Truth:
+        packet = view.packet
+        if packet.bridge_netfilter is None and (packet.in_port or packet.out_port):
+            return Unknown("whether br_netfilter shows bridge ports to this rule is not known")
+        if not packet.bridge_netfilter:
+            return option.inverted
+        if option.name == "--physdev-in":
+            return negate(covers(element, packet.in_port or ""), option.inverted)
+        return negate(covers(element, packet.out_port or ""), option.inverted)
+
+    return match
+
+
+def _physical_state(option: Option) -> Match:
+    def match(view: View) -> Truth:
+        packet = view.packet
+        if packet.bridge_netfilter is None and (packet.in_port or packet.out_port):
+            return Unknown("whether br_netfilter shows bridge ports to this rule is not known")
+        if not packet.bridge_netfilter:
+            return option.inverted
+        holds = {
+            "--physdev-is-in": packet.in_port is not None,
+            "--physdev-is-out": packet.out_port is not None,
+            "--physdev-is-bridged": packet.in_port is not None and packet.in_link == packet.out_link,
+        }[option.name]
+        return holds is not option.inverted
+
+    return match
+
+
+def _packet_type(option: Option) -> Match:
+    def match(view: View) -> Truth:
+        kind = matching.packet_type(view)
+        return kind if isinstance(kind, Unknown) else (kind == option.value) is not option.inverted
+
+    return match
+
+
+def _number(option: Option, value: Callable[[View], int | None], what: str) -> Match:
+    low, separator, high = option.value.partition(":")
+    element = Interval(int(low), int(high) if separator else int(low))
+    if option.name.endswith("-lt"):
+        element = Interval(0, int(low) - 1)
+    elif option.name.endswith("-gt"):
+        element = Interval(int(low) + 1, 2**32)
+
+    def match(view: View) -> Truth:
+        number = value(view)
+        return (
+            Unknown(f"the packet's {what} is not known")
+            if number is None
+            else negate(covers(element, number), option.inverted)
+        )
+
+    return match
+
+
+def _time_to_live(option: Option) -> Match:
+    return _number(option, lambda view: view.packet.ttl, "time to live")
+
+
+def _length(option: Option) -> Match:
+    return _number(option, lambda view: view.packet.length, "length")
+
+
+def _link_group(option: Option) -> Match:
+    value, mask = _mark_text(option.value)
+    of_source = option.name == "--src-group"
+
+    def match(view: View) -> Truth:
+        link = view.in_name if of_source else view.out_name
+        group = view.surroundings.link_group(link) if link else 0
+        if group is None:
+            return Unknown(f"the group of link {link} is not known")
+        return (group & mask == value) is not option.inverted
+
+    return match
+
+
+def _owner(extension: Extension) -> Match:
+    """A packet without a local socket meets only what is negated."""
+
+    def match(view: View) -> Truth:
+        if view.packet.locally_generated:
+            return Unknown("match owner: the sending process is not known")
+        return all(option.inverted for option in extension.options)
+
+    return match
+
+
+def _recent(extension: Extension) -> Match:
+    option = extension.option("--set")
+    if option is not None:
+        inverted = option.inverted
+        return lambda _: not inverted
+    return unknown_match("match recent: the list of recent addresses is not known")
+
+
+def _policy(extension: Extension) -> Match:
+    policy = extension.option("--pol")
+    if policy is None or policy.value != "none":
+        return unknown_match("match policy: IPsec policies are not known")
+    # Without IPsec there is no policy; a host with IPsec is not walked through it.
+    inverted = policy.inverted
+    return lambda _: not inverted
+
+
+def _addrtype(extension: Extension) -> Match:
+    in_only = extension.option("--limit-iface-in") is not None
+    out_only = extension.option("--limit-iface-out") is not None
+    conditions = [option for option in extension.options if option.name in ("--src-type", "--dst-type")]
+    if len(conditions) + in_only + out_only != len(extension.options):
+        return unknown_match("an option of match addrtype is not known to this program")
+
+    def match(view: View) -> Truth:
+        link = view.in_name if in_only else view.out_name if out_only else None
+        truths = []
+        for option in conditions:
+            address = view.source if option.name == "--src-type" else view.destination
+            kind = matching.address_type(view, address, link)
+            types = option.value.lower().split(",")
+            truths.append(kind if isinstance(kind, Unknown) else (kind in types) is not option.inverted)
+        return every(truths)
+
+    return match
+
+
+def _rpfilter(extension: Extension) -> Match:
+    names = {option.name for option in extension.options}
+    if names - {"--loose", "--validmark", "--accept-local", "--invert"}:
+        return unknown_match("an option of match rpfilter is not known to this program")
+
+    def match(view: View) -> Truth:
+        source = view.source
+        if isinstance(source, Unknown):
+            return source
+        passes = matching.reverse_path(
+            view,
+            source,
+            loose="--loose" in names,
+            with_mark="--validmark" in names,
+            accept_local="--accept-local" in names,
+        )
+        return negate(passes, "--invert" in names)
+
+    return match
+
+
+def _either_way(option: Option) -> Match:
+    return always if not option.inverted else lambda _: False
+
+
+_PORTS = {
+    "--sport": _source_port,
+    "--source-port": _source_port,
+    "--dport": _destination_port,
+    "--destination-port": _destination_port,
+}
+_MATCHES: Mapping[str, Mapping[str, Callable[[Option], Match]]] = {
+    "comment": {"--comment": _either_way},
+    "nfacct": {"--nfacct-name": _either_way},
+    "tcp": {**_PORTS, "--tcp-flags": _tcp_flags, "--syn": _syn},
+    "udp": _PORTS,
+    "sctp": _PORTS,
+    "dccp": _PORTS,
+    "udplite": _PORTS,
+    "esp": {},
+    "ah": {},
+    "icmp": {"--icmp-type": _icmp_type},
+    "icmp6": {"--icmpv6-type": _icmp_type},
+    "mark": {"--mark": _mark},
+    "connmark": {"--mark": _connection_mark},
+    "iprange": {
+        "--src-range": lambda option: _range_of_addresses(option, source=True),
+        "--dst-range": lambda option: _range_of_addresses(option, source=False),
+    },
+    "mac": {"--mac-source": _mac},
+    "physdev": {
+        "--physdev-in": _physical,
+        "--physdev-out": _physical,
+        "--physdev-is-in": _physical_state,
+        "--physdev-is-out": _physical_state,
+        "--physdev-is-bridged": _physical_state,
+    },
+    "pkttype": {"--pkt-type": _packet_type},
+    "ttl": {"--ttl-eq": _time_to_live, "--ttl-lt": _time_to_live, "--ttl-gt": _time_to_live},
+    "hl": {"--hl-eq": _time_to_live, "--hl-lt": _time_to_live, "--hl-gt": _time_to_live},
+    "length": {"--length": _length},
+    "devgroup": {"--src-group": _link_group, "--dst-group": _link_group},
+}

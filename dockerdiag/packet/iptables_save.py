@@ -1,0 +1,170 @@
+"""Reads what `iptables-save -c` prints, of both variants and both IP versions."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from ipaddress import ip_address
+
+from dockerdiag.packet.iptables_matches import MatchReader
+from dockerdiag.packet.iptables_targets import read_target
+from dockerdiag.packet.iptables_words import RuleWords, split_rule
+from dockerdiag.packet.rules import ANY_KEY, Backend, Chain, Hooking, Item, Rule, RuleKey, Table
+from dockerdiag.packet.view import Hook
+
+_NAT: dict[str, tuple[Hook, int]] = {
+    "PREROUTING": ("prerouting", -100),
+    "INPUT": ("input", 100),
+    "OUTPUT": ("output", -100),
+    "POSTROUTING": ("postrouting", 100),
+}
+_FILTER: dict[str, tuple[Hook, int]] = {
+    "INPUT": ("input", 0),
+    "FORWARD": ("forward", 0),
+    "OUTPUT": ("output", 0),
+}
+_HOOKS: Mapping[str, Mapping[str, tuple[Hook, int]]] = {
+    "raw": {"PREROUTING": ("prerouting", -300), "OUTPUT": ("output", -300)},
+    "mangle": {
+        "PREROUTING": ("prerouting", -150),
+        "INPUT": ("input", -150),
+        "FORWARD": ("forward", -150),
+        "OUTPUT": ("output", -150),
+        "POSTROUTING": ("postrouting", -150),
+    },
+    "nat": _NAT,
+    "filter": _FILTER,
+    "security": {name: (hook, 50) for name, (hook, _) in _FILTER.items()},
+}
+STANDARD_TABLES = frozenset(_HOOKS)
+
+_RULE = re.compile(
+    r"(?:\[(?P<packets>\d+):\d+\] )?-A (?P<chain>\S+)"
+    r"(?: (?P<no_source>! )?-s (?P<source>\S+))?"
+    r"(?: (?P<no_destination>! )?-d (?P<destination>\S+))?"
+    r"(?: (?P<no_in>! )?-i (?P<in>\S+))?"
+    r"(?: (?P<no_out>! )?-o (?P<out>\S+))?"
+    r"(?= |$)"
+)
+_CHAIN = re.compile(r":(?P<name>\S+) (?P<policy>\S+)")
+_INCOMPATIBLE = re.compile(r"# Table `(?P<table>[^']+)' (?P<why>is incompatible.*|contains incompatible.*)")
+
+
+@dataclass(slots=True)
+class SavedChain:
+    """One chain as it is printed."""
+
+    name: str
+    policy: str | None
+    """None for a chain of the user's."""
+    lines: list[str] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class SavedTable:
+    """One table as it is printed."""
+
+    name: str
+    chains: dict[str, SavedChain] = field(default_factory=dict)
+    incompatible: str | None = None
+    """What the tool says where it cannot print the table."""
+
+
+def read_save(text: str) -> dict[str, SavedTable]:
+    """The tables of an iptables-save output, by name. Lines that are none of its are left out."""
+    tables: dict[str, SavedTable] = {}
+    table: SavedTable | None = None
+    for line in text.splitlines():
+        start = line[:1]
+        if start == "*":
+            table = tables.setdefault(line[1:].strip(), SavedTable(line[1:].strip()))
+        elif start == "#" and (remark := _INCOMPATIBLE.match(line)):
+            name = remark["table"]
+            tables.setdefault(name, SavedTable(name)).incompatible = f"table `{name}' {remark['why']}"
+        elif table is None:
+            continue
+        elif start == ":" and (chain := _CHAIN.match(line)):
+            policy = None if chain["policy"] == "-" else chain["policy"].lower()
+            table.chains[chain["name"]] = SavedChain(chain["name"], policy)
+        elif start in ("[", "-") and (rule := _RULE.match(line)):
+            name = rule["chain"]
+            table.chains.setdefault(name, SavedChain(name, None)).lines.append(line)
+    return tables
+
+
+def saved_rule(
+    line: str, index: int, table: SavedTable, reader: MatchReader, backend: Backend, handle: int | None = None
+) -> Rule:
+    """The rule that `line` prints, read only when a packet meets it."""
+    found = _RULE.match(line)
+    if found is None:
+        raise ValueError(f"no rule: {line!r}")
+    return Rule(
+        index=index,
+        read=partial(_read, line, table, reader),
+        write=partial(_without_counters, line),
+        backend=backend,
+        handle=handle,
+        packets=None if found["packets"] is None else int(found["packets"]),
+        key=_key(found),
+    )
+
+
+def _without_counters(line: str) -> str:
+    return line.partition("] ")[2] if line.startswith("[") else line
+
+
+def _key(found: re.Match[str]) -> RuleKey:
+    return (
+        _link(found["in"]) if not found["no_in"] else None,
+        _link(found["out"]) if not found["no_out"] else None,
+        _host(found["source"]) if not found["no_source"] else None,
+        _host(found["destination"]) if not found["no_destination"] else None,
+    )
+
+
+def _link(name: str | None) -> str | None:
+    return None if name is None or name.endswith("+") or '"' in name else name
+
+
+def _host(text: str | None):  # type: ignore[no-untyped-def]
+    if text is None:
+        return ANY_KEY[2]
+    address, _, length = text.partition("/")
+    if length not in ("", "32", "128"):
+        return None
+    try:
+        host = ip_address(address)
+    except ValueError:
+        return None
+    return host if length in ("", str(host.max_prefixlen)) else None
+
+
+def _read(line: str, table: SavedTable, reader: MatchReader) -> tuple[Item, ...]:
+    words: RuleWords = split_rule(line)
+    return (*reader.read(words), *read_target(words, reader.version, table.chains))
+
+
+def save_tables(text: str, reader: MatchReader, backend: Backend) -> list[Table]:
+    """The tables of an iptables-save output alone, hooked where iptables hooks them."""
+    family = "ip" if reader.version == 4 else "ip6"
+    tables = []
+    for saved in read_save(text).values():
+        table = Table(backend, family, saved.name)
+        hooks = _HOOKS.get(saved.name, {})
+        for saved_chain in saved.chains.values():
+            chain = Chain(backend, family, saved.name, saved_chain.name)
+            if saved_chain.policy is not None and saved_chain.name in hooks:
+                hook, priority = hooks[saved_chain.name]
+                policy = "drop" if saved_chain.policy == "drop" else "accept"
+                kind = "nat" if saved.name == "nat" else "filter"
+                chain.hooking = Hooking(kind, hook, priority, policy)  # type: ignore[arg-type]
+            if saved.incompatible is not None:
+                chain.doubt = f"the tool could not print all of it: {saved.incompatible}"
+            chain.rules = [
+                saved_rule(line, index, saved, reader, backend)
+                for index, line in enumerate(saved_chain.lines, 1)
+            ]
+            table.chains[chain.name] = chain
+        tables.append(table)
+    return tables

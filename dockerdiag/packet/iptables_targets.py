@@ -1,0 +1,260 @@
+"""What iptables' targets do to a packet."""
+
+from collections.abc import Callable, Container
+from dataclasses import replace
+from ipaddress import ip_address, ip_network
+from typing import Literal
+
+from dockerdiag.packet.iptables_words import Extension, Option, RuleWords
+from dockerdiag.packet.packet import EPHEMERAL_PORTS, IPAddress, Packet, PortRange
+from dockerdiag.packet.rules import Change, Item, Nat, NoTrack, Verdict
+from dockerdiag.packet.translating import masquerade_address, redirect_address
+from dockerdiag.packet.truth import Unknown
+from dockerdiag.packet.view import View
+
+_WITHOUT_EFFECT = frozenset(
+    "AUDIT CHECKSUM CLASSIFY CONNSECMARK DSCP ECN HL IDLETIMER LED LOG NFACCT NFLOG RATEEST SECMARK SET TCPMSS "
+    "TCPOPTSTRIP TEE TOS TRACE TTL ULOG".split()
+)
+"""Targets after which the packet goes on, and nothing that a rule asks for has changed but what no rule is judged by."""
+
+_UNFORESEEABLE = {
+    "NFQUEUE": "a program in user space decides",
+    "QUEUE": "a program in user space decides",
+    "TPROXY": "a local transparent proxy takes it, if one listens",
+    "SYNPROXY": "the kernel answers the connection attempt in the server's place",
+    "CLUSTERIP": "a hash decides",
+}
+
+FULL = 0xFFFFFFFF
+
+
+def read_target(rule: RuleWords, version: Literal[4, 6], chains: Container[str]) -> tuple[Item, ...]:
+    """The action of a rule; none where it only counts."""
+    target = rule.target
+    if target is None:
+        return ()
+    name = target.name
+    if rule.goto:
+        return (Verdict("goto", name),)
+    if name in chains:
+        return (Verdict("jump", name),)
+    if name == "ACCEPT":
+        return (Verdict("accept"),)
+    if name == "DROP":
+        return (Verdict("drop"),)
+    if name == "REJECT":
+        return (Verdict("reject"),)
+    if name == "RETURN":
+        return (Verdict("return"),)
+    if name in _WITHOUT_EFFECT:
+        return ()
+    if name in _UNFORESEEABLE:
+        return (Verdict("unknown", reason=f"target {name}: {_UNFORESEEABLE[name]}"),)
+    read = _READERS.get(name)
+    if read is None:
+        return (Verdict("unknown", reason=f"the target {name} is not known to this program"),)
+    try:
+        return read(target, version)
+    except ValueError:
+        return (Verdict("unknown", reason=f"the options of target {name} cannot be read"),)
+
+
+def _number(text: str) -> int:
+    return int(text, 0)
+
+
+def _value_and_mask(text: str) -> tuple[int, int]:
+    value, _, mask = text.partition("/")
+    return _number(value), _number(mask) if mask else FULL
+
+
+Arithmetic = Callable[[int], int]
+
+
+def _arithmetic(option: Option) -> Arithmetic:
+    value, mask = _value_and_mask(option.value)
+    if option.name == "--set-xmark":
+        return lambda mark: (mark & ~mask & FULL) ^ value
+    if option.name == "--set-mark":
+        return lambda mark: (mark & ~(mask | value) & FULL) | value if mask != FULL else value
+    if option.name == "--and-mark":
+        return lambda mark: mark & value
+    if option.name == "--or-mark":
+        return lambda mark: mark | value
+    if option.name == "--xor-mark":
+        return lambda mark: mark ^ value
+    raise ValueError(option.name)
+
+
+def _mark(target: Extension, version: int) -> tuple[Item, ...]:  # noqa: ARG001 - one signature for all
+    compute = _arithmetic(target.options[0]) if target.options else None
+    if compute is None:
+        raise ValueError(target.name)
+
+    def apply(view: View) -> Packet:
+        packet = view.packet
+        if packet.mark is None:
+            # A whole new value does not depend on the old one.
+            fixed = compute(0) if compute(0) == compute(FULL) else None
+            return replace(packet, mark=fixed)
+        return replace(packet, mark=compute(packet.mark))
+
+    return (Change(apply),)
+
+
+def _connection_mark(target: Extension, version: int) -> tuple[Item, ...]:  # noqa: ARG001 - one signature for all
+    names = {option.name: option for option in target.options}
+    both = _number(names["--mask"].value) if "--mask" in names else FULL
+    packet_mask = _number(names["--nfmask"].value) if "--nfmask" in names else both
+    flow_mask = _number(names["--ctmask"].value) if "--ctmask" in names else both
+    if "--save-mark" in names:
+        return (Change(lambda view: _save_mark(view, packet_mask, flow_mask)),)
+    if "--restore-mark" in names:
+        return (Change(lambda view: _restore_mark(view, packet_mask, flow_mask)),)
+    compute = _arithmetic(target.options[0]) if target.options else None
+    if compute is None:
+        raise ValueError(target.name)
+
+    def apply(view: View) -> Packet:
+        mark = view.connection_mark
+        if isinstance(mark, int):
+            return _with_flow_mark(view.packet, compute(mark))
+        return _with_flow_mark(view.packet, None) if isinstance(mark, Unknown) else view.packet
+
+    return (Change(apply),)
+
+
+def _with_flow_mark(packet: Packet, mark: int | None) -> Packet:
+    return replace(packet, connection=replace(packet.connection, mark=mark))
+
+
+def _save_mark(view: View, packet_mask: int, flow_mask: int) -> Packet:
+    flow, mark = view.connection_mark, view.mark
+    if isinstance(flow, int) and isinstance(mark, int):
+        return _with_flow_mark(view.packet, (flow & ~flow_mask & FULL) ^ (mark & packet_mask))
+    if isinstance(flow, Unknown) and flow_mask == FULL and isinstance(mark, int):
+        return _with_flow_mark(view.packet, mark & packet_mask)
+    if isinstance(flow, Unknown) or (isinstance(flow, int) and isinstance(mark, Unknown)):
+        return _with_flow_mark(view.packet, None)
+    return view.packet
+
+
+def _restore_mark(view: View, packet_mask: int, flow_mask: int) -> Packet:
+    flow, mark = view.connection_mark, view.mark
+    if isinstance(flow, int) and isinstance(mark, int):
+        return replace(view.packet, mark=(mark & ~packet_mask & FULL) ^ (flow & flow_mask))
+    if isinstance(flow, int) and packet_mask == FULL:
+        return replace(view.packet, mark=flow & flow_mask)
+    if isinstance(flow, int | Unknown):
+        return replace(view.packet, mark=None)
+    return view.packet
+
+
+def _ports(text: str) -> PortRange:
+    low, separator, high = text.partition("-")
+    high = high.partition("/")[0]
+    return PortRange(int(low), int(high) if separator else int(low))
+
+
+def _keep_port(view: View) -> None:  # noqa: ARG001 - one signature for all
+    return None
+
+
+def _port_option(target: Extension) -> Callable[[View], PortRange | None]:
+    option = target.option("--to-ports")
+    if option is not None:
+        ports = _ports(option.value)
+        return lambda _: ports
+    if target.option("--random", "--random-fully") is not None:
+        return lambda _: PortRange(*EPHEMERAL_PORTS)
+    return _keep_port
+
+
+def _masquerade(target: Extension, version: Literal[4, 6]) -> tuple[Item, ...]:
+    return (Nat("source", version, masquerade_address, _port_option(target)),)
+
+
+def _redirect(target: Extension, version: Literal[4, 6]) -> tuple[Item, ...]:
+    return (Nat("destination", version, redirect_address, _port_option(target)),)
+
+
+def _translate(
+    target: Extension, version: Literal[4, 6], manipulation: Literal["source", "destination"]
+) -> tuple[Item, ...]:
+    option = target.option("--to-source", "--to-destination")
+    if option is None:
+        raise ValueError(target.name)
+    addresses, ports = _endpoint(option.value)
+    address: IPAddress | Unknown | None
+    if addresses is None:
+        address = None
+    elif addresses[0] == addresses[1]:
+        address = addresses[0]
+    else:
+        address = Unknown(f"the rule chooses an address from {addresses[0]} to {addresses[1]}")
+    return (Nat(manipulation, version, lambda _: address, lambda _: ports),)
+
+
+def _endpoint(text: str) -> tuple[tuple[IPAddress, IPAddress] | None, PortRange | None]:
+    """Reads `ADDRESS[-ADDRESS][:PORT[-PORT]]`, IPv6 addresses with a port in brackets."""
+    if text.startswith("["):
+        addresses, _, port = text[1:].partition("]")
+        port = port.removeprefix(":")
+    elif text.count(":") > 1:
+        addresses, port = text, ""
+    else:
+        addresses, _, port = text.partition(":")
+    low, _, high = addresses.replace("[", "").replace("]", "").partition("-")
+    span = (ip_address(low), ip_address(high or low)) if low else None
+    return span, _ports(port) if port else None
+
+
+def _map_network(target: Extension, version: Literal[4, 6]) -> tuple[Item, ...]:
+    option = target.option("--to")
+    if option is None:
+        raise ValueError(target.name)
+    network = ip_network(option.value, strict=False)
+
+    def map_address(address: IPAddress) -> IPAddress:
+        bits = int(network.network_address) | (int(address) & int(network.hostmask))
+        return type(network.network_address)(bits)
+
+    def at_destination(view: View) -> IPAddress | Unknown:
+        address = view.destination
+        return address if isinstance(address, Unknown) else map_address(address)
+
+    def at_source(view: View) -> IPAddress | Unknown:
+        address = view.source
+        return address if isinstance(address, Unknown) else map_address(address)
+
+    # Which of the two it is depends on the hook; the NAT core asks one hook's chains for one manipulation only.
+    return (
+        Nat("destination", version, at_destination, _keep_port, hooks=frozenset({"prerouting", "output"})),
+        Nat("source", version, at_source, _keep_port, hooks=frozenset({"postrouting", "input"})),
+    )
+
+
+def _no_track(target: Extension, version: int) -> tuple[Item, ...]:  # noqa: ARG001 - one signature for all
+    return (NoTrack(),)
+
+
+def _connection(target: Extension, version: int) -> tuple[Item, ...]:  # noqa: ARG001 - one signature for all
+    if target.option("--notrack") is not None:
+        return (NoTrack(),)
+    if target.option("--zone", "--zone-orig", "--zone-reply") is not None:
+        return (Verdict("unknown", reason="target CT: connection tracking zones are not followed"),)
+    return ()
+
+
+_READERS: dict[str, Callable[[Extension, Literal[4, 6]], tuple[Item, ...]]] = {
+    "MARK": _mark,
+    "CONNMARK": _connection_mark,
+    "MASQUERADE": _masquerade,
+    "REDIRECT": _redirect,
+    "SNAT": lambda target, version: _translate(target, version, "source"),
+    "DNAT": lambda target, version: _translate(target, version, "destination"),
+    "NETMAP": _map_network,
+    "NOTRACK": _no_track,
+    "CT": _connection,
+}

@@ -1,0 +1,97 @@
+"""What matches of both tools ask in the same way."""
+
+from dataclasses import dataclass
+from ipaddress import ip_address
+
+from dockerdiag.packet.packet import IPAddress
+from dockerdiag.packet.rules import Match
+from dockerdiag.packet.truth import Truth, Unknown
+from dockerdiag.packet.view import View
+
+TCP_FLAGS = {"fin": 1, "syn": 2, "rst": 4, "psh": 8, "ack": 16, "urg": 32, "ecn": 64, "cwr": 128}
+
+
+@dataclass(frozen=True, slots=True)
+class MaskedAddress:
+    """The addresses that agree with one in the bits of a mask, which need not be a prefix."""
+
+    version: int
+    bits: int
+    mask: int
+
+    def holds(self, address: IPAddress) -> bool:
+        """Whether `address` is one of them."""
+        return address.version == self.version and int(address) & self.mask == self.bits
+
+
+def masked_address(text: str) -> MaskedAddress:
+    """Reads `ADDRESS`, `ADDRESS/LENGTH` or `ADDRESS/MASK`; raises ValueError."""
+    address_text, _, mask_text = text.partition("/")
+    address = ip_address(address_text)
+    every_bit = (1 << address.max_prefixlen) - 1
+    if not mask_text:
+        mask = every_bit
+    elif mask_text.isdigit():
+        mask = every_bit ^ (every_bit >> int(mask_text))
+    else:
+        mask = int(ip_address(mask_text))
+    return MaskedAddress(address.version, int(address) & mask, mask)
+
+
+def address_match(element: MaskedAddress, source: bool, inverted: bool) -> Match:
+    """A match on the source or the destination."""
+
+    def match(view: View) -> Truth:
+        address = view.source if source else view.destination
+        return address if isinstance(address, Unknown) else element.holds(address) is not inverted
+
+    return match
+
+
+def tcp_flag_names(text: str) -> frozenset[str]:
+    """Reads `SYN,ACK`, `ALL` or `NONE`."""
+    names = text.lower()
+    if names == "all":
+        return frozenset({"fin", "syn", "rst", "psh", "ack", "urg"})
+    return frozenset() if names == "none" else frozenset(names.split(","))
+
+
+def address_type(view: View, address: IPAddress | Unknown, link: str | None) -> str | Unknown:
+    """The type of `address` as the kernel's address lookup has it."""
+    if isinstance(address, Unknown):
+        return address
+    if address.is_multicast:
+        return "multicast"
+    kind = view.surroundings.address_type(address, link)
+    return Unknown(f"the type of address {address} is not known") if kind is None else kind
+
+
+def reverse_path(
+    view: View, source: IPAddress, *, loose: bool, with_mark: bool, accept_local: bool = False
+) -> Truth:
+    """Whether a packet to `source` would leave by the link this one came in by (loose: by any link)."""
+    if view.in_name == "lo":
+        return True
+    mark = view.packet.mark if with_mark else 0
+    if mark is None:
+        return Unknown("the packet's mark, which the reverse path depends on, is not known")
+    kind = address_type(view, source, None)
+    link = view.surroundings.route_link(source, view.packet.addresses.destination, None, mark)
+    if isinstance(kind, Unknown) or link is None:
+        return Unknown(f"the route back to {source} is not known")
+    if link == "" or (kind == "local" and not accept_local):
+        return False
+    return loose or link == view.in_name
+
+
+def packet_type(view: View) -> str | Unknown:
+    """`unicast`, `broadcast` or `multicast`, as the packet came from the wire."""
+    if view.layer != "inet":
+        return Unknown("whether the frame was addressed to this link is not known")
+    destination = view.destination
+    if isinstance(destination, Unknown):
+        return destination
+    kind = address_type(view, destination, None)
+    if isinstance(kind, Unknown):
+        return kind
+    return kind if kind in ("broadcast", "multicast") else "unicast"

@@ -1,0 +1,465 @@
+"""What nft's expressions read from a packet."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from ipaddress import IPv4Address, IPv6Address
+
+from dockerdiag.packet import matching
+from dockerdiag.packet.connections import (
+    ASSURED,
+    CONFIRMED,
+    DESTINATION_NAT,
+    EXPECTED,
+    SEEN_REPLY,
+    SOURCE_NAT,
+    reply_tuple,
+    status_bits,
+)
+from dockerdiag.packet.nft_literals import CT_STATES, ETHERTYPES, Json, Kind, read_element, read_map, read_set
+from dockerdiag.packet.packet import IPAddress, PortRange
+from dockerdiag.packet.truth import Unknown
+from dockerdiag.packet.values import ABSENT, Absent, Elements, Value
+from dockerdiag.packet.view import View
+
+
+@dataclass(frozen=True, slots=True)
+class Expression:
+    """A value read from the packet, and the kind of constant it is compared with."""
+
+    value: Callable[[View], Value]
+    kind: Kind
+
+
+def unknown_expression(reason: str, kind: Kind = "integer") -> Expression:
+    """An expression whose value cannot be told."""
+    doubt = Unknown(reason)
+    return Expression(lambda _: doubt, kind)
+
+
+def constant(value: Value, kind: Kind) -> Expression:
+    """An expression that is the same for every packet."""
+    return Expression(lambda _: value, kind)
+
+
+@dataclass(slots=True)
+class NamedSets:
+    """The named sets and maps of one table."""
+
+    declared: dict[str, Json] = field(default_factory=dict)
+    """The JSON objects by name."""
+    _read: dict[tuple[str, Kind], Elements[Json]] = field(default_factory=dict)
+
+    def elements(self, name: str, kind: Kind) -> Elements[Json] | Unknown:
+        """The elements of the set or map `name`, keys read as `kind`."""
+        name = name.removeprefix("@")
+        if name not in self.declared:
+            return Unknown(f"the set {name} is not listed")
+        key = (name, kind)
+        if key not in self._read:
+            declared = self.declared[name]
+            elements = declared.get("elem") or []
+            if "map" in declared:
+                self._read[key] = read_map(kind, elements)
+            else:
+                statements = declared.get("stmt") or []
+                stateful = any(
+                    name in statement for statement in statements for name in ("limit", "ct count", "quota")
+                )
+                self._read[key] = read_set(kind, elements, stateful)
+        return self._read[key]
+
+
+def read_expression(json: Json, sets: NamedSets) -> Expression:
+    """The expression that `json` is; unknown where this program does not know it."""
+    if not isinstance(json, dict) or not json:
+        return unknown_expression(f"the expression {json!r} is not known to this program")
+    ((name, body), *_) = json.items()
+    if name == "concat":
+        parts = [read_expression(part, sets) for part in body]
+        if len(parts) == 1:
+            return parts[0]
+        return Expression(lambda view: _concatenate(view, parts), tuple(part.kind for part in parts))
+    if name in ("&", "|", "^", "<<", ">>"):
+        return _arithmetic(name, body, sets)
+    reader = _READERS.get(name)
+    if reader is None:
+        return unknown_expression(f"the expression {name} is not known to this program")
+    return reader(body)
+
+
+def _concatenate(view: View, parts: list[Expression]) -> Value:
+    values = [part.value(view) for part in parts]
+    if any(isinstance(value, Absent) for value in values):
+        return ABSENT
+    return tuple(values)
+
+
+_OPERATORS: Mapping[str, Callable[[int, int], int]] = {
+    "&": lambda one, other: one & other,
+    "|": lambda one, other: one | other,
+    "^": lambda one, other: one ^ other,
+    "<<": lambda one, other: one << other & 0xFFFFFFFF,
+    ">>": lambda one, other: one >> other,
+}
+
+
+def _arithmetic(operator: str, operands: list[Json], sets: NamedSets) -> Expression:
+    left = read_expression(operands[0], sets)
+    compute = _OPERATORS[operator]
+    if _is_fragment_offset(operands[0]) and operator == "&" and operands[1] in (0x1FFF, 0x3FFF, 0x2000):
+        # Fragments are not walked: the offset and the "more fragments" bit are zero.
+        return Expression(lambda view: 0 if view.packet.family == 4 else ABSENT, "integer")
+    rights: list[Expression | Value] = []
+    for operand in operands[1:]:
+        if isinstance(operand, dict) and not {"|", "prefix", "range"} & operand.keys():
+            rights.append(read_expression(operand, sets))
+        else:
+            element = read_element(left.kind, operand)
+            rights.append(
+                element if isinstance(element, int | IPv4Address | IPv6Address | Unknown) else ABSENT
+            )
+
+    def value(view: View) -> Value:
+        result = left.value(view)
+        for right in rights:
+            operand = right.value(view) if isinstance(right, Expression) else right
+            result = _combine(compute, result, operand)
+        return result
+
+    return Expression(value, left.kind)
+
+
+def _combine(compute: Callable[[int, int], int], one: Value, other: Value) -> Value:
+    for value in (one, other):
+        if isinstance(value, Unknown | Absent):
+            return value
+    if isinstance(one, PortRange) or isinstance(other, PortRange):
+        return Unknown("the port is not known")
+    if isinstance(one, IPv4Address | IPv6Address) and isinstance(other, IPv4Address | IPv6Address):
+        return type(one)(compute(int(one), int(other)))
+    if isinstance(one, int) and isinstance(other, int):
+        return compute(one, other)
+    return Unknown("the arithmetic of this rule is not known to this program")
+
+
+def _is_fragment_offset(json: Json) -> bool:
+    return bool(json == {"payload": {"protocol": "ip", "field": "frag-off"}})
+
+
+# -- meta ------------------------------------------------------------------------------------------------------
+
+
+def _in_name(view: View) -> Value:
+    # Where a hook has no input link the kernel compares an empty name (since Linux 5.4).
+    return view.in_name
+
+
+def _out_name(view: View) -> Value:
+    return view.out_name
+
+
+def _group(view: View, link: str) -> Value:
+    if not link:
+        return ABSENT
+    group = view.surroundings.link_group(link)
+    return Unknown(f"the group of link {link} is not known") if group is None else group
+
+
+def _bridge_name(view: View, port: str | None, bridge: str | None) -> Value:
+    if view.layer != "bridge" or port is None:
+        return Unknown("the bridge of this frame's port is not known")
+    return bridge or ABSENT
+
+
+def _socket_owner(view: View) -> Value:
+    if view.packet.locally_generated:
+        return Unknown("the sending process is not known")
+    return ABSENT
+
+
+def _length(view: View) -> Value:
+    length = view.packet.length
+    if length is None or view.layer != "inet":
+        return Unknown("the packet's length is not known")
+    return length
+
+
+_META: Mapping[str, tuple[Callable[[View], Value], Kind]] = {
+    "iifname": (_in_name, "link"),
+    "oifname": (_out_name, "link"),
+    "iif": (_in_name, "link"),
+    "oif": (_out_name, "link"),
+    "iifgroup": (lambda view: _group(view, view.in_name), "group"),
+    "oifgroup": (lambda view: _group(view, view.out_name), "group"),
+    "ibrname": (lambda view: _bridge_name(view, view.packet.in_port, view.packet.in_link), "link"),
+    "obrname": (lambda view: _bridge_name(view, view.packet.out_port, view.packet.out_link), "link"),
+    "ibridgename": (lambda view: _bridge_name(view, view.packet.in_port, view.packet.in_link), "link"),
+    "obridgename": (lambda view: _bridge_name(view, view.packet.out_port, view.packet.out_link), "link"),
+    "mark": (lambda view: view.mark, "mark"),
+    "l4proto": (lambda view: view.protocol_number, "protocol"),
+    "nfproto": (lambda view: "ipv4" if view.packet.family == 4 else "ipv6", "word"),
+    "protocol": (lambda view: ETHERTYPES["ip" if view.packet.family == 4 else "ip6"], "ethertype"),
+    "length": (_length, "integer"),
+    "pkttype": (matching.packet_type, "packet type"),
+    "skuid": (_socket_owner, "integer"),
+    "skgid": (_socket_owner, "integer"),
+    # A host with IPsec is not walked through it.
+    "ipsec": (lambda _: False, "truth"),
+    "secpath": (lambda _: False, "truth"),
+}
+
+
+def _meta(body: Json) -> Expression:
+    key = body.get("key")
+    if key not in _META:
+        return unknown_expression(f"meta {key} is not known of this packet")
+    value, kind = _META[key]
+    return Expression(value, kind)
+
+
+# -- packet headers ---------------------------------------------------------------------------------------------
+
+
+def _of_protocol(protocols: tuple[str, ...], value: Callable[[View], Value]) -> Callable[[View], Value]:
+    return lambda view: value(view) if view.packet.protocol in protocols else ABSENT
+
+
+def _of_family(family: int, value: Callable[[View], Value]) -> Callable[[View], Value]:
+    return lambda view: value(view) if view.packet.family == family else ABSENT
+
+
+def _or_unknown(value: int | str | None, what: str) -> Value:
+    return Unknown(f"the packet's {what} is not known") if value is None else value
+
+
+def _payload(body: Json) -> Expression:
+    protocol, name = body.get("protocol"), body.get("field")
+    if protocol in ("ip", "ip6"):
+        return _network_header(4 if protocol == "ip" else 6, name)
+    if protocol in ("tcp", "udp", "th", "sctp", "dccp", "udplite"):
+        return _transport_header(protocol, name)
+    if protocol in ("icmp", "icmpv6"):
+        return _icmp_header(protocol, name)
+    if protocol == "ether":
+        return _ethernet_header(name)
+    if protocol == "arp":
+        return constant(ABSENT, "word")
+    if protocol is None and body.get("base") == "transport" and body.get("len") == 16:
+        if body.get("offset") == 0:
+            return _transport_header("th", "sport")
+        if body.get("offset") == 16:
+            return _transport_header("th", "dport")
+    return unknown_expression(
+        f"the field {protocol or 'raw payload'} {name or ''} is not known of this packet"
+    )
+
+
+def _network_header(family: int, name: str) -> Expression:
+    fields: Mapping[str, tuple[Callable[[View], Value], Kind]] = {
+        "saddr": (lambda view: view.source, "address"),
+        "daddr": (lambda view: view.destination, "address"),
+        "protocol": (lambda view: view.protocol_number, "protocol"),
+        "nexthdr": (lambda view: view.protocol_number, "protocol"),
+        "version": (lambda view: view.packet.family, "integer"),
+        "ttl": (lambda view: _or_unknown(view.packet.ttl, "time to live"), "integer"),
+        "hoplimit": (lambda view: _or_unknown(view.packet.ttl, "hop limit"), "integer"),
+    }
+    if family == 4:
+        fields = {**fields, "length": (lambda view: _or_unknown(view.packet.length, "length"), "integer")}
+    if name not in fields:
+        return unknown_expression(f"the field {name} of the IP header is not known of this packet")
+    value, kind = fields[name]
+    return Expression(_of_family(family, value), kind)
+
+
+def _transport_header(protocol: str, name: str) -> Expression:
+    protocols = ("tcp", "udp") if protocol == "th" else (protocol,)
+    if name == "sport":
+        return Expression(_of_protocol(protocols, lambda view: view.source_port), "port")
+    if name == "dport":
+        return Expression(_of_protocol(protocols, lambda view: view.destination_port), "port")
+    if name == "flags" and protocol == "tcp":
+        return Expression(_of_protocol(protocols, _tcp_flags), "tcp flags")
+    doubt = Unknown(f"the field {protocol} {name} is not known of this packet")
+    return Expression(_of_protocol(protocols, lambda _: doubt), "integer")
+
+
+def _tcp_flags(view: View) -> Value:
+    return sum(matching.TCP_FLAGS[flag] for flag in view.packet.tcp_flags)
+
+
+def _icmp_header(protocol: str, name: str) -> Expression:
+    if name == "type":
+        kind = f"{protocol} type"
+        return Expression(
+            _of_protocol((protocol,), lambda view: _or_unknown(view.packet.icmp_type, "ICMP type")), kind
+        )
+    if name == "code":
+        return Expression(
+            _of_protocol((protocol,), lambda view: _or_unknown(view.packet.icmp_code, "ICMP code")), "integer"
+        )
+    doubt = Unknown(f"the field {protocol} {name} is not known of this packet")
+    return Expression(_of_protocol((protocol,), lambda _: doubt), "integer")
+
+
+def _ethernet_header(name: str) -> Expression:
+    if name == "type":
+        return Expression(_META["protocol"][0], "ethertype")
+    if name not in ("saddr", "daddr"):
+        return unknown_expression(f"the field ether {name} is not known to this program")
+
+    def value(view: View) -> Value:
+        if view.hook == "output" and view.layer == "inet":
+            return ABSENT
+        mac = view.packet.mac_source if name == "saddr" else view.packet.mac_destination
+        return _or_unknown(mac and mac.lower(), "MAC addresses")
+
+    return Expression(value, "word")
+
+
+def _extension_header(body: Json) -> Expression:
+    # Packets with IPv6 extension headers are not walked.
+    return constant(ABSENT if "field" in body else False, "truth")
+
+
+# -- connection tracking ----------------------------------------------------------------------------------------
+
+
+def _ct(body: Json) -> Expression:
+    key = body.get("key", "")
+    if key == "state":
+        return Expression(_ct_state, "ct state")
+    if key == "status":
+        return Expression(_with_connection(_ct_status), "ct status")
+    if key == "direction":
+        return Expression(_with_connection(lambda view: view.packet.connection.direction), "word")
+    if key == "mark":
+        return Expression(lambda view: view.connection_mark, "mark")
+    if key == "l3proto":
+        return Expression(
+            _with_connection(lambda view: "ipv4" if view.packet.family == 4 else "ipv6"), "word"
+        )
+    words = key.split()
+    if words and words[-1] in _TUPLE_FIELDS:
+        return _ct_tuple(words, body.get("dir"))
+    if key == "protocol":
+        return Expression(_with_connection(lambda view: view.protocol_number), "protocol")
+    return unknown_expression(f"ct {key} is not known of this packet")
+
+
+def _ct_state(view: View) -> Value:
+    state = view.connection_state
+    return state if isinstance(state, Unknown) else CT_STATES[state]
+
+
+def _with_connection(value: Callable[[View], Value]) -> Callable[[View], Value]:
+    def guarded(view: View) -> Value:
+        state = view.connection_state
+        if isinstance(state, Unknown):
+            return state
+        return value(view) if view.has_connection else ABSENT
+
+    return guarded
+
+
+def _ct_status(view: View) -> Value:
+    bits = 0
+    for bit in (EXPECTED, SEEN_REPLY, ASSURED, CONFIRMED, SOURCE_NAT, DESTINATION_NAT):
+        is_set = status_bits(view.packet, bit)
+        if isinstance(is_set, Unknown):
+            return is_set
+        bits |= bit if is_set else 0
+    return bits
+
+
+_TUPLE_FIELDS = {
+    "saddr": "source",
+    "daddr": "destination",
+    "proto-src": "source_port",
+    "proto-dst": "destination_port",
+}
+
+
+def _ct_tuple(words: list[str], direction: str | None) -> Expression:
+    name = _TUPLE_FIELDS[words[-1]]
+    family = {"ip": 4, "ip6": 6}.get(words[0])
+
+    def value(view: View) -> Value:
+        if family is not None and view.packet.family != family:
+            return ABSENT
+        connection = view.packet.connection
+        addresses = connection.original if direction == "original" else reply_tuple(connection)
+        if isinstance(addresses, Unknown):
+            return addresses
+        found: IPAddress | PortRange | None = getattr(addresses, name)
+        if isinstance(found, PortRange):
+            return found.low if found.low == found.high else found
+        return ABSENT if found is None else found
+
+    if direction not in ("original", "reply"):
+        return unknown_expression(f"ct {' '.join(words)} is not known to this program")
+    return Expression(_with_connection(value), "port" if "port" in name else "address")
+
+
+# -- routes -----------------------------------------------------------------------------------------------------
+
+
+def _fib(body: Json) -> Expression:
+    flags = body.get("flags", [])
+    flags = [flags] if isinstance(flags, str) else list(flags)
+    result = body.get("result")
+    known = {"saddr", "daddr", "iif", "oif", "mark"}
+    if not known.issuperset(flags) or result not in ("type", "oif", "oifname", "check"):
+        return unknown_expression("this fib expression is not known to this program", "link or existence")
+    if result == "type":
+        return Expression(lambda view: _fib_type(view, flags), "word")
+    return Expression(lambda view: _fib_link(view, flags), "link or existence")
+
+
+def _fib_address(view: View, flags: list[str]) -> IPAddress | Unknown:
+    return view.source if "saddr" in flags else view.destination
+
+
+def _fib_type(view: View, flags: list[str]) -> Value:
+    link = view.in_name if "iif" in flags else view.out_name if "oif" in flags else None
+    return matching.address_type(view, _fib_address(view, flags), link)
+
+
+def _fib_link(view: View, flags: list[str]) -> Value:
+    """Name of the link the lookup answers with, empty where there is no route."""
+    address = _fib_address(view, flags)
+    if isinstance(address, Unknown):
+        return address
+    wanted = view.in_name if "iif" in flags else view.out_name if "oif" in flags else None
+    if view.hook == "prerouting" and view.in_name == "lo":
+        return "lo"
+    mark = view.packet.mark if "mark" in flags else 0
+    kind = matching.address_type(view, address, None)
+    if mark is None or isinstance(kind, Unknown):
+        return Unknown(f"the route to {address} is not known")
+    other = view.packet.addresses.destination if "saddr" in flags else view.packet.addresses.source
+    link = view.surroundings.route_link(address, other, None, mark)
+    if link is None:
+        return Unknown(f"the route to {address} is not known")
+    if kind != "unicast" or (wanted is not None and link != wanted):
+        return ""
+    return link
+
+
+_READERS: Mapping[str, Callable[[Json], Expression]] = {
+    "meta": _meta,
+    "payload": _payload,
+    "ct": _ct,
+    "fib": _fib,
+    "exthdr": _extension_header,
+    "ip option": lambda _: constant(False, "truth"),
+    "tcp option": lambda _: unknown_expression("the packet's TCP options are not known", "truth"),
+    "numgen": lambda _: unknown_expression("chance or a counter decides"),
+    "jhash": lambda _: unknown_expression("a hash decides"),
+    "symhash": lambda _: unknown_expression("a hash decides"),
+    "socket": lambda _: unknown_expression("whether a local socket takes the packet is not known"),
+    "osf": lambda _: unknown_expression("the sender's system is not known", "word"),
+    "rt": lambda _: unknown_expression("the route's properties are not known"),
+    "ipsec": lambda _: unknown_expression("IPsec policies are not known"),
+    "tunnel": lambda _: unknown_expression("the packet's tunnel is not known"),
+}

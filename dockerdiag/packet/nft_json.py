@@ -1,0 +1,185 @@
+"""Reads what `nft -j list ruleset` prints (1.0.6 and later; the versions differ)."""
+
+import json as json_module
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from ipaddress import ip_address
+from typing import Literal, cast
+
+from dockerdiag.packet.nft_expressions import NamedSets
+from dockerdiag.packet.nft_literals import Json
+from dockerdiag.packet.nft_statements import read_statement
+from dockerdiag.packet.nft_text import rule_text
+from dockerdiag.packet.packet import IPAddress
+from dockerdiag.packet.rules import ANY_KEY, Backend, Chain, Hooking, Item, Rule, RuleKey, Table
+from dockerdiag.packet.view import Hook
+from dockerdiag.snapshot.model import NetdevHook, Unread
+
+PRIORITIES = {"raw": -300, "mangle": -150, "dstnat": -100, "filter": 0, "security": 50, "srcnat": 100}
+BRIDGE_PRIORITIES = {"dstnat": -300, "filter": -200, "out": 100, "srcnat": 300}
+_PRIORITY = re.compile(r"(?P<name>[a-z]+)\s*(?:(?P<sign>[+-])\s*(?P<offset>\d+))?")
+
+_HOOKS = frozenset({"ingress", "egress", "prerouting", "input", "forward", "output", "postrouting"})
+
+
+@dataclass(frozen=True, slots=True)
+class ListedRule:
+    """One rule as it is listed."""
+
+    handle: int | None
+    statements: list[Json]
+    comment: str | None
+
+    @property
+    def has_extension(self) -> bool:
+        """Whether parts of it are known to iptables alone."""
+        return any("xt" in statement for statement in self.statements)
+
+
+@dataclass(slots=True)
+class ListedTable:
+    """One table as it is listed: its chains hooked, their rules not yet read."""
+
+    table: Table
+    sets: NamedSets = field(default_factory=NamedSets)
+    rules: dict[str, list[ListedRule]] = field(default_factory=dict)
+
+
+def read_listing(text: str, devices: tuple[NetdevHook, ...] | Unread) -> list[ListedTable]:
+    """The tables of a listing.
+
+    Raises:
+        ValueError: The text is no listing.
+    """
+    listing = json_module.loads(text)
+    objects = listing.get("nftables") if isinstance(listing, dict) else None
+    if not isinstance(objects, list):
+        raise ValueError("the text is no nftables listing")
+    tables: dict[tuple[str, str], ListedTable] = {}
+    for entry in objects:
+        if not isinstance(entry, dict) or not entry:
+            continue
+        ((kind, body), *_) = entry.items()
+        if kind == "table":
+            _table_of(tables, body["family"], body["name"]).table.handle = body.get("handle")
+            _table_of(tables, body["family"], body["name"]).table.dormant = "dormant" in (
+                body.get("flags") or []
+            )
+        elif kind == "chain":
+            listed = _table_of(tables, body["family"], body["table"])
+            listed.table.chains[body["name"]] = _chain(body, devices)
+        elif kind == "rule":
+            listed = _table_of(tables, body["family"], body["table"])
+            rule = ListedRule(body.get("handle"), body.get("expr") or [], body.get("comment"))
+            listed.rules.setdefault(body["chain"], []).append(rule)
+        elif kind in ("set", "map"):
+            _table_of(tables, body["family"], body["table"]).sets.declared[body["name"]] = body
+    return list(tables.values())
+
+
+def _table_of(tables: dict[tuple[str, str], ListedTable], family: str, name: str) -> ListedTable:
+    key = (family, name)
+    if key not in tables:
+        tables[key] = ListedTable(Table("nft", family, name))
+    return tables[key]
+
+
+def _chain(body: Mapping[str, Json], devices: tuple[NetdevHook, ...] | Unread) -> Chain:
+    family = str(body["family"])
+    chain = Chain("nft", family, str(body["table"]), str(body["name"]), handle=body.get("handle"))
+    hook = body.get("hook")
+    if hook in _HOOKS:
+        chain.hooking = Hooking(
+            type=cast('Literal["filter", "nat", "route"]', body.get("type", "filter")),
+            hook=cast("Hook", hook),
+            priority=_priority(body.get("prio", 0), family),
+            policy="drop" if body.get("policy") == "drop" else "accept",
+            devices=_devices(body, devices) if hook in ("ingress", "egress") else (),
+        )
+    return chain
+
+
+def _priority(priority: Json, family: str) -> int:
+    if isinstance(priority, int):
+        return priority
+    names = BRIDGE_PRIORITIES if family == "bridge" else PRIORITIES
+    found = _PRIORITY.fullmatch(str(priority).strip())
+    if found is None or found["name"] not in names:
+        return int(priority)
+    offset = int(found["offset"] or 0)
+    return names[found["name"]] + (-offset if found["sign"] == "-" else offset)
+
+
+def _devices(body: Mapping[str, Json], known: tuple[NetdevHook, ...] | Unread) -> tuple[str, ...] | None:
+    listed = body.get("dev") or body.get("devices")
+    if listed:
+        return (listed,) if isinstance(listed, str) else tuple(listed)
+    if isinstance(known, Unread):
+        return None
+    place = (body["family"], body["table"], body["name"])
+    return next((hook.devices for hook in known if (hook.family, hook.table, hook.chain) == place), None)
+
+
+def listed_rule(listed: ListedRule, index: int, sets: NamedSets, backend: Backend = "nft") -> Rule:
+    """The rule, read only when a packet meets it."""
+    return Rule(
+        index=index,
+        read=partial(_read, listed, sets),
+        write=partial(rule_text, listed.statements, listed.comment),
+        backend=backend,
+        handle=listed.handle,
+        packets=_packets(listed.statements),
+        key=_key(listed.statements),
+    )
+
+
+def _read(listed: ListedRule, sets: NamedSets) -> tuple[Item, ...]:
+    items: list[Item] = []
+    for statement in listed.statements:
+        for name, body in statement.items():
+            items += read_statement(name, body, sets)
+    return tuple(items)
+
+
+def _packets(statements: list[Json]) -> int | None:
+    for statement in statements:
+        counter = statement.get("counter")
+        if isinstance(counter, dict):
+            packets = counter.get("packets")
+            return packets if isinstance(packets, int) else None
+    return None
+
+
+def _key(statements: list[Json]) -> RuleKey:
+    in_link, out_link, source, destination = ANY_KEY
+    for statement in statements:
+        if "counter" in statement:
+            continue
+        match = statement.get("match")
+        if match is None:
+            break
+        if match.get("op") != "==":
+            continue
+        left, right = match.get("left"), match.get("right")
+        if not isinstance(left, dict) or not isinstance(right, str) or right.startswith("@"):
+            continue
+        if "meta" in left and not right.endswith("*"):
+            if left["meta"].get("key") in ("iif", "iifname"):
+                in_link = right
+            elif left["meta"].get("key") in ("oif", "oifname"):
+                out_link = right
+        elif "payload" in left and left["payload"].get("protocol") in ("ip", "ip6"):
+            if left["payload"].get("field") == "saddr":
+                source = _host(right)
+            elif left["payload"].get("field") == "daddr":
+                destination = _host(right)
+    return (in_link, out_link, source, destination)
+
+
+def _host(text: str) -> IPAddress | None:
+    try:
+        return ip_address(text)
+    except ValueError:
+        return None

@@ -1,0 +1,396 @@
+"""What nft's statements ask of a packet and do to it."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from ipaddress import IPv4Network, IPv6Network
+from typing import Literal
+
+from dockerdiag.packet.nft_expressions import Expression, NamedSets, read_expression
+from dockerdiag.packet.nft_literals import FLAG_KINDS, Json, Kind, read_element, read_map, read_set
+from dockerdiag.packet.packet import EPHEMERAL_PORTS, IPAddress, Packet, PortRange
+from dockerdiag.packet.rules import Change, Choice, Item, Match, Nat, NoTrack, Verdict
+from dockerdiag.packet.translating import masquerade_address, redirect_address
+from dockerdiag.packet.truth import Truth, Unknown, negate
+from dockerdiag.packet.values import Absent, Element, Elements, Interval, Value, covers
+from dockerdiag.packet.view import View
+
+VERDICTS = frozenset({"accept", "drop", "continue", "return", "jump", "goto"})
+
+_WITHOUT_EFFECT = frozenset(
+    {"counter", "log", "ct helper", "ct timeout", "ct expectation", "flow", "dup", "last", "reset", "secmark"}
+)
+
+_PERHAPS = {
+    "limit": "how much of the limit is used up is not known",
+    "quota": "how much of the quota is used up is not known",
+    "ct count": "the number of open connections is not known",
+    "connlimit": "the number of open connections is not known",
+    "meter": "how much of the meter's limit is used up is not known",
+}
+
+_UNFORESEEABLE = {
+    "queue": "a program in user space decides",
+    "tproxy": "a local transparent proxy takes it, if one listens",
+    "synproxy": "the kernel answers the connection attempt in the server's place",
+    "fwd": "it is sent out of another link at once",
+}
+
+_XT_WITHOUT_EFFECT = frozenset(
+    {"LOG", "NFLOG", "TCPMSS", "TTL", "HL", "TRACE", "CHECKSUM", "DSCP", "TOS", "CLASSIFY"}
+)
+
+
+def read_statement(name: str, body: Json, sets: NamedSets) -> list[Item]:
+    """The matches and actions that one statement is; unknown where this program does not know it."""
+    if name in _WITHOUT_EFFECT:
+        return []
+    if name in VERDICTS:
+        return [read_verdict(name, body)]
+    if name in _PERHAPS:
+        return [_unknown_match(f"{name}: {_PERHAPS[name]}")]
+    if name in _UNFORESEEABLE:
+        return [Verdict("unknown", reason=f"{name}: {_UNFORESEEABLE[name]}")]
+    if name == "reject":
+        return [Verdict("reject")]
+    if name == "notrack":
+        return [NoTrack()]
+    if name == "xt":
+        return _extension(body)
+    reader = _READERS.get(name)
+    if reader is None:
+        return [Verdict("unknown", reason=f"the statement {name} is not known to this program")]
+    try:
+        return reader(name, body, sets)
+    except (ValueError, TypeError, KeyError, IndexError, AttributeError):
+        return [Verdict("unknown", reason=f"the statement {name} cannot be read")]
+
+
+def read_verdict(name: str, body: Json) -> Verdict:
+    """One verdict."""
+    if name in ("jump", "goto"):
+        return Verdict(name, body["target"])  # type: ignore[arg-type]  # one of the two
+    return Verdict(name)  # type: ignore[arg-type]  # one of VERDICTS
+
+
+def _unknown_match(reason: str) -> Match:
+    doubt = Unknown(reason)
+    return lambda _: doubt
+
+
+def _extension(body: Json) -> list[Item]:
+    """A part of a rule that iptables-nft made, of which nft's JSON tells the name only."""
+    if body is None:
+        return [Verdict("unknown", reason="nft does not tell what this part of the rule is")]
+    kind, name = body.get("type"), body.get("name")
+    reason = f"nft does not tell the arguments of {kind} {name}, and iptables-save could not be used for them"
+    if kind == "match":
+        return [] if name == "comment" else [_unknown_match(reason)]
+    return [] if name in _XT_WITHOUT_EFFECT else [Verdict("unknown", reason=reason)]
+
+
+# -- matches ---------------------------------------------------------------------------------------------------
+
+
+def _match(_: str, body: Json, sets: NamedSets) -> list[Item]:
+    left = read_expression(body["left"], sets)
+    right = body["right"]
+    operator = body.get("op", "==")
+    if isinstance(right, dict) and "set" in right:
+        return [_membership(left, read_set(left.kind, right["set"]), operator == "!=")]
+    if isinstance(right, str) and right.startswith("@"):
+        elements = sets.elements(right, left.kind)
+        if isinstance(elements, Unknown):
+            return [_unknown_match(elements.reason)]
+        return [_membership(left, elements, operator == "!=")]
+    if isinstance(right, dict) and not right.keys() & {"range", "prefix", "concat", "|", "elem"}:
+        return [_comparison_of_two(left, read_expression(right, sets), operator)]
+    return [_comparison(left, read_element(left.kind, right), operator, listed=isinstance(right, list))]
+
+
+def _membership(left: Expression, elements: Elements[Json], inverted: bool) -> Match:
+    def match(view: View) -> Truth:
+        value = left.value(view)
+        if isinstance(value, Absent):
+            return False
+        found = elements.find(value)
+        guarded = next((payload for _, payload in found if isinstance(payload, Unknown)), None)
+        return guarded if guarded is not None else negate(elements.contains(value), inverted)
+
+    return match
+
+
+def _comparison(left: Expression, right: Element, operator: str, listed: bool) -> Match:
+    flags = left.kind in FLAG_KINDS
+    by_bit = flags and (operator == "in" or listed)
+
+    def match(view: View) -> Truth:
+        value = left.value(view)
+        if isinstance(value, Absent):
+            return False
+        if isinstance(right, bool) and isinstance(value, str):
+            return (value != "") is (right if operator != "!=" else not right)
+        if by_bit and isinstance(value, int) and isinstance(right, int):
+            return (value & right != 0) is (operator != "!=")
+        if operator in ("==", "in"):
+            return covers(right, value)
+        if operator == "!=":
+            return negate(covers(right, value))
+        return _ordered(value, right, operator)
+
+    return match
+
+
+def _ordered(value: Value, right: Element, operator: str) -> Truth:
+    if isinstance(value, Unknown):
+        return value
+    if not isinstance(right, int):
+        return Unknown("the comparison of this rule is not known to this program")
+    span = {
+        "<": Interval(0, right - 1),
+        "<=": Interval(0, right),
+        ">": Interval(right + 1, 2**32),
+        ">=": Interval(right, 2**32),
+    }.get(operator)
+    return (
+        Unknown(f"the operator {operator} is not known to this program")
+        if span is None
+        else covers(span, value)
+    )
+
+
+def _comparison_of_two(left: Expression, right: Expression, operator: str) -> Match:
+    def match(view: View) -> Truth:
+        one, other = left.value(view), right.value(view)
+        if isinstance(one, Absent) or isinstance(other, Absent):
+            return False
+        for value in (one, other):
+            if isinstance(value, Unknown):
+                return value
+            if isinstance(value, PortRange):
+                return Unknown("the port is not known")
+        if operator not in ("==", "!="):
+            return Unknown(f"the operator {operator} is not known to this program")
+        return (one == other) is (operator == "==")
+
+    return match
+
+
+def _add_to_set(_: str, body: Json, sets: NamedSets) -> list[Item]:
+    """Goes on where the element is or can be added; a limit in it may stop the rule."""
+    if any(name in _PERHAPS for statement in body.get("stmt") or [] for name in statement):
+        return [_unknown_match("how much of the set element's limit is used up is not known")]
+    element = body["elem"]
+    if isinstance(element, dict) and "elem" in element:
+        element = element["elem"]["val"]
+    key = read_expression(element, sets)
+    return [lambda view: not isinstance(key.value(view), Absent)]
+
+
+# -- verdict maps ------------------------------------------------------------------------------------------------
+
+
+def _verdict_map(_: str, body: Json, sets: NamedSets) -> list[Item]:
+    key = read_expression(body["key"], sets)
+    elements = _map_elements(body["data"], key.kind, sets)
+    if isinstance(elements, Unknown):
+        return [Verdict("unknown", reason=elements.reason)]
+    entries = elements
+
+    def choose(view: View) -> list[tuple[Truth, Verdict]]:
+        value = key.value(view)
+        if isinstance(value, Absent):
+            return []
+        found = entries.find(value)
+        return [(truth, read_verdict(*next(iter(verdict.items())))) for truth, verdict in found]
+
+    return [Choice(choose)]
+
+
+def _map_elements(data: Json, kind: Kind, sets: NamedSets) -> Elements[Json] | Unknown:
+    if isinstance(data, str):
+        return sets.elements(data, kind)
+    return read_map(kind, data["set"])
+
+
+def _operand(json: Json, kind: Kind, sets: NamedSets) -> Callable[[View], Value | Element]:
+    """A statement's operand: a constant of `kind`, an expression, or what a map leads to."""
+    if isinstance(json, dict) and "map" in json:
+        key = read_expression(json["map"]["key"], sets)
+        elements = _map_elements(json["map"]["data"], key.kind, sets)
+
+        def look_up(view: View) -> Value | Element:
+            if isinstance(elements, Unknown):
+                return elements
+            value = key.value(view)
+            found = [] if isinstance(value, Absent) else elements.find(value)
+            if len(found) == 1 and found[0][0] is True:
+                return read_element(kind, found[0][1])
+            return Unknown("which element of the rule's map applies is not known") if found else Absent()
+
+        return look_up
+    if isinstance(json, dict) and not json.keys() & {"range", "prefix"}:
+        return read_expression(json, sets).value
+    constant = read_element(kind, json)
+    return lambda _: constant
+
+
+# -- changes ----------------------------------------------------------------------------------------------------
+
+_HARMLESS_FIELDS = frozenset({"dscp", "ecn", "ttl", "hoplimit", "flowlabel", "checksum"})
+
+
+def _mangle(_: str, body: Json, sets: NamedSets) -> list[Item]:
+    ((name, key), *_rest) = body["key"].items()
+    if name == "meta" and key["key"] == "mark":
+        value = _operand(body["value"], "mark", sets)
+        return [_breaking(value), Change(lambda view: replace(view.packet, mark=_known_number(value(view))))]
+    if name == "ct" and key["key"] == "mark":
+        value = _operand(body["value"], "mark", sets)
+        return [_breaking(value), Change(lambda view: _with_connection_mark(view, value(view)))]
+    if name == "ct" and key["key"] == "zone":
+        return [Verdict("unknown", reason="connection tracking zones are not followed")]
+    if name in ("meta", "ct", "tcp option") or (name == "payload" and key.get("field") in _HARMLESS_FIELDS):
+        return []
+    if name == "payload" and key.get("protocol") in ("ip", "ip6") and key.get("field") in ("saddr", "daddr"):
+        return [_set_address(key, _operand(body["value"], "address", sets))]
+    return [Verdict("unknown", reason="this rule rewrites the packet in a way that is not followed")]
+
+
+def _breaking(value: Callable[[View], Value | Element]) -> Match:
+    """A statement whose operand the packet has not ends the rule."""
+    return lambda view: not isinstance(value(view), Absent)
+
+
+def _known_number(value: Value | Element) -> int | None:
+    return value if isinstance(value, int) else None
+
+
+def _with_connection_mark(view: View, value: Value | Element) -> Packet:
+    if isinstance(view.connection_mark, Absent):
+        return view.packet
+    packet = view.packet
+    return replace(packet, connection=replace(packet.connection, mark=_known_number(value)))
+
+
+def _set_address(key: Json, value: Callable[[View], Value | Element]) -> Change:
+    family = 4 if key["protocol"] == "ip" else 6
+
+    def apply(view: View) -> Packet:
+        packet, address = view.packet, value(view)
+        if packet.family != family:
+            return packet
+        if key["field"] == "saddr":
+            if isinstance(address, IPAddress):
+                return replace(packet, addresses=replace(packet.addresses, source=address), source_known=True)
+            return replace(packet, source_known=False)
+        if isinstance(address, IPAddress):
+            return replace(
+                packet, addresses=replace(packet.addresses, destination=address), destination_known=True
+            )
+        return replace(packet, destination_known=False)
+
+    return Change(apply)
+
+
+# -- NAT --------------------------------------------------------------------------------------------------------
+
+
+def _translate(name: str, body: Json, sets: NamedSets) -> list[Item]:
+    body = body or {}
+    family: Literal[4, 6] | None = {"ip": 4, "ip6": 6}.get(body.get("family", ""))  # type: ignore[assignment]
+    manipulation: Literal["source", "destination"] = (
+        "source" if name in ("snat", "masquerade") else "destination"
+    )
+    port = _port_of(body, sets)
+    if name == "masquerade":
+        return [Nat("source", family, masquerade_address, port)]
+    if name == "redirect":
+        return [Nat("destination", family, redirect_address, port)]
+    if "addr" not in body:
+        return [Nat(manipulation, family, lambda _: None, port)]
+    target = body["addr"]
+    if "prefix" in body.get("type_flags", ""):
+        return [_translate_prefix(manipulation, family, target)]
+    kind: Kind = "address"
+    if (
+        isinstance(target, dict)
+        and "map" in target
+        and "port" not in body
+        and _leads_to_pair(target["map"], sets)
+    ):
+        kind = ("address", "port")
+    operand = _operand(target, kind, sets)
+
+    def address(view: View) -> IPAddress | Unknown | None:
+        value = operand(view)
+        return _one_address(value[0] if isinstance(value, tuple) else value)
+
+    def mapped_port(view: View) -> PortRange | Unknown | None:
+        value = operand(view)
+        return _one_port(value[1]) if isinstance(value, tuple) else port(view)
+
+    return [_breaking(operand), Nat(manipulation, family, address, mapped_port)]
+
+
+def _leads_to_pair(body: Json, sets: NamedSets) -> bool:
+    data = body["data"]
+    elements = (
+        sets.declared.get(data.removeprefix("@"), {}).get("elem") if isinstance(data, str) else data["set"]
+    )
+    return any(isinstance(value, dict) and "concat" in value for _, value in elements or [])
+
+
+def _one_address(value: Value | Element) -> IPAddress | Unknown:
+    if isinstance(value, IPAddress):
+        return value
+    if isinstance(value, Unknown):
+        return value
+    return Unknown("the rule chooses one of several addresses")
+
+
+def _one_port(value: Value | Element) -> PortRange | Unknown | None:
+    if isinstance(value, Interval) and isinstance(value.low, int) and isinstance(value.high, int):
+        return PortRange(value.low, value.high)
+    if isinstance(value, int):
+        return PortRange.one(value)
+    return value if isinstance(value, Unknown | PortRange) else Unknown("the rule's port cannot be told")
+
+
+def _port_of(body: Json, sets: NamedSets) -> Callable[[View], PortRange | Unknown | None]:
+    if "port" in body:
+        operand = _operand(body["port"], "port", sets)
+        return lambda view: _one_port(operand(view))
+    flags = body.get("flags", [])
+    if "random" in flags or "fully-random" in flags:
+        return lambda _: PortRange(*EPHEMERAL_PORTS)
+    return lambda _: None
+
+
+def _translate_prefix(
+    manipulation: Literal["source", "destination"], family: Literal[4, 6] | None, target: Json
+) -> Nat:
+    network = read_element("address", target)
+
+    def address(view: View) -> IPAddress | Unknown:
+        old = view.source if manipulation == "source" else view.destination
+        if isinstance(old, Unknown):
+            return old
+        if not isinstance(network, IPv4Network | IPv6Network):
+            return Unknown("the rule's prefix map is not known to this program")
+        bits = int(network.network_address) | (int(old) & int(network.hostmask))
+        return type(old)(bits)
+
+    return Nat(manipulation, family, address, lambda _: None)
+
+
+_READERS: Mapping[str, Callable[[str, Json, NamedSets], list[Item]]] = {
+    "match": _match,
+    "vmap": _verdict_map,
+    "set": _add_to_set,
+    "map": _add_to_set,
+    "mangle": _mangle,
+    "snat": _translate,
+    "dnat": _translate,
+    "masquerade": _translate,
+    "redirect": _translate,
+}

@@ -1,0 +1,26 @@
+"""What rules ask of the namespace they are in."""
+
+from typing import Protocol
+
+from dockerdiag.packet.packet import IPAddress
+
+
+class Surroundings(Protocol):
+    """Addresses and routes of one network namespace, as matches and NAT need them. None: it is not known."""
+
+    def address_type(self, address: IPAddress, link: str | None = None) -> str | None:
+        """Type of the route to `address` (`local`, `unicast`, `broadcast` …).
+
+        With `link`, only addresses of that link count as local or broadcast.
+        """
+
+    def route_link(
+        self, destination: IPAddress, source: IPAddress | None, in_link: str | None, mark: int | None
+    ) -> str | None:
+        """Name of the link a route lookup answers with; empty for no route."""
+
+    def local_addresses(self, link: str) -> tuple[IPAddress, ...] | None:
+        """Addresses of `link` that MASQUERADE and REDIRECT choose from, the preferred one first."""
+
+    def link_group(self, link: str) -> int | None:
+        """The group of `link` (`ip link set group`)."""

@@ -1,0 +1,115 @@
+"""What one base chain's rules see of a packet."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from dockerdiag.packet.packet import PROTOCOL_NUMBERS, IPAddress, Packet, PortRange
+from dockerdiag.packet.surroundings import Surroundings
+from dockerdiag.packet.truth import Unknown
+from dockerdiag.packet.values import ABSENT, Absent
+
+Hook = Literal["ingress", "egress", "prerouting", "input", "forward", "output", "postrouting"]
+Layer = Literal["netdev", "bridge", "inet"]
+
+IN_HOOKS = frozenset({"ingress", "prerouting", "input", "forward"})
+OUT_HOOKS = frozenset({"egress", "forward", "output", "postrouting"})
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """A packet at one base chain of one hook."""
+
+    packet: Packet
+    layer: Layer
+    hook: Hook
+    surroundings: Surroundings
+    tracked: bool | None = True
+    """Whether connection tracking saw the packet before this chain: not so at prerouting's priority -300."""
+
+    @property
+    def in_name(self) -> str:
+        """The input interface, empty where the hook has none. Bridge rules see the port."""
+        packet = self.packet
+        if self.layer == "bridge":
+            return packet.in_port or packet.in_link or ""
+        return packet.in_link or ""
+
+    @property
+    def out_name(self) -> str:
+        """The output interface, empty where the hook has none. Bridge rules see the port."""
+        packet = self.packet
+        if self.layer == "bridge":
+            return packet.out_port or packet.out_link or ""
+        return packet.out_link or ""
+
+    @property
+    def source(self) -> IPAddress | Unknown:
+        """The source address."""
+        if not self.packet.source_known:
+            return Unknown("the source address after masquerading is not known")
+        return self.packet.addresses.source
+
+    @property
+    def destination(self) -> IPAddress | Unknown:
+        """The destination address."""
+        if not self.packet.destination_known:
+            return Unknown("a rule before this one chooses the destination in a way that cannot be foretold")
+        return self.packet.addresses.destination
+
+    @property
+    def source_port(self) -> PortRange | int | Absent:
+        """The source port, absent for protocols without ports."""
+        return _port(self.packet.addresses.source_port)
+
+    @property
+    def destination_port(self) -> PortRange | int | Absent:
+        """The destination port, absent for protocols without ports."""
+        return _port(self.packet.addresses.destination_port)
+
+    @property
+    def protocol_number(self) -> int:
+        """The IP protocol number."""
+        return PROTOCOL_NUMBERS[self.packet.protocol]
+
+    @property
+    def mark(self) -> int | Unknown:
+        """The packet's mark."""
+        if self.packet.mark is None:
+            return Unknown("a rule before this one sets the packet's mark to a value that is not known")
+        return self.packet.mark
+
+    @property
+    def connection_mark(self) -> int | Unknown | Absent:
+        """The connection's mark; absent where the packet belongs to no connection here."""
+        state = self.connection_state
+        if isinstance(state, Unknown):
+            return state
+        if not self.has_connection:
+            return ABSENT
+        mark = self.packet.connection.mark
+        return Unknown("the connection's mark is not known") if mark is None else mark
+
+    @property
+    def connection_state(self) -> str | Unknown:
+        """The state as conntrack matches see it here: `invalid` where no connection is attached yet."""
+        state = self.packet.connection.state
+        if self.layer == "bridge":
+            return Unknown("whether bridged frames are tracked depends on the module nf_conntrack_bridge")
+        if state == "untracked" or self.tracked:
+            return state
+        if self.tracked is None:
+            return Unknown(
+                "the chain has the priority of connection tracking itself, so their order is not known"
+            )
+        return "invalid"
+
+    @property
+    def has_connection(self) -> bool:
+        """Whether a connection is attached to the packet here (`connection_state` must be known)."""
+        return bool(self.tracked) and self.packet.connection.state not in ("untracked", "invalid")
+
+
+def _port(port: PortRange | None) -> PortRange | int | Absent:
+    if port is None:
+        return ABSENT
+    return port.low if port.low == port.high else port
