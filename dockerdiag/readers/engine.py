@@ -6,7 +6,6 @@ import struct
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import Any, TypeVar
 
 from dockerdiag.readers.containers import container, network, pools
@@ -15,7 +14,7 @@ from dockerdiag.readers.endpoint import EngineEndpoint, choose_endpoint
 from dockerdiag.readers.errors import ReadError, reason
 from dockerdiag.readers.fields import boolean, items, mapping, text, texts
 from dockerdiag.readers.files import Tree
-from dockerdiag.readers.processes import in_this_pid_namespace, process_name
+from dockerdiag.readers.processes import in_this_pid_namespace, pids, process_name
 from dockerdiag.readers.resolver import read_container_resolv_conf
 from dockerdiag.snapshot import Container, Engine, Network, Unread
 from dockerdiag.snapshot.secrets import mask_text, mask_variable
@@ -40,7 +39,7 @@ def read_engine(tree: Tree, deadline: Deadline) -> Engine:
         version, info = _within(deadline, client.version), _within(deadline, client.info)
     except ReadError as error:
         raise ReadError(f"{shown}: {error}") from None
-    local = runs_here(endpoint.url)
+    local = runs_here(endpoint.url, info)
     return Engine(
         endpoint=shown,
         context=endpoint.context,
@@ -155,7 +154,7 @@ def _platform(version: Mapping[str, Any], info: Mapping[str, Any]) -> str:
 # -- whether it is this host's ------------------------------------------------------------------------------
 
 
-def runs_here(url: str) -> bool:
+def runs_here(url: str, info: Mapping[str, Any]) -> bool:
     """Whether the engine's process is one of this host's: then its PIDs, links and rules are those seen here.
 
     A socket proves nothing by itself: ssh, Docker Desktop and a container's engine put theirs into this file
@@ -169,10 +168,13 @@ def runs_here(url: str) -> bool:
     name = process_name(owner)
     if name in _ENGINES:
         return in_this_pid_namespace(owner)
-    # With socket activation the socket is systemd's, and the engine inherits it.
-    return name in _ACTIVATORS and any(
-        process_name(pid) in _ENGINES and in_this_pid_namespace(pid)
-        for pid in (int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdecimal())
+    # With socket activation the socket is systemd's, and the engine inherits it: or another program that passes
+    # everything on, to wherever. So it must say that it is this machine.
+    system = os.uname()
+    return (
+        name in _ACTIVATORS
+        and (text(info, "Name"), text(info, "KernelVersion")) == (system.nodename, system.release)
+        and any(process_name(pid) in _ENGINES and in_this_pid_namespace(pid) for pid in pids())
     )
 
 

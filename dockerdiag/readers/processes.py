@@ -27,7 +27,7 @@ def read_daemons() -> tuple[DaemonProcess, ...]:
     if not Path("/proc/1").exists():
         raise ReadError("other users' processes are hidden (hidepid): run as root")
     return tuple(
-        _daemon(pid) for pid in _pids() if process_name(pid) == "dockerd" and in_this_pid_namespace(pid)
+        _daemon(pid) for pid in pids() if process_name(pid) == "dockerd" and in_this_pid_namespace(pid)
     )
 
 
@@ -71,7 +71,8 @@ def home_of(pid: int) -> tuple[int, str | None]:
         return owner, None
 
 
-def _pids() -> Iterator[int]:
+def pids() -> Iterator[int]:
+    """Every process that is seen here."""
     with os.scandir("/proc") as entries:
         yield from sorted(int(entry.name) for entry in entries if entry.name.isdecimal())
 
