@@ -143,6 +143,11 @@ def counted(number: int, singular: str, plural: str = "") -> str:
     return f"{number} {singular if number == 1 else plural or singular + 's'}"
 
 
+def moment(report: Report) -> str:
+    """When the host was read, as people write it."""
+    return report.taken_at.replace("T", " ").replace("Z", " UTC")
+
+
 def host_name(report: Report) -> str:
     """The host's name, where the report has it."""
     return str(report.host.get("hostname") or "this host")
@@ -213,7 +218,7 @@ def _sentence(report: Report, loud: list[Entry], undecided: tuple[Result, ...]) 
         reasons += [result.reason for result in undecided if result.reason]
         reasons += [part.reason for part in report.unread]
         text = "It cannot be told whether containers reach the internet"
-        text += f": {reasons[0]}" if reasons else ""
+        text += f". {reasons[0]}" if reasons else ""
     else:
         text = "Not everything is in order; the findings say what"
     text = text.strip()

@@ -1,6 +1,7 @@
 """Reports made by hand, one for each kind of host that a format must do justice to."""
 
 from dataclasses import replace
+from typing import Literal
 
 from dockerdiag.report import (
     Cause,
@@ -51,15 +52,16 @@ def passed(check: str, subject: str, summary: str) -> Result:
     return result(check, Finding("fine", Status.PASS, subject, summary))
 
 
-def hop(place: str, text: str, verdict: str = "pass", direction: str = "out", **more: object) -> Hop:
-    return Hop(
-        direction="out" if direction == "out" else "reply",
-        place=place,
-        verdict=verdict,
-        stop=bool(more.get("stop", False)),
-        rule=more.get("rule") if isinstance(more.get("rule"), RuleReference) else None,
-        text=text,
-    )
+def hop(
+    place: str,
+    text: str,
+    verdict: str = "pass",
+    direction: Literal["out", "reply"] = "out",
+    *,
+    stop: bool = False,
+    rule: RuleReference | None = None,
+) -> Hop:
+    return Hop(direction, place, verdict, stop, rule, text)
 
 
 MASQUERADE = RuleReference(

@@ -1,0 +1,187 @@
+"""The report for a ticket: one HTML file that asks the network for nothing and is whole without JavaScript.
+
+The report's JSON rides inside it, so that the file can be read back.
+"""
+
+import base64
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from html.parser import HTMLParser
+from importlib.resources import files
+
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template
+from markupsafe import Markup
+
+from dockerdiag.formatting import Format, RenderOptions
+from dockerdiag.report import Disposition, Evidence, Finding, Remedy, Report, Walk
+from dockerdiag.report_json import ReportError, dumps, loads
+from dockerdiag_reports.drawing import drawing, stages
+from dockerdiag_reports.outline import (
+    Outline,
+    asked,
+    counted,
+    ending,
+    host_facts,
+    host_name,
+    moment,
+    outline,
+    rule_place,
+    walker,
+    words,
+)
+from dockerdiag_reports.untrusted import REPLACEMENT, clean, line
+
+DATA_ID = "dockerdiag-report"
+_HOPS_SHOWN = 400
+"""Hops that the walks beside the first may show; the file would grow too large for a ticket otherwise."""
+
+
+@dataclass(frozen=True, slots=True)
+class Exhibit:
+    """A finding's evidence, under the number that links lead to."""
+
+    number: int
+    check: str
+    finding: Finding
+
+
+def render(report: Report, options: RenderOptions) -> str:
+    """The whole page; `options` add the command line and how long it took."""
+    harmless = clean(report)
+    told = outline(harmless)
+    style, script = _asset("report.css"), _asset("report.js")
+    exhibits = _exhibits(harmless)
+    page = _template().render(
+        report=harmless,
+        outline=told,
+        name=host_name(harmless),
+        facts=host_facts(harmless),
+        when=moment(harmless),
+        asked=asked(harmless),
+        remedy=_first_remedy(told),
+        source=_source(told),
+        exhibits=exhibits,
+        exhibit_of={(each.check, each.finding.id): each.number for each in exhibits},
+        walks=_other_walks(harmless, told.walk),
+        command=line(options.command),
+        duration=options.duration,
+        data_id=DATA_ID,
+        data=_script_safe(dumps(report, indent=None)),
+        style=Markup(style),  # noqa: S704 - the package's own file
+        script=Markup(script),  # noqa: S704 - the package's own file
+        style_hash=_hash(style),
+        script_hash=_hash(script),
+        drawing=drawing,
+        stages=stages,
+        counted=counted,
+        ending=ending,
+        rule_place=rule_place,
+        walker=walker,
+        words=words,
+        replacement=REPLACEMENT,
+    )
+    return page.strip() + "\n"
+
+
+def read_back(text: str) -> Report:
+    """The report that an HTML report carries.
+
+    Raises:
+        ReportError: the text is no HTML report, or one of another schema version.
+    """
+    parser = _DataParser()
+    parser.feed(text)
+    parser.close()
+    if parser.data is None:
+        raise ReportError("this HTML file is not a report of dockerdiag: it carries no report data")
+    return loads(parser.data)
+
+
+class _DataParser(HTMLParser):
+    """Finds the script element that holds the report."""
+
+    def __init__(self) -> None:
+        super().__init__(convert_charrefs=True)
+        self.data: str | None = None
+        self._inside = False
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self._inside = self.data is None and tag == "script" and ("id", DATA_ID) in attrs
+
+    def handle_data(self, data: str) -> None:
+        if self._inside:
+            self.data = (self.data or "") + data
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag == "script":
+            self._inside = False
+
+
+@cache
+def _template() -> Template:
+    environment = Environment(
+        loader=PackageLoader("dockerdiag_reports"),
+        undefined=StrictUndefined,
+        # Not select_autoescape: it goes by the file's suffix and leaves report.html.j2 unescaped.
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template("report.html.j2")
+
+
+@cache
+def _asset(name: str) -> str:
+    return files("dockerdiag_reports").joinpath("templates", name).read_text(encoding="utf-8")
+
+
+@cache
+def _hash(source: str) -> str:
+    digest = hashlib.sha256(source.encode()).digest()
+    return f"sha256-{base64.b64encode(digest).decode()}"
+
+
+def _script_safe(json_text: str) -> Markup:
+    """JSON in which no character can end the script element or start a comment or an entity."""
+    for character in "<>&":
+        json_text = json_text.replace(character, f"\\u{ord(character):04x}")
+    return Markup(json_text)  # noqa: S704 - printable ASCII without < > &
+
+
+def _first_remedy(told: Outline) -> Remedy | None:
+    if told.cause is not None:
+        return next(iter(told.cause.remedies), None)
+    return next((remedy for entry in told.others for remedy in entry.finding.remedies), None)
+
+
+def _source(told: Outline) -> Evidence | None:
+    if told.cause is not None:
+        return next(iter(told.cause.evidence), None)
+    return None
+
+
+def _exhibits(report: Report) -> tuple[Exhibit, ...]:
+    found = [
+        (result.check, finding)
+        for result in report.results
+        for finding in result.findings
+        if finding.evidence
+    ]
+    return tuple(Exhibit(number, *each) for number, each in enumerate(found, start=1))
+
+
+def _other_walks(report: Report, shown: Walk | None) -> Sequence[tuple[Walk, bool]]:
+    """The walks that are not drawn, those that end badly first, each with whether its hops are shown."""
+    rest = [walk for walk in report.walks if walk is not shown]
+    rest.sort(key=lambda walk: walk.disposition is Disposition.DELIVERED)
+    listed: list[tuple[Walk, bool]] = []
+    hops = 0
+    for walk in rest:
+        hops += len(walk.hops)
+        listed.append((walk, hops <= _HOPS_SHOWN))
+    return listed
+
+
+FORMAT = Format(name="html", suffixes=(".html", ".htm"), media_type="text/html; charset=utf-8", render=render)
