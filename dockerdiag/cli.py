@@ -96,8 +96,9 @@ def _show_version(wanted: bool) -> None:
 
 @app.callback()
 def group(
-    version: Annotated[  # noqa: ARG001 - its callback does it all
-        bool, typer.Option("--version", help="Show the version and exit.", is_eager=True, callback=_show_version)
+    version: Annotated[
+        bool,
+        typer.Option("--version", help="Show the version and exit.", is_eager=True, callback=_show_version),
     ] = False,
 ) -> None:
     """Takes what belongs to no command."""
@@ -116,25 +117,32 @@ def _complete_format(incomplete: str) -> list[str]:
 
 
 Timeout = Annotated[
-    float, typer.Option("--timeout", metavar="S", min=1, help="Stop reading after S seconds; the rest is unknown.")
+    float,
+    typer.Option("--timeout", metavar="S", min=1, help="Stop reading after S seconds; the rest is unknown."),
 ]
 OnlyChecks = Annotated[
-    list[str], typer.Option("--only", metavar="CHECK", help="Ask this check only.", autocompletion=_complete_check)
+    list[str],
+    typer.Option("--only", metavar="CHECK", help="Ask this check only.", autocompletion=_complete_check),
 ]
 SkippedChecks = Annotated[
-    list[str], typer.Option("--skip", metavar="CHECK", help="Leave this check out.", autocompletion=_complete_check)
+    list[str],
+    typer.Option("--skip", metavar="CHECK", help="Leave this check out.", autocompletion=_complete_check),
 ]
 FormatName = Annotated[
     str, typer.Option("--format", "-f", help="What stdout gets.", autocompletion=_complete_format)
 ]
 Outputs = Annotated[
-    list[Path], typer.Option("--output", "-o", metavar="FILE", help="Write a file too, in the format of its suffix.")
+    list[Path],
+    typer.Option("--output", "-o", metavar="FILE", help="Write a file too, in the format of its suffix."),
 ]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Show what passed, and every hop.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing when the verdict is ok.")]
 FailOnOption = Annotated[
     FailOn,
-    typer.Option("--fail-on", help="From which verdict on the exit code is not 0: fail makes 1 and 3 into 0, unknown 1."),
+    typer.Option(
+        "--fail-on",
+        help="From which verdict on the exit code is not 0: fail makes 1 and 3 into 0, unknown 1.",
+    ),
 ]
 
 
@@ -143,14 +151,18 @@ def check_host(
     container: Annotated[
         list[str], typer.Option("--container", "-c", help="Walk this container's packets (name or id).")
     ] = [],  # noqa: B006 - typer copies defaults
-    network: Annotated[list[str], typer.Option("--network", "-n", help="Walk this network's containers.")] = [],  # noqa: B006
+    network: Annotated[
+        list[str], typer.Option("--network", "-n", help="Walk this network's containers.")
+    ] = [],  # noqa: B006
     to: Annotated[
-        list[str], typer.Option("--to", metavar="HOST[:PORT][/PROTO]", help="Where to; nothing is sent there.")
+        list[str],
+        typer.Option("--to", metavar="HOST[:PORT][/PROTO]", help="Where to; nothing is sent there."),
     ] = [],  # noqa: B006
     format_name: FormatName = "text",
     output: Outputs = [],  # noqa: B006
     from_file: Annotated[
-        Path | None, typer.Option("--from", metavar="FILE", help="Judge a snapshot again, or show a report again.")
+        Path | None,
+        typer.Option("--from", metavar="FILE", help="Judge a snapshot again, or show a report again."),
     ] = None,
     only: OnlyChecks = [],  # noqa: B006
     skip: SkippedChecks = [],  # noqa: B006
@@ -201,7 +213,8 @@ def demo(
 def collect(
     output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="Where to; .gz compresses.")],
     to: Annotated[
-        list[str], typer.Option("--to", metavar="HOST[:PORT][/PROTO]", help="Ask the kernel's route there as well.")
+        list[str],
+        typer.Option("--to", metavar="HOST[:PORT][/PROTO]", help="Ask the kernel's route there as well."),
     ] = [],  # noqa: B006
     timeout: Timeout = 60,
 ) -> int:
@@ -357,7 +370,9 @@ def _write(path: Path, content: bytes) -> int:
             path.write_bytes(content)
             return 0
         target = path.resolve()
-        with tempfile.NamedTemporaryFile(dir=target.parent, prefix=f".{target.name}.", delete=False) as temporary:
+        with tempfile.NamedTemporaryFile(
+            dir=target.parent, prefix=f".{target.name}.", delete=False
+        ) as temporary:
             try:
                 temporary.write(content)
                 temporary.flush()

@@ -10,6 +10,7 @@ from dockerdiag.snapshot import Snapshot, TextFile, Unread
 Protocol = Literal["tcp", "udp", "icmp"]
 
 _DEFAULT_PORTS: dict[Protocol, int | None] = {"tcp": 443, "udp": 53, "icmp": None}
+_PROTOCOLS: dict[str, Protocol] = {"tcp": "tcp", "udp": "udp", "icmp": "icmp"}
 _WRITTEN = re.compile(
     r"""(?: \[ (?P<six>[0-9A-Fa-f:.]+) \] | (?P<host>[^\[\]/:\s]+) | (?P<bare_six>[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*) )
         (?: : (?P<port>\d{1,5}) )?
@@ -40,8 +41,8 @@ class Destination:
         match = _WRITTEN.fullmatch(written)
         if match is None:
             raise DestinationError(f"{written!r} is not HOST[:PORT][/PROTO]")
-        protocol = (match["protocol"] or "tcp").lower()
-        if protocol not in ("tcp", "udp", "icmp"):
+        protocol = _PROTOCOLS.get((match["protocol"] or "tcp").lower())
+        if protocol is None:
             raise DestinationError(f"{written!r}: the protocol is one of tcp, udp, icmp")
         port = int(match["port"]) if match["port"] else _DEFAULT_PORTS[protocol]
         if match["port"] and protocol == "icmp":
@@ -66,7 +67,9 @@ class Destination:
             return (ip_address(self.host),)
         except ValueError:
             pass
-        found = dict.fromkeys((*_from_hosts_file(snapshot.hosts_file, self.host), *_from_engine(snapshot, self.host)))
+        found = dict.fromkeys(
+            (*_from_hosts_file(snapshot.hosts_file, self.host), *_from_engine(snapshot, self.host))
+        )
         if not found:
             reason = "neither /etc/hosts nor the engine knows it, and DNS is not asked: give its address"
             raise DestinationError(f"{self.host!r} has no address here: {reason}")

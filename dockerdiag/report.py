@@ -226,7 +226,9 @@ class Report:
     probes: tuple[Mapping[str, Any], ...] = ()
     unread: tuple[UnreadPart, ...] = ()
     changes: Mapping[str, Any] | None = None
-    redaction: Mapping[str, Any] = field(default_factory=lambda: {"redacted": False, "secrets_replaced": 0, "kinds": {}})
+    redaction: Mapping[str, Any] = field(
+        default_factory=lambda: {"redacted": False, "secrets_replaced": 0, "kinds": {}}
+    )
     schema_version: int = SCHEMA_VERSION
 
     @property

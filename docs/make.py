@@ -1,7 +1,7 @@
 """Writes the generated pages of this folder: one page a check, their index, and the report's JSON Schema.
 
-    python docs/make.py            writes them
-    python docs/make.py --check    says which are out of date, and exits 1 then
+python docs/make.py            writes them
+python docs/make.py --check    says which are out of date, and exits 1 then
 """
 
 import json
@@ -31,7 +31,11 @@ def pages() -> dict[str, str]:
 
 def main() -> int:
     """Writes or compares; returns the exit code."""
-    stale = [name for name, text in pages().items() if not (HERE / name).exists() or (HERE / name).read_text() != text]
+    stale = [
+        name
+        for name, text in pages().items()
+        if not (HERE / name).exists() or (HERE / name).read_text() != text
+    ]
     if "--check" in sys.argv[1:]:
         print("\n".join(f"out of date: docs/{name}" for name in stale) or "docs are up to date")
         return 1 if stale else 0

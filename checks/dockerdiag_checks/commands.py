@@ -8,8 +8,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from shlex import quote
 
+from dockerdiag.packet.flow import Halt
 from dockerdiag.packet.packet import Packet
-from dockerdiag.packet.walk import Halt
 from dockerdiag.report import RuleReference
 
 MARK = "dockerdiag"
@@ -100,13 +100,9 @@ def _nft_accept(rule: RuleReference, halt: Halt) -> Change:
     else:
         do = f"{sh('nft', 'insert', 'rule', *where, 'handle', str(rule.handle))} {quote(text)}"
     listing = sh("nft", "-a", "list", "chain", *where)
-    pattern = f's/.*comment "{MARK}" # handle \\([0-9]*\\)$/\\1/p'
-    undo = (
-        f"for handle in $({listing} | sed -n {quote(pattern)}); "
-        f'do {sh("nft", "delete", "rule", *where, "handle")} "$handle"; done'
-    )
     insert = f"{sh('nft', 'insert', 'rule', *where)} {quote(text)}"
-    return Change(do, undo, f"{listing} | grep -q {quote(f'comment "{MARK}"')} || {insert}")
+    present = quote(f'comment "{MARK}"')
+    return Change(do, _nft_delete(where), f"{listing} | grep -q {present} || {insert}")
 
 
 def _matches(rule: RuleReference, halt: Halt) -> tuple[str, ...]:
@@ -135,7 +131,11 @@ def _nft_matches(rule: RuleReference, packet: Packet, halt: Halt) -> tuple[str, 
         words += ["oifname", f'"{packet.out_link}"']
     if rule.family in ("netdev", "bridge") or not (packet.in_link and packet.out_link):
         protocol = "ip" if packet.family == 4 else "ip6"
-        words += [protocol, "daddr" if halt.direction == "reply" else "saddr", str(_own_address(packet, halt))]
+        words += [
+            protocol,
+            "daddr" if halt.direction == "reply" else "saddr",
+            str(_own_address(packet, halt)),
+        ]
     elif packet.connection.state in ("established", "related"):
         words += ["ct", "state", "established,related"]
     return tuple(words)
@@ -143,6 +143,39 @@ def _nft_matches(rule: RuleReference, packet: Packet, halt: Halt) -> tuple[str, 
 
 def _own_address(packet: Packet, halt: Halt) -> object:
     return packet.addresses.destination if halt.direction == "reply" else packet.addresses.source
+
+
+def masquerade(backend: str, family: int, subnet: str, bridge: str, before: RuleReference | None) -> Change:
+    """Translates what a network sends out, before the rule that now settles it, else at the end of the chain."""
+    if (before.backend if before is not None else backend) == "nft":
+        return _nft_masquerade(family, subnet, bridge, before)
+    tool = iptables(before.backend if before is not None else backend, family)
+    spec = ("-s", subnet, "!", "-o", bridge, "-j", "MASQUERADE")
+    chain = before.chain if before is not None else "POSTROUTING"
+    place = ("-I", chain, str(before.index)) if before is not None and before.index else ("-A", chain)
+    do = sh(tool, "-t", "nat", *place, *spec)
+    undo = sh(tool, "-t", "nat", "-D", chain, *spec)
+    return Change(do, undo, do)
+
+
+def _nft_masquerade(family: int, subnet: str, bridge: str, before: RuleReference | None) -> Change:
+    protocol = "ip" if family == 4 else "ip6"
+    text = f'oifname != "{bridge}" {protocol} saddr {subnet} counter masquerade comment "{MARK}"'
+    if before is None:
+        where = (protocol, "docker-bridges", f"nat-postrouting-out__{bridge}")
+        do = f"{sh('nft', 'add', 'rule', *where)} {quote(text)}"
+    else:
+        where = (before.family, before.table, before.chain)
+        handle = ("handle", str(before.handle)) if before.handle is not None else ()
+        do = f"{sh('nft', 'insert', 'rule', *where, *handle)} {quote(text)}"
+    return Change(do, _nft_delete(where), do)
+
+
+def _nft_delete(where: tuple[str, ...]) -> str:
+    listing = sh("nft", "-a", "list", "chain", *where)
+    pattern = f's/.*comment "{MARK}" # handle \\([0-9]*\\)$/\\1/p'
+    delete = sh("nft", "delete", "rule", *where, "handle")
+    return f'for handle in $({listing} | sed -n {quote(pattern)}); do {delete} "$handle"; done'
 
 
 def iptables(backend: str, family: int, save: bool = False) -> str:

@@ -1,0 +1,178 @@
+"""Do drop-ins, environment files or daemon.json change networking, and are they in force?
+
+## What it asks
+
+Which of dockerd's networking options stand in a drop-in of docker.service (such as `docker-options.conf`), in a file
+that `EnvironmentFile=` names, or in daemon.json; and whether the running engine has them, will have them after its
+next start, or never will.
+
+## Why it breaks containers
+
+Cluster installers write options where nobody looks: kubespray's `docker-options.conf` holds `--iptables=false` in
+the middle of a quoted value that goes on over several lines. An option that was edited but is not in force works
+until the next reload, restart or boot. And an option in a variable that no `ExecStart=` expands does nothing at
+all, however often it is edited.
+
+## What is normal and not reported
+
+- Options that are in force and hurt nothing: shown as a note.
+- `DOCKER_OPTS` in /etc/default/docker on a systemd host: inert, shown as a note.
+- A file that was edited to the same effect.
+
+## Remedy
+
+For what is in force: the value changed on the line where it stands, and a restart. For what is not yet: take the
+edit back, or restart the engine when that suits, knowing what it will do.
+
+## References
+
+- systemd.service(5), systemd.exec(5): `ExecStart=`, `Environment=`, `EnvironmentFile=`
+- kubernetes-sigs/kubespray#2002, moby/moby#9889, moby/moby#22905
+"""
+
+from collections.abc import Iterator
+
+from dockerdiag.case import Case
+from dockerdiag.configuration.inert import Inert
+from dockerdiag.configuration.origin import Origin
+from dockerdiag.configuration.proxies import VARIABLES
+from dockerdiag.configuration.settings import Known, Setting, State, value_of
+from dockerdiag.registry import check
+from dockerdiag.report import Evidence, Finding, Remedy, Status
+from dockerdiag_checks.setting_files import RESTART, RESTART_RISK, evidence_of, turn_on, written_by
+
+NEEDS = ("engine", "daemons", "service")
+
+BREAKS = {"iptables": ("iptables-off *",), "ip-masq": ("ip-masq-off *",)}
+"""Switches that stop containers when they are off, and the findings that follow."""
+
+
+@check(
+    "docker-options",
+    title="Do drop-ins, environment files or daemon.json change networking, and are they in force?",
+    group="Engine",
+    place=5,
+    needs=NEEDS,
+    page=__doc__,
+)
+def CHECK(case: Case) -> Iterator[Finding]:  # noqa: N802 - a module's check is its constant
+    """What is in force, what is not yet, what never will be."""
+    for name, setting in case.settings.settings.items():
+        if name in VARIABLES:
+            continue
+        if setting.pending:
+            yield _pending(case, setting)
+        elif written_by(setting, case.snapshot) is not None:
+            yield _in_force(case, setting)
+    if case.settings.process is not None:
+        yield from _next_start_fails(case)
+    for inert in case.settings.inert:
+        if not set(inert.flags) <= set(VARIABLES):
+            yield _inert(inert)
+
+
+def _in_force(case: Case, setting: Setting) -> Finding:
+    path = written_by(setting, case.snapshot)
+    if setting.name in BREAKS and value_of(setting.next_start) is False:
+        hits = case.missing_rules()
+        if hits:
+            remedy = turn_on(setting, case.settings)
+            containers = {name for hit in hits for name in hit.containers}
+            return Finding(
+                code=f"options-turn-off-{setting.name}",
+                status=Status.FAIL if containers else Status.WARN,
+                subject=f"file:{path}",
+                summary=f"{path} starts the engine with {setting.name}=false: its containers' packets find no rules",
+                count=max(len(containers), 1),
+                explains=BREAKS[setting.name],
+                evidence=evidence_of(setting),
+                remedies=(remedy,) if remedy is not None else (),
+            )
+    return Finding(
+        code="options-in-force",
+        status=Status.NOTE,
+        subject=f"file:{path}",
+        summary=f"{path} sets {setting.name}={_shown(setting.next_start)}; it is in force",
+        evidence=evidence_of(setting),
+    )
+
+
+def _pending(case: Case, setting: Setting) -> Finding:
+    origin = _changed_at(setting)
+    back = setting.name in BREAKS and value_of(setting.next_start) is False
+    take_back = turn_on(setting, case.settings, restart=False) if back else None
+    before, after = _shown(setting.running), _shown(setting.next_start)
+    return Finding(
+        code="options-not-in-force",
+        status=Status.WARN,
+        subject=f"file:{origin.path}" if origin.line is not None else "unit:docker.service",
+        summary=f"{setting.name} is {before} now and becomes {after} when the engine is started again",
+        evidence=tuple(
+            Evidence(state.origin.source, state.origin.text.strip())
+            for state in (setting.next_start, setting.running)
+            if isinstance(state, Known)
+        ),
+        remedies=(
+            *((take_back,) if take_back is not None else ()),
+            Remedy(
+                summary="Put it in force when a restart suits; or take the edit back",
+                now=RESTART,
+                verify=("dockerdiag",),
+                risk=f"{setting.name} becomes {after}. {RESTART_RISK}",
+            ),
+        ),
+    )
+
+
+def _changed_at(setting: Setting) -> Origin:
+    """The line that brings the change; where a line was taken out, what runs with it."""
+    following, running = setting.next_start, setting.running
+    if isinstance(following, Known) and following.origin.line is not None:
+        return following.origin
+    assert isinstance(running, Known)  # noqa: S101 - a pending setting is known on both sides
+    return running.origin
+
+
+def _next_start_fails(case: Case) -> Iterator[Finding]:
+    certain = tuple(error for error in case.settings.start_errors if error.certain)
+    if not certain:
+        return
+    yield Finding(
+        code="next-start-fails",
+        status=Status.WARN,
+        subject="unit:docker.service",
+        summary=f"The engine runs, but would not start again: {certain[0].text}",
+        evidence=tuple(
+            Evidence(origin.source, origin.text.strip()) for error in certain for origin in error.origins
+        ),
+        remedies=(
+            Remedy(
+                summary="Correct the line before the next restart",
+                verify=("dockerd --validate",)
+                if (case.settings.version or (0, 0)) >= (23, 0)
+                else ("dockerdiag",),
+                risk="None now: the running engine does not read it.",
+            ),
+        ),
+    )
+
+
+def _inert(inert: Inert) -> Finding:
+    return Finding(
+        code="options-inert",
+        status=Status.NOTE,
+        subject=f"file:{inert.origin.path}",
+        summary=f"{', '.join(inert.flags)} in {inert.name} has no effect: {inert.reason}",
+        evidence=(Evidence(inert.origin.source, inert.origin.text.strip()),),
+    )
+
+
+def _shown(state: State) -> str:
+    if not isinstance(state, Known):
+        return "unknown"
+    value = state.value
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, tuple):
+        return ",".join(value) or "unset"
+    return "unset" if value in (None, "") else str(value)

@@ -1,0 +1,157 @@
+"""Does the engine run, and does it answer for this host?
+
+## What it asks
+
+Whether an engine answers where the command line's own rules say (DOCKER_HOST, the context, /var/run/docker.sock),
+whether it runs on the host that was read, and, where none answers, what systemd and the journal say of docker.service.
+
+## Why it breaks containers
+
+An engine that does not start sets up no network, and the containers that it left behind lose name resolution and
+published ports. The most common reason is a daemon.json that says what a flag says too, or a key that this engine
+does not know.
+
+## What is normal and not reported
+
+An engine that is not there at all is *unknown*, not broken: nothing here says that there should be one. The same goes
+for one that runs elsewhere (a remote context, Docker Desktop's machine, rootless Docker in a network namespace of its
+own): the rules and links of this host say nothing about its containers.
+
+## Remedy
+
+For a failed start: correct what the journal names, then start the unit.
+
+## References
+
+- [Docker: troubleshooting the daemon](https://docs.docker.com/engine/daemon/troubleshoot/)
+"""
+
+from collections.abc import Iterator
+
+from dockerdiag.case import Case
+from dockerdiag.registry import check
+from dockerdiag.report import Evidence, Finding, Remedy, Status
+from dockerdiag.snapshot import Engine, ServiceUnit, Unread
+
+NEEDS = ()
+
+REASONS = (
+    "failed to start daemon",
+    "unable to configure",
+    "level=fatal",
+    "specified both as a flag",
+    "invalid character",
+)
+
+
+@check(
+    "engine",
+    title="Does the engine run, and does it answer for this host?",
+    group="Engine",
+    place=0,
+    needs=NEEDS,
+    page=__doc__,
+)
+def CHECK(case: Case) -> Iterator[Finding]:  # noqa: N802 - a module's check is its constant
+    """One finding: the engine's state."""
+    engine = case.snapshot.engine
+    if isinstance(engine, Engine):
+        yield _answers(case, engine)
+    elif (service := _failed(case)) is not None:
+        yield _failed_unit(case, service)
+    else:
+        yield Finding(
+            code="engine-not-found"
+            if not case.snapshot.daemons and case.snapshot.service is None
+            else "engine-silent",
+            status=Status.UNKNOWN,
+            subject="engine:docker",
+            summary=f"No engine answered: {engine.reason}",
+            remedies=_how_to_go_on(case),
+        )
+
+
+def _answers(case: Case, engine: Engine) -> Finding:
+    what = f"{engine.platform or 'Docker Engine'} {engine.version} at {engine.endpoint}"
+    elsewhere = case.engine_elsewhere()
+    if elsewhere is not None:
+        return Finding(
+            code="engine-elsewhere",
+            status=Status.UNKNOWN,
+            subject=case.engine_subject,
+            summary=f"{what} answers, but {elsewhere}: what is read here says nothing about its containers",
+            remedies=(
+                Remedy(
+                    summary="Run dockerdiag on the host whose containers are meant",
+                    verify=("docker context ls",),
+                ),
+            ),
+        )
+    return Finding(
+        code="engine-answers", status=Status.PASS, subject=case.engine_subject, summary=f"{what} answers"
+    )
+
+
+def _failed(case: Case) -> ServiceUnit | None:
+    service = case.snapshot.service
+    if not isinstance(service, ServiceUnit):
+        return None
+    failing = service.active_state == "failed" or service.sub_state == "auto-restart"
+    return service if failing else None
+
+
+def _failed_unit(case: Case, service: ServiceUnit) -> Finding:
+    journal = case.snapshot.journal
+    lines = () if isinstance(journal, Unread) else journal
+    telling = [line for line in lines if any(reason in line.text for reason in REASONS)] or list(lines[-3:])
+    shown = tuple(dict.fromkeys(line.text.strip() for line in telling))[-3:]
+    errors = tuple(error for error in case.settings.start_errors if error.certain)
+    state = f"{service.active_state} ({service.sub_state}), result {service.result}"
+    return Finding(
+        code="engine-failed",
+        status=Status.FAIL,
+        subject="unit:docker.service",
+        summary=f"docker.service does not start: {errors[0].text if errors else shown[-1] if shown else state}",
+        evidence=(
+            Evidence("systemctl show docker.service", state),
+            *(Evidence("journal of docker.service", text) for text in shown),
+            *(Evidence(origin.source, origin.text.strip()) for error in errors for origin in error.origins),
+            *(
+                (Evidence("journal of docker.service", f"not read: {journal.reason}"),)
+                if isinstance(journal, Unread)
+                else ()
+            ),
+        ),
+        remedies=(
+            Remedy(
+                summary="Correct what the journal names, then start the engine",
+                lasting=(
+                    "systemctl reset-failed docker.service docker.socket",
+                    "systemctl start docker.service",
+                ),
+                verify=("systemctl is-active docker.service", "dockerdiag"),
+                risk="Starts the engine and its containers with a restart policy.",
+            ),
+        ),
+    )
+
+
+def _how_to_go_on(case: Case) -> tuple[Remedy, ...]:
+    demo = Remedy(summary="To see what a full report looks like", verify=("dockerdiag demo",))
+    if not case.snapshot.host.root:
+        return (
+            Remedy(
+                summary="Ask as root: the engine's socket and the rules are root's",
+                verify=("sudo dockerdiag",),
+            ),
+            demo,
+        )
+    if isinstance(case.snapshot.service, ServiceUnit):
+        return (
+            Remedy(
+                summary="See why it is silent",
+                verify=("systemctl status docker.service", "journalctl -u docker.service -n 50"),
+            ),
+            demo,
+        )
+    return (demo,)

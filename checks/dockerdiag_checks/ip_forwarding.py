@@ -1,0 +1,194 @@
+"""Does the kernel forward for these links, now and after a reboot?
+
+## What it asks
+
+Whether the kernel passes packets on that come in by the bridge (the way out) and by the uplink (the way back), and
+whether what will set the switches at the next boot, or at the next `sysctl --system`, leaves that so.
+
+## Why it breaks containers
+
+A container's packet is forwarded only if `net.ipv4.conf.LINK.forwarding` is 1 for the link that it comes in by. The
+engine sets `net.ipv4.ip_forward` to 1 when it starts and never again, so a hardening role, `sysctl --system` or a
+network manager that clears it afterwards cuts off every container until the engine starts again.
+
+## What is normal and not reported
+
+- Links that carry no container's traffic may have forwarding off.
+- `net.ipv6.conf.LINK.forwarding` decides nothing: for IPv6 only `net.ipv6.conf.all.forwarding` does.
+- That no file sets `net.ipv4.ip_forward`: the engine does, unless it runs with `--ip-forward=false` or with the
+  nftables backend, which never does.
+
+## Remedy
+
+The one switch that is off. Writing `net.ipv4.ip_forward=1` over a 1 changes nothing, so for a single link the
+remedy is that link's own switch. A host with several uplinks becomes a router between them by
+`net.ipv4.ip_forward=1`: its FORWARD rules then decide what passes.
+
+## References
+
+- [Docker: IP forwarding problems](https://docs.docker.com/engine/daemon/troubleshoot/#ip-forwarding-problems)
+- Linux, Documentation/networking/ip-sysctl.rst: `ip_forward`, `conf/INTERFACE/forwarding`
+- moby/moby#47966, moby/moby#14185, moby/moby#50646
+"""
+
+from collections.abc import Iterator
+
+from dockerdiag.case import Case, Hit, Located
+from dockerdiag.configuration.sysctl_d import Assigned, final
+from dockerdiag.packet.flow import Halt
+from dockerdiag.registry import check
+from dockerdiag.report import Evidence, Finding, Remedy, Status
+from dockerdiag.snapshot import Unread
+from dockerdiag_checks.commands import set_sysctl, sh, write_file
+from dockerdiag_checks.wording import containers_of, retry
+
+NEEDS = ("network.sysctls",)
+
+GLOBAL = {"net/ipv4/ip_forward": "ip-forward-off", "net/ipv6/conf/all/forwarding": "ipv6-forwarding-off"}
+PERSISTED = "/etc/sysctl.d/99-docker-forwarding.conf"
+
+
+def _forwarding(halt: Halt) -> bool:
+    return halt.sysctl is not None and (halt.sysctl in GLOBAL or halt.sysctl.endswith("/forwarding"))
+
+
+@check(
+    "ip-forwarding",
+    title="Does the kernel forward for these links, now and after a reboot?",
+    group="Host",
+    place=30,
+    needs=NEEDS,
+    page=__doc__,
+)
+def CHECK(case: Case) -> Iterator[Located | Finding]:  # noqa: N802 - a module's check is its constant
+    """What is off now, and what will be."""
+    off = case.hits(_forwarding)
+    named: set[str] = set()
+    for hit in off:
+        key = _switch(case, hit.halt)
+        if key not in named:
+            named.add(key)
+            yield Located(_off(case, hit, key), hit.place)
+    if not off:
+        yield from _after_a_reboot(case)
+
+
+def _switch(case: Case, halt: Halt) -> str:
+    """The switch to turn: the global one where it is off too, since it turns all links."""
+    key = halt.sysctl or ""
+    sysctls = case.snapshot.network.sysctls
+    whole = "net/ipv4/ip_forward"
+    if key.startswith("net/ipv4/") and not isinstance(sysctls, Unread) and sysctls.get(whole) == "0":
+        return whole
+    return key
+
+
+def _name(key: str) -> str:
+    return key if "." in key else key.replace("/", ".")
+
+
+def _off(case: Case, hit: Hit, key: str) -> Finding:
+    change = set_sysctl(key, "1", "0")
+    link = None if key in GLOBAL else key.split("/")[3]
+    cause = _who_sets(case, key)
+    return Finding(
+        code=GLOBAL.get(key, "link-forwarding-off"),
+        status=case.severity(hit),
+        subject=f"link:{link}" if link else case.host,
+        summary=(
+            f"The kernel forwards nothing that comes in by {link}: packets of {containers_of(hit)} end there"
+            if link
+            else f"The kernel forwards no packets: those of {containers_of(hit)} end at the bridge"
+        ),
+        count=hit.count,
+        evidence=(Evidence("sysctl", f"{_name(key)} = 0"), *cause),
+        remedies=(
+            Remedy(
+                summary=f"Turn forwarding on{f' for {link}' if link else ''}",
+                now=(change.do,),
+                lasting=(write_file(PERSISTED, f"{_name(key)} = 1"), *_mute(case, key)),
+                verify=(f"sysctl {_name(key)}", *retry(case)),
+                undo=(change.undo, sh("rm", PERSISTED)),
+                risk=(
+                    f"What comes in by {link} is forwarded again, as the FORWARD rules allow."
+                    if link
+                    else "The host forwards between all its links again, as its FORWARD rules allow."
+                ),
+            ),
+        ),
+    )
+
+
+def _zero_at_boot(case: Case, key: str) -> Assigned | None:
+    """The line that turns it off, at boot or whenever its program applies its files."""
+    if isinstance(case.snapshot.boot_sysctls, Unread):
+        return None
+    value = final(case.snapshot.boot_sysctls, key)
+    setters = (value.systemd, value.procps, value.ufw)
+    return next((one for one in setters if one is not None and one.value == "0"), None)
+
+
+def _who_sets(case: Case, key: str) -> tuple[Evidence, ...]:
+    zero = _zero_at_boot(case, key)
+    return () if zero is None else (Evidence(zero.origin.source, zero.origin.text.strip()),)
+
+
+def _mute(case: Case, key: str) -> tuple[str, ...]:
+    """Lines that keep a file which is read later from undoing ours."""
+    zero = _zero_at_boot(case, key)
+    if zero is None or zero.origin.line is None:
+        return ()
+    return (sh("sed", "-i.before-dockerdiag", f"{zero.origin.line}s/^/# /", zero.origin.path),)
+
+
+def _after_a_reboot(case: Case) -> Iterator[Finding]:
+    if not any(network.bridge for network in case.networks) or isinstance(case.snapshot.boot_sysctls, Unread):
+        return
+    key = "net/ipv4/ip_forward"
+    zero = _zero_at_boot(case, key)
+    if zero is not None:
+        yield _bomb(case, zero)
+    elif final(case.snapshot.boot_sysctls, key).systemd is None and _engine_leaves_it(case):
+        yield Finding(
+            code="ip-forward-not-persisted",
+            status=Status.WARN,
+            subject=case.host,
+            summary="Forwarding is on now, but nothing turns it on after a reboot: the engine is set to leave it alone",
+            evidence=(Evidence("sysctl.d", f"no file sets {_name(key)}"),),
+            remedies=(
+                Remedy(
+                    summary="Turn it on at boot",
+                    now=(write_file(PERSISTED, f"{_name(key)} = 1"),),
+                    verify=retry(case),
+                    undo=(sh("rm", PERSISTED),),
+                    risk="None now: it is on already.",
+                ),
+            ),
+        )
+
+
+def _engine_leaves_it(case: Case) -> bool:
+    return case.running_value("firewall-backend") == "nftables" or case.running_value("ip-forward") is False
+
+
+def _bomb(case: Case, zero: Assigned) -> Finding:
+    origin = zero.origin
+    return Finding(
+        code="ip-forward-off-at-boot",
+        status=Status.WARN,
+        subject=case.host,
+        summary=(
+            f"Forwarding is on now, but {origin.source} turns it off at boot and whenever it is applied again; "
+            "the engine turns it on only when it starts"
+        ),
+        evidence=(Evidence(origin.source, origin.text.strip()),),
+        remedies=(
+            Remedy(
+                summary="Take the line out of force, and turn forwarding on at boot",
+                now=(*_mute(case, "net/ipv4/ip_forward"), write_file(PERSISTED, "net.ipv4.ip_forward = 1")),
+                verify=retry(case),
+                undo=(sh("rm", PERSISTED), sh("mv", f"{origin.path}.before-dockerdiag", origin.path)),
+                risk="None now: forwarding is on already.",
+            ),
+        ),
+    )

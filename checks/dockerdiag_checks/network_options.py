@@ -1,0 +1,224 @@
+"""What do the networks' drivers, options and subnets say about the way out?
+
+## What it asks
+
+For each network: its driver, and the options that `docker network create` takes (gateway, subnet, bridge name,
+`enable_ip_masquerade`, `enable_icc`, `host_binding_ipv4`, mtu, gateway mode). Whether its subnet overlaps an address
+or a route of the host that leads elsewhere, or another network's; whether its MTU is larger than the uplink's.
+
+## Why it breaks containers
+
+A subnet that is also in use on the LAN or behind a VPN takes packets that are meant for there: a resolver or a proxy
+in that range cannot be reached from containers, nor from the host. An MTU above the uplink's lets small packets
+through and loses large ones where the messages that should say so are filtered: connections open, then hang.
+
+## What is normal and not reported
+
+- The default route, the two halves `0.0.0.0/1` and `128.0.0.0/1` of a VPN, and supernets such as 10.0.0.0/8 by a
+  gateway: the network's own route is more specific.
+- host, none, macvlan, ipvlan and overlay networks have no bridge, and no rules on this host. Overlay networks lead out
+  by docker_gwbridge.
+- `enable_icc=false` and `host_binding_ipv4` concern neighbours and published ports, not the way out.
+- A larger MTU where a rule clamps the segment size.
+
+## Remedy
+
+Another subnet (a network's is fixed when it is made), or the uplink's MTU as the network's.
+
+## References
+
+- [Docker: docker network create](https://docs.docker.com/reference/cli/docker/network/create/)
+- docker/for-linux#599, moby/moby#22028
+"""
+
+from collections.abc import Iterator
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from itertools import combinations
+
+from dockerdiag.case import Case
+from dockerdiag.registry import check
+from dockerdiag.report import Evidence, Finding, Remedy, Status
+from dockerdiag.snapshot import Link, Network, TextFile, Unread
+
+NEEDS = ("engine", "engine.networks", "network.links", "network.routes")
+
+SHOWN = {
+    "com.docker.network.bridge.name": "bridge name",
+    "com.docker.network.bridge.enable_ip_masquerade": "enable_ip_masquerade",
+    "com.docker.network.bridge.enable_icc": "enable_icc",
+    "com.docker.network.bridge.host_binding_ipv4": "host_binding_ipv4",
+    "com.docker.network.bridge.gateway_mode_ipv4": "gateway_mode_ipv4",
+    "com.docker.network.bridge.gateway_mode_ipv6": "gateway_mode_ipv6",
+    "com.docker.network.driver.mtu": "mtu",
+    "com.docker.network.host_ipv4": "host_ipv4",
+    "parent": "parent",
+}
+
+WITHOUT_BRIDGE = {
+    "host": "containers use the host's own network: no bridge, no translation",
+    "null": "containers have no network",
+    "overlay": "containers lead out by docker_gwbridge",
+    "macvlan": "containers leave by the parent link, past the host's rules",
+    "ipvlan": "containers leave by the parent link, past the host's rules",
+}
+
+Subnet = IPv4Network | IPv6Network
+
+
+@check(
+    "network-options",
+    title="What do the networks' drivers, options and subnets say about the way out?",
+    group="Networks",
+    place=60,
+    needs=NEEDS,
+    page=__doc__,
+)
+def CHECK(case: Case) -> Iterator[Finding]:  # noqa: N802 - a module's check is its constant
+    """A note for each network, and what its subnet and MTU collide with."""
+    for network in case.networks:
+        yield _described(network)
+    yield from _overlaps(case)
+    yield from _too_large(case)
+
+
+def _described(network: Network) -> Finding:
+    pools = ", ".join(
+        f"{pool.subnet or 'no subnet'}{f' by {pool.gateway}' if pool.gateway else ''}"
+        for pool in network.pools
+    )
+    options = ", ".join(
+        f"{SHOWN[key]}={value}" for key, value in sorted(network.options.items()) if key in SHOWN
+    )
+    parts = [f"{network.driver} network", pools, options, "internal" if network.internal else ""]
+    remark = WITHOUT_BRIDGE.get(network.driver)
+    return Finding(
+        code="network-described",
+        status=Status.PASS,
+        subject=f"network:{network.name}",
+        summary="; ".join(part for part in (*parts, remark) if part),
+    )
+
+
+def _subnets(network: Network) -> tuple[Subnet, ...]:
+    return tuple(ip_network(pool.subnet, strict=False) for pool in network.pools if pool.subnet)
+
+
+def _overlaps(case: Case) -> Iterator[Finding]:
+    bridged = [network for network in case.networks if network.bridge is not None]
+    for one, other in combinations(bridged, 2):
+        for first in _subnets(one):
+            for second in _subnets(other):
+                if first.version == second.version and first.overlaps(second):
+                    yield _overlap(one, f"network {other.name} ({second})", first, Status.WARN)
+    for network in bridged:
+        for subnet in _subnets(network):
+            yield from _overlaps_host(case, network, subnet)
+
+
+def _overlaps_host(case: Case, network: Network, subnet: Subnet) -> Iterator[Finding]:
+    host = case.snapshot.network
+    if isinstance(host.routes, Unread) or isinstance(host.links, Unread):
+        return
+    names = {link.index: link.name for link in host.links}
+    for route in host.routes:
+        if route.type != "unicast" or route.family != subnet.version:
+            continue
+        destination = ip_network(route.destination)
+        links = {names.get(hop.link or 0, "?") for hop in route.next_hops}
+        connected_elsewhere = route.scope == "link" and network.bridge not in links
+        more_specific = destination.prefixlen > subnet.prefixlen and network.bridge not in links
+        if (connected_elsewhere or more_specific) and destination.prefixlen and subnet.overlaps(destination):
+            yield _overlap(
+                network, f"the route {destination} by {', '.join(sorted(links))}", subnet, Status.WARN
+            )
+    for address in _resolvers(case.snapshot.resolv_conf):
+        if ip_address(address) in subnet and ip_address(address) not in _gateways(network):
+            yield _overlap(network, f"the host's resolver {address}", subnet, Status.WARN)
+
+
+def _gateways(network: Network) -> tuple[object, ...]:
+    return tuple(ip_address(pool.gateway.partition("/")[0]) for pool in network.pools if pool.gateway)
+
+
+def _resolvers(file: TextFile | Unread | None) -> Iterator[str]:
+    if not isinstance(file, TextFile):
+        return
+    for line in file.text.splitlines():
+        words = line.split()
+        if len(words) > 1 and words[0] == "nameserver":
+            try:
+                yield str(ip_address(words[1].partition("%")[0]))
+            except ValueError:
+                continue
+
+
+def _overlap(network: Network, what: str, subnet: Subnet, status: Status) -> Finding:
+    return Finding(
+        code="subnet-overlap",
+        status=status,
+        subject=f"network:{network.name}",
+        summary=f"The subnet {subnet} of network {network.name} overlaps {what}: packets for one go to the other",
+        evidence=(
+            Evidence(f"docker network inspect {network.name}", f"subnet {subnet}"),
+            Evidence("overlaps", what),
+        ),
+        remedies=(
+            Remedy(
+                summary="Create the network with another subnet; for docker0 set bip in daemon.json",
+                verify=("ip route show table all",),
+                risk="Its containers must be connected anew, and get other addresses.",
+            ),
+        ),
+    )
+
+
+def _too_large(case: Case) -> Iterator[Finding]:
+    links = case.snapshot.network.links
+    if isinstance(links, Unread) or _clamped(case):
+        return
+    by_name = {link.name: link for link in links}
+    said: set[str] = set()
+    for traced in case.traced:
+        network, uplink = case.network(traced.network), by_name.get(traced.journey.uplink or "")
+        if network is None or uplink is None or network.name in said or network.bridge is None:
+            continue
+        bridge = by_name.get(network.bridge)
+        if bridge is not None and bridge.mtu > uplink.mtu and traced.containers:
+            said.add(network.name)
+            yield _mtu(network, bridge, uplink)
+
+
+def _clamped(case: Case) -> bool:
+    firewall = case.snapshot.network.firewall
+    saved = (firewall.iptables_nft, firewall.iptables_legacy, firewall.ip6tables_nft)
+    native = isinstance(firewall.nft, str) and '"maxseg"' in firewall.nft
+    return native or any(isinstance(text, str) and "-j TCPMSS" in text for text in saved)
+
+
+def _mtu(network: Network, bridge: Link, uplink: Link) -> Finding:
+    return Finding(
+        code="mtu-above-uplink",
+        status=Status.WARN,
+        subject=f"network:{network.name}",
+        summary=(
+            f"Network {network.name} has MTU {bridge.mtu}, its uplink {uplink.name} {uplink.mtu}: large packets hang "
+            "where the messages that announce it are filtered"
+        ),
+        evidence=(
+            Evidence(f"link {bridge.name}", f"mtu {bridge.mtu}"),
+            Evidence(f"link {uplink.name}", f"mtu {uplink.mtu}"),
+        ),
+        remedies=(
+            Remedy(
+                summary="Announce segments that fit",
+                now=(
+                    "iptables -t mangle -A FORWARD -p tcp --tcp-flags SYN,RST SYN -j TCPMSS --clamp-mss-to-pmtu",
+                ),
+                verify=("iptables -t mangle -S FORWARD",),
+                undo=(
+                    "iptables -t mangle -D FORWARD -p tcp --tcp-flags SYN,RST SYN -j TCPMSS --clamp-mss-to-pmtu",
+                ),
+                risk="Changes the size that TCP announces, on all forwarded connections; nothing is opened.",
+            ),
+        ),
+    )

@@ -1,0 +1,219 @@
+"""Does dockerd run with the proxy that its files say, and can that proxy work?
+
+## What it asks
+
+Which proxy the running dockerd uses to pull images (flags and daemon.json win over its environment), which one it
+will use after its next start, and whether a proxy on this host has somebody listening.
+
+## Why it breaks containers
+
+`docker pull` and `docker build` go out by the daemon, not by the container. A proxy on 127.0.0.1 that no longer
+runs, a drop-in that was edited and not loaded, or a quote too many in `Environment=` stops them, while containers
+that already run are fine. Containers never inherit the daemon's proxy.
+
+## What is normal and not reported
+
+- A proxy on loopback with a listener: dockerd runs on the host, so the host's loopback is the right one.
+- A proxy elsewhere: whether it answers cannot be told without sending, so nothing is said against it.
+- No proxy at all, or one for https only.
+
+## Remedy
+
+Start the proxy, or take the variables out of the engine's environment by a drop-in with `UnsetEnvironment=`, which
+leaves the file that sets them as it is. Both need a restart of the engine if the setting changes.
+
+## References
+
+- [Docker: daemon proxy configuration](https://docs.docker.com/engine/daemon/proxy/)
+- systemd.exec(5): `Environment=`, `UnsetEnvironment=`
+"""
+
+from collections.abc import Iterator
+from ipaddress import ip_address
+from urllib.parse import urlsplit
+
+from dockerdiag.case import Case
+from dockerdiag.configuration.proxies import VARIABLES
+from dockerdiag.configuration.settings import Known, Setting, Unknown
+from dockerdiag.registry import check
+from dockerdiag.report import Evidence, Finding, Remedy, Status
+from dockerdiag.snapshot import Unread
+from dockerdiag_checks.commands import sh, write_file
+from dockerdiag_checks.setting_files import RESTART, RESTART_RISK, evidence_of, file_origin
+
+NEEDS = ("engine", "daemons", "service")
+
+NO_PROXY_DROP_IN = "/etc/systemd/system/docker.service.d/zz-dockerdiag-no-proxy.conf"
+SUBJECT = "unit:docker.service"
+PORTS = {"http": 80, "https": 443, "socks5": 1080, "socks5h": 1080}
+"""Of a proxy's URL without a port, as Go takes it."""
+
+
+@check(
+    "proxy-dropins",
+    title="Does dockerd run with the proxy that its files say, and can that proxy work?",
+    group="Engine",
+    place=80,
+    needs=NEEDS,
+    page=__doc__,
+)
+def CHECK(case: Case) -> Iterator[Finding]:  # noqa: N802 - a module's check is its constant
+    """Dead, malformed, pending and ignored proxy settings."""
+    yield from _dead(case)
+    for name in VARIABLES:
+        setting = case.settings[name]
+        if isinstance(setting.running, Unknown):
+            if case.settings.process is not None:
+                yield Finding(
+                    "proxy-unknown",
+                    Status.UNKNOWN,
+                    SUBJECT,
+                    f"{name} of the running engine: {setting.running.reason}",
+                )
+        elif setting.pending:
+            yield _pending(setting)
+    for message in case.settings.diagnostics:
+        if "proxy" in message.text.lower():
+            yield Finding(
+                code="proxy-line-ignored",
+                status=Status.WARN,
+                subject=f"file:{message.path}",
+                summary=f"systemd ignores part of {message.source}",
+                evidence=(Evidence(message.source, message.text),),
+                remedies=(
+                    Remedy(
+                        summary="Correct the quotes, then load and restart",
+                        verify=("systemctl show -p Environment docker",),
+                    ),
+                ),
+            )
+    for inert in case.settings.inert:
+        if set(inert.flags) <= set(VARIABLES):
+            yield Finding(
+                code="proxy-inert",
+                status=Status.NOTE,
+                subject=f"file:{inert.origin.path}",
+                summary=f"{inert.name} has no effect: {inert.reason}",
+                evidence=(Evidence(inert.origin.source, inert.origin.text.strip()),),
+            )
+
+
+def _dead(case: Case) -> Iterator[Finding]:
+    bad: dict[str, tuple[str, Status, list[Setting]]] = {}
+    for name in ("https-proxy", "http-proxy"):
+        setting = case.settings[name]
+        if (
+            isinstance(setting.running, Known)
+            and isinstance(setting.running.value, str)
+            and setting.running.value
+        ):
+            fault = _fault(case, setting.running.value)
+            if fault is not None:
+                code, status, reason = fault
+                bad.setdefault(reason, (code, status, []))[2].append(setting)
+    for reason, (code, status, settings) in bad.items():
+        names = " and ".join(setting.name for setting in settings)
+        yield Finding(
+            code=code,
+            status=status,
+            subject=SUBJECT,
+            summary=f"The engine pulls by a proxy that cannot work ({names}): {reason}",
+            evidence=tuple(piece for setting in settings for piece in evidence_of(setting)),
+            remedies=_remedies(settings) if status is Status.FAIL else (),
+        )
+
+
+def _fault(case: Case, url: str) -> tuple[str, Status, str] | None:
+    try:
+        parts = urlsplit(url if "://" in url else f"http://{url}")
+        host, port = parts.hostname, parts.port or PORTS.get(parts.scheme)
+    except ValueError as error:
+        return "proxy-malformed", Status.FAIL, f"its URL cannot be read ({error})"
+    if not host or port is None:
+        return "proxy-malformed", Status.FAIL, "its URL names no host"
+    local = _local_addresses(case)
+    wanted = {"127.0.0.1", "::1"} if host == "localhost" else {host}
+    if not any(_is_loopback(address) or address in local for address in wanted):
+        return None
+    listeners = case.snapshot.network.listeners
+    if isinstance(listeners, Unread):
+        return (
+            "proxy-listener-unknown",
+            Status.UNKNOWN,
+            f"who listens on this host was not read: {listeners.reason}",
+        )
+    accepted = wanted | {"0.0.0.0", "::"}  # noqa: S104 - compared, not bound
+    if any(one.protocol == "tcp" and one.port == port and one.address in accepted for one in listeners):
+        return None
+    return "proxy-dead", Status.FAIL, f"nobody listens on {host}:{port} of this host"
+
+
+def _local_addresses(case: Case) -> set[str]:
+    addresses = case.snapshot.network.addresses
+    return set() if isinstance(addresses, Unread) else {one.address for one in addresses}
+
+
+def _is_loopback(address: str) -> bool:
+    try:
+        return ip_address(address).is_loopback
+    except ValueError:
+        return False
+
+
+def _remedies(settings: list[Setting]) -> tuple[Remedy, ...]:
+    verify = ("docker info --format '{{.HTTPProxy}} {{.HTTPSProxy}}'", "dockerdiag")
+    in_json = [
+        origin
+        for one in settings
+        if (origin := file_origin(one)) is not None and origin.path.endswith(".json")
+    ]
+    if in_json:
+        path = in_json[0].path
+        copy = f"{path}.before-dockerdiag"
+        edits = [rf's/\("{one.name}"[[:space:]]*:[[:space:]]*\)"[^"]*"/\1""/' for one in settings]
+        now = (sh("cp", "-a", path, copy), *(sh("sed", "-i", edit, path) for edit in edits), *RESTART)
+        undo: tuple[str, ...] = (sh("mv", copy, path), *RESTART)
+    elif any(
+        isinstance(one.running, Known) and one.running.origin.path.endswith("/cmdline") for one in settings
+    ):
+        return ()
+    else:
+        variables = " ".join(name for one in settings for name in VARIABLES[one.name])
+        now = (write_file(NO_PROXY_DROP_IN, f"[Service]\nUnsetEnvironment={variables}"), *RESTART)
+        undo = (sh("rm", NO_PROXY_DROP_IN), *RESTART)
+    return (
+        Remedy(
+            summary="Let the engine go out without this proxy (or start the proxy, and leave the settings alone)",
+            now=now,
+            verify=verify,
+            undo=undo,
+            risk=f"Pulls go out directly, which a site that asks for a proxy may refuse. {RESTART_RISK}",
+        ),
+    )
+
+
+def _pending(setting: Setting) -> Finding:
+    following, running = setting.next_start, setting.running
+    assert isinstance(following, Known)  # noqa: S101 - pending says that both are known
+    assert isinstance(running, Known)  # noqa: S101
+    origin = following.origin if following.origin.line is not None else running.origin
+    return Finding(
+        code="proxy-not-in-force",
+        status=Status.WARN,
+        subject=f"file:{origin.path}" if origin.line is not None else SUBJECT,
+        summary=(
+            f"{setting.name} is {running.value or 'unset'} now and becomes {following.value or 'unset'} "
+            "when the engine is started again"
+        ),
+        evidence=tuple(
+            Evidence(state.origin.source, state.origin.text.strip()) for state in (following, running)
+        ),
+        remedies=(
+            Remedy(
+                summary="Put it in force when a restart suits",
+                now=RESTART,
+                verify=("docker info --format '{{.HTTPProxy}} {{.HTTPSProxy}}'", "dockerdiag"),
+                risk=RESTART_RISK,
+            ),
+        ),
+    )

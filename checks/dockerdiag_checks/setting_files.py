@@ -1,0 +1,108 @@
+"""Where dockerd's settings are written, as evidence; and the commands that change them there."""
+
+from shlex import quote
+
+from dockerdiag.configuration.daemon import DaemonSettings
+from dockerdiag.configuration.origin import Origin
+from dockerdiag.configuration.settings import Known, Setting
+from dockerdiag.report import Evidence, Remedy
+from dockerdiag.snapshot import ServiceUnit, Snapshot
+from dockerdiag_checks.commands import sh, write_file
+
+RESTART = ("systemctl daemon-reload", "systemctl restart docker")
+RESTART_RISK = (
+    "A restart of the engine stops its containers unless live-restore is on; "
+    "those without a restart policy stay stopped."
+)
+
+_OVERRIDE = "/etc/systemd/system/docker.service.d/zz-dockerdiag.conf"
+
+
+def file_origin(setting: Setting) -> Origin | None:
+    """The file and line that set what is in force; None where no file of the next start says the same."""
+    running, following = setting.running, setting.next_start
+    if not isinstance(following, Known) or following.is_default or following.origin.line is None:
+        return None
+    if isinstance(running, Known) and running.value != following.value:
+        return None
+    return following.origin
+
+
+def evidence_of(setting: Setting) -> tuple[Evidence, ...]:
+    """What the process runs with, and the line that says so."""
+    found = []
+    if isinstance(setting.running, Known) and not setting.running.is_default:
+        found.append(Evidence(setting.running.origin.source, setting.running.origin.text.strip()))
+    origin = file_origin(setting)
+    if origin is not None:
+        found.append(Evidence(origin.source, origin.text.strip()))
+    return tuple(dict.fromkeys(found))
+
+
+def written_by(setting: Setting, snapshot: Snapshot) -> str | None:
+    """The drop-in, unit or environment file that the setting in force stands in; None for any other place."""
+    origin = file_origin(setting)
+    service = snapshot.service
+    if origin is None or not isinstance(service, ServiceUnit):
+        return None
+    paths = {file.path for file in service.drop_ins} | {file.path for file in service.environment_files}
+    if service.fragment is not None and service.fragment.path.startswith("/etc/"):
+        paths.add(service.fragment.path)
+    return origin.path if origin.path in paths else None
+
+
+def turn_on(setting: Setting, settings: DaemonSettings, *, restart: bool = True) -> Remedy | None:
+    """Sets a switch that is off to true where it is written; None where that is not known.
+
+    Without `restart` the engine already runs with true, and only its next start is at stake.
+    """
+    origin = file_origin(setting) if restart else getattr(setting.next_start, "origin", None)
+    if origin is None or origin.line is None:
+        return None
+    if not origin.path.startswith("/etc/"):
+        return _override(setting, settings) if restart else None
+    in_force = RESTART if restart else RESTART[:1]
+    name = setting.name
+    if origin.path.endswith(".json"):
+        pattern = rf'\("{name}"[[:space:]]*:[[:space:]]*\)false'
+        replacement = r"\1true"
+    else:
+        pattern = rf"--{name}=[0fF][a-zA-Z]*"
+        replacement = f"--{name}=true"
+    copy = f"{origin.path}.before-dockerdiag"
+    return Remedy(
+        summary=f"Set {name} to true where it is turned off",
+        now=(
+            sh("cp", "-a", origin.path, copy),
+            sh("sed", "-i", f"{origin.line}s/{pattern}/{replacement}/", origin.path),
+            *in_force,
+        ),
+        verify=(verify_running(name), "dockerdiag"),
+        undo=(sh("mv", copy, origin.path), *in_force),
+        risk=RESTART_RISK if restart else "None: the engine runs with true already, and is not restarted.",
+    )
+
+
+def _override(setting: Setting, settings: DaemonSettings) -> Remedy | None:
+    words = settings.start_command_line
+    if words is None:
+        return None
+    kept = [word for word in words if not word.startswith(f"--{setting.name}=")]
+    line = " ".join(_unit_word(word) for word in kept)
+    return Remedy(
+        summary=f"Start the engine without --{setting.name}=false, by a drop-in; the package's unit stays as it is",
+        now=(write_file(_OVERRIDE, f"[Service]\nExecStart=\nExecStart={line}"), *RESTART),
+        verify=(verify_running(setting.name), "dockerdiag"),
+        undo=(sh("rm", _OVERRIDE), *RESTART),
+        risk=RESTART_RISK,
+    )
+
+
+def _unit_word(word: str) -> str:
+    escaped = word.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%").replace("$", "$$")
+    return f'"{escaped}"' if any(character in escaped for character in " '\";\\") or not escaped else escaped
+
+
+def verify_running(name: str) -> str:
+    """Says whether a switch is still off on the running command line."""
+    return f"! tr '\\0' '\\n' < /proc/$(pidof dockerd)/cmdline | grep -x {quote(f'--{name}=false')}"

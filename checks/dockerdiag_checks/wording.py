@@ -1,0 +1,33 @@
+"""Phrases that several checks use."""
+
+from collections.abc import Sequence
+from shlex import quote
+
+from dockerdiag.case import Case, Hit
+
+
+def listed(names: Sequence[str], what: str, most: int = 3) -> str:
+    """`the networks a, b and 4 more`; `what` is the singular, with its article."""
+    if not names:
+        return what
+    shown, rest = names[:most], len(names) - most
+    if rest > 0:
+        text = f"{', '.join(shown)} and {rest} more"
+    elif len(shown) > 1:
+        text = f"{', '.join(shown[:-1])} and {shown[-1]}"
+    else:
+        text = shown[0]
+    return f"{what}{'s' if len(names) > 1 else ''} {text}"
+
+
+def containers_of(hit: Hit) -> str:
+    """Whose packets meet it."""
+    if hit.containers:
+        return listed(hit.containers, "container")
+    return f"a container in {listed(hit.networks, 'network')}"
+
+
+def retry(case: Case) -> tuple[str, ...]:
+    """The command that shows whether a remedy worked: the same question again."""
+    asked = "".join(f" -c {quote(name)}" for name in case.asked_containers)
+    return (f"dockerdiag{asked}",)

@@ -1,0 +1,218 @@
+"""What a check gets to see: the snapshot, what was asked, the walks, and the engine's settings."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal, NamedTuple
+
+from dockerdiag.configuration.daemon import DaemonSettings
+from dockerdiag.configuration.settings import value_of
+from dockerdiag.packet.flow import Halt, Journey
+from dockerdiag.report import Disposition, Finding, Status
+from dockerdiag.snapshot import Container, Engine, Network, Snapshot, Unread
+
+
+class Located(NamedTuple):
+    """A finding with its place among what stops a packet: of two causes the smaller place bites first."""
+
+    finding: Finding
+    place: int
+
+
+@dataclass(frozen=True, slots=True)
+class Traced:
+    """One walk, and for whom it stands."""
+
+    journey: Journey
+    containers: tuple[str, ...]
+    """Names; empty for a hypothetical container of `network`."""
+    network: str | None
+    resolver: bool
+    """Whether it goes to one of the containers' resolvers."""
+
+    @property
+    def delivered(self) -> bool:
+        """Whether packet and reply arrive."""
+        return self.journey.disposition is Disposition.DELIVERED
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """One thing that stops packets, over all walks that meet it."""
+
+    halt: Halt
+    """As the first of them meets it."""
+    halts: tuple[Halt, ...]
+    """Every meeting; they differ in direction and packet."""
+    place: int
+    """How many other things stop the packet before it, at the least."""
+    containers: tuple[str, ...]
+    networks: tuple[str, ...]
+    traced: tuple[Traced, ...]
+    hypothetical: bool
+    """Whether no running container meets it."""
+
+    @property
+    def directions(self) -> tuple[str, ...]:
+        """`out`, `reply` or both."""
+        return tuple(
+            direction for direction in ("out", "reply") if any(h.direction == direction for h in self.halts)
+        )
+
+    @property
+    def count(self) -> int:
+        """How many containers it hits, at least one."""
+        return max(len(self.containers), 1)
+
+    def of_network(self, name: str | None) -> "Hit":
+        """The part of it that one network meets."""
+        traced = tuple(one for one in self.traced if one.network == name)
+        if not traced or len(traced) == len(self.traced):
+            return self
+        meetings = [
+            (place, halt, one)
+            for one in traced
+            for place, halt in enumerate(one.journey.halts)
+            if (halt.kind, halt.at) == (self.halt.kind, self.halt.at)
+        ]
+        return _hit(meetings)
+
+
+@dataclass(frozen=True)
+class Case:
+    """One host to judge."""
+
+    snapshot: Snapshot
+    settings: DaemonSettings
+    traced: tuple[Traced, ...]
+    asked_containers: tuple[str, ...] = ()
+
+    @property
+    def engine(self) -> Engine | None:
+        """The engine, where it answered."""
+        return None if isinstance(self.snapshot.engine, Unread) else self.snapshot.engine
+
+    def engine_elsewhere(self) -> str | None:
+        """Why this host's rules and links are not those of the engine's containers; None where they are."""
+        engine = self.engine
+        if engine is None:
+            return None
+        if not engine.local:
+            return "it runs on another host"
+        if engine.rootless:
+            return "it is rootless, in a network namespace of its own"
+        process = self.settings.process
+        if process is not None and process.namespace_is_host is False:
+            return f"its process {process.pid} runs in another network namespace"
+        return None
+
+    @cached_property
+    def networks(self) -> tuple[Network, ...]:
+        """Its networks; empty where they could not be read."""
+        engine = self.engine
+        return () if engine is None or isinstance(engine.networks, Unread) else engine.networks
+
+    @cached_property
+    def containers(self) -> tuple[Container, ...]:
+        """Its containers, running or not; empty where they could not be read."""
+        engine = self.engine
+        return () if engine is None or isinstance(engine.containers, Unread) else engine.containers
+
+    def network(self, name: str | None) -> Network | None:
+        """The network of that name."""
+        return next((one for one in self.networks if one.name == name), None)
+
+    def asked_about(self, containers: Iterable[str]) -> bool:
+        """Whether somebody asked about one of these containers by name."""
+        return not set(self.asked_containers).isdisjoint(containers)
+
+    def hits(self, claimed: Callable[[Halt], bool]) -> tuple[Hit, ...]:
+        """What stops packets and is `claimed`, the same object once over all walks, first places first."""
+        met: dict[tuple[str, str], list[tuple[int, Halt, Traced]]] = {}
+        for traced in self.traced:
+            for place, halt in enumerate(traced.journey.halts):
+                # What only may stop a packet that is stopped anyway is for the next run to settle.
+                settled = not halt.certain and traced.journey.disposition is not Disposition.UNKNOWN
+                if not settled and claimed(halt):
+                    met.setdefault((halt.kind, halt.at), []).append((place, halt, traced))
+        hits = [_hit(meetings) for meetings in met.values()]
+        return tuple(sorted(hits, key=lambda hit: (hit.place, -hit.count)))
+
+    def severity(self, hit: Hit) -> Status:
+        """Fail where it stops a running container's traffic, unknown where it may, warn where it would."""
+        if not any(halt.certain for halt in hit.halts):
+            return Status.UNKNOWN
+        if hit.hypothetical or self._only_spare_resolvers(hit):
+            return Status.WARN
+        return Status.FAIL
+
+    def _only_spare_resolvers(self, hit: Hit) -> bool:
+        """Whether each container that is hit loses a resolver only, and has another that answers."""
+        if not all(traced.resolver for traced in hit.traced):
+            return False
+        served = {name for one in self.traced if one.resolver and one.delivered for name in one.containers}
+        return served.issuperset(hit.containers)
+
+    def subject(self, hit: Hit) -> str:
+        """The network where one alone is hit, else the host."""
+        return f"network:{hit.networks[0]}" if len(hit.networks) == 1 else self.host
+
+    @property
+    def host(self) -> str:
+        """The subject that the host is."""
+        return f"host:{self.snapshot.host.hostname}"
+
+    @property
+    def engine_subject(self) -> str:
+        """The subject that the engine is."""
+        return f"engine:{self.engine.name}" if self.engine is not None else "engine:docker"
+
+    def backend(self) -> Literal["nft", "iptables-nft", "iptables-legacy"]:
+        """Where the engine keeps its rules: as it says itself, else where its chains are."""
+        driver = self.engine.firewall_driver if self.engine is not None else None
+        if (driver or "").startswith("nftables") or self.running_value("firewall-backend") == "nftables":
+            return "nft"
+        firewall = self.snapshot.network.firewall
+        legacy, nft = (_has_docker_chain(text) for text in (firewall.iptables_legacy, firewall.iptables_nft))
+        return "iptables-legacy" if legacy and not nft else "iptables-nft"
+
+    def has_docker_rules(self) -> bool:
+        """Whether a nat chain of Docker's is there; DOCKER-USER alone is no sign, for the engine never deletes it."""
+        firewall = self.snapshot.network.firewall
+        saved = (firewall.iptables_nft, firewall.iptables_legacy)
+        native = isinstance(firewall.nft, str) and '"docker-bridges"' in firewall.nft
+        return native or any(isinstance(text, str) and "\n:DOCKER " in text for text in saved)
+
+    def running_value(self, name: str) -> object:
+        """A setting of the running daemon by its flag's name; None where it is unset or unknown."""
+        return value_of(self.settings.running(name))
+
+    @cached_property
+    def _missing_rules(self) -> tuple[Hit, ...]:
+        return self.hits(
+            lambda halt: halt.certain and halt.kind in ("policy", "unanswered") and halt.namespace is None
+        )
+
+    def missing_rules(self) -> tuple[Hit, ...]:
+        """What stops packets for want of a rule that the engine makes: a chain's policy, an address not translated."""
+        return self._missing_rules
+
+
+def _hit(meetings: list[tuple[int, Halt, Traced]]) -> Hit:
+    _, halt, _ = min(meetings, key=lambda meeting: meeting[0])
+    traced = tuple(dict.fromkeys(one for _, _, one in meetings))
+    containers = tuple(dict.fromkeys(name for one in traced for name in one.containers))
+    networks = tuple(dict.fromkeys(one.network for one in traced if one.network is not None))
+    return Hit(
+        halt=halt,
+        halts=tuple(halt for _, halt, _ in meetings),
+        place=min(place for place, _, _ in meetings),
+        containers=containers,
+        networks=networks,
+        traced=traced,
+        hypothetical=not containers,
+    )
+
+
+def _has_docker_chain(text: str | Unread) -> bool:
+    return isinstance(text, str) and ("\n:DOCKER " in text or "\n:DOCKER-USER " in text)

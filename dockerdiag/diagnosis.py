@@ -1,0 +1,270 @@
+"""Runs the checks over a snapshot, chooses the cause, and makes the report."""
+
+import contextlib
+import io
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
+from ipaddress import IPv4Address, IPv6Address, ip_address
+
+from dockerdiag.case import Case, Located, Traced
+from dockerdiag.configuration.daemon import daemon_settings
+from dockerdiag.destination import Destination, DestinationError
+from dockerdiag.packet.plan import Errand, errands
+from dockerdiag.packet.walk import Walker
+from dockerdiag.registry import Broken, Check
+from dockerdiag.report import (
+    Cause,
+    Finding,
+    Report,
+    Result,
+    Status,
+    Tool,
+    UnreadPart,
+    Verdict,
+    worst,
+)
+from dockerdiag.snapshot import Engine, Snapshot, Unread
+from dockerdiag.unread import part_named, unread_parts
+from dockerdiag.version import __version__
+
+DEFAULT_ADDRESSES = (ip_address("1.1.1.1"), ip_address("2606:4700:4700::1111"))
+"""Where a walk goes unless somebody says: public, and in no list of bogons. Nothing is sent there."""
+
+ProgressFunction = Callable[[str], None]
+
+
+class AskedError(ValueError):
+    """What was asked makes no sense on this host: a name that it does not know, a destination that cannot be read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What the person at the command line wants to know."""
+
+    containers: tuple[str, ...] = ()
+    networks: tuple[str, ...] = ()
+    destinations: tuple[Destination, ...] = ()
+
+    @classmethod
+    def parse(
+        cls, containers: Sequence[str] = (), networks: Sequence[str] = (), destinations: Sequence[str] = ()
+    ) -> "Asked":
+        """Reads destinations as they are written.
+
+        Raises:
+            AskedError: for one that cannot be read.
+        """
+        try:
+            return cls(tuple(containers), tuple(networks), tuple(map(Destination.parse, destinations)))
+        except DestinationError as error:
+            raise AskedError(str(error)) from None
+
+    @property
+    def addresses(self) -> tuple[IPv4Address | IPv6Address, ...]:
+        """The addresses among the destinations, to ask the kernel about; names are known after reading only."""
+        found: list[IPv4Address | IPv6Address] = []
+        for destination in self.destinations:
+            with contextlib.suppress(ValueError):
+                found.append(ip_address(destination.host))
+        return tuple(found) or DEFAULT_ADDRESSES
+
+
+def diagnose(
+    snapshot: Snapshot, asked: Asked, checks: Sequence[Check], broken: Sequence[Broken] = ()
+) -> Report:
+    """Judges a snapshot.
+
+    Raises:
+        AskedError: a container or network that was asked about is not there, or a name has no address.
+    """
+    case = _case(snapshot, asked)
+    judged = [_judge(one, case) for one in checks]
+    results = _explained([result for result, _ in judged] + [_not_loaded(one) for one in broken])
+    places = {finding.id: place for _, located in judged for finding, place in located}
+    verdict = _verdict(results)
+    return Report(
+        tool=Tool("dockerdiag", __version__),
+        host=_host(snapshot),
+        taken_at=snapshot.taken_at,
+        verdict=verdict,
+        cause=_cause(results, places, checks) if verdict in (Verdict.BROKEN, Verdict.DEGRADED) else None,
+        results=results,
+        walks=tuple(traced.journey.to_walk(traced.containers) for traced in case.traced),
+        unread=tuple(UnreadPart(part, reason) for part, reason in unread_parts(snapshot)),
+    )
+
+
+def _case(snapshot: Snapshot, asked: Asked) -> Case:
+    settings = daemon_settings(snapshot)
+    case = Case(snapshot, settings, (), ())
+    containers = tuple(_container_name(case, wanted) for wanted in asked.containers)
+    for name in asked.networks:
+        if case.networks and case.network(name) is None:
+            raise AskedError(f"there is no network {name!r}")
+    if case.engine is None or case.engine_elsewhere() is not None:
+        return replace(case, asked_containers=containers)
+    destinations = [
+        (address, destination.protocol, destination.port)
+        for destination in asked.destinations
+        for address in _addresses(destination, snapshot)
+    ]
+    walker = Walker(snapshot)
+    traced = tuple(
+        _traced(walker, errand) for errand in errands(walker.world, containers, asked.networks, destinations)
+    )
+    return replace(case, traced=traced, asked_containers=containers)
+
+
+def _addresses(destination: Destination, snapshot: Snapshot) -> tuple[IPv4Address | IPv6Address, ...]:
+    try:
+        return destination.addresses(snapshot)
+    except DestinationError as error:
+        raise AskedError(str(error)) from None
+
+
+def _container_name(case: Case, wanted: str) -> str:
+    """The name of the container that was asked about, by name or by the start of its id."""
+    found = [
+        one.name
+        for one in case.containers
+        if one.name == wanted.removeprefix("/") or one.id.startswith(wanted)
+    ]
+    engine = case.snapshot.engine
+    if not found and isinstance(engine, Engine) and not isinstance(engine.containers, Unread):
+        raise AskedError(f"there is no container {wanted!r}")
+    return found[0] if found else wanted
+
+
+def _traced(walker: Walker, errand: Errand) -> Traced:
+    journey = walker.walk(errand.flow)
+    return Traced(
+        journey=journey,
+        containers=tuple(member.name for member in errand.flow.source.members),
+        network=journey.network or (errand.flow.source.network.name if errand.flow.source.network else None),
+        resolver=errand.resolver,
+    )
+
+
+# -- one check ---------------------------------------------------------------------------------------------------
+
+
+def _judge(check: Check, case: Case) -> tuple[Result, list[tuple[Finding, int]]]:
+    for need in check.needs:
+        part = part_named(case.snapshot, need)
+        if isinstance(part, Unread):
+            reason = f"{need.replace('.', ' ')}: {part.reason}"
+            return Result(check.name, check.title, Status.UNKNOWN, reason), []
+    if check.needs and case.engine_elsewhere() is not None:
+        return Result(check.name, check.title, Status.SKIP, f"the engine: {case.engine_elsewhere()}"), []
+    try:
+        # A check from elsewhere may print; stdout carries the report and nothing else.
+        with contextlib.redirect_stdout(io.StringIO()):
+            located = [_located(one, check.place) for one in check.judge(case)]
+    except Exception as error:  # noqa: BLE001 - one check's fault must not end the others
+        reason = f"an error in the check itself: {type(error).__name__}: {error}"
+        return Result(check.name, check.title, Status.UNKNOWN, reason), []
+    findings = tuple(finding for finding, _ in located)
+    status = worst(finding.status for finding in findings)
+    reason = next((finding.summary for finding in findings if finding.status is Status.UNKNOWN), None)
+    return Result(
+        check.name, check.title, status, reason if status is Status.UNKNOWN else None, findings
+    ), located
+
+
+def _located(found: Finding | Located, place: int) -> tuple[Finding, int]:
+    # What stops packets now comes before what does not, in the order in which the packet meets it.
+    return (found.finding, found.place) if isinstance(found, Located) else (found, 100 + place)
+
+
+def _not_loaded(broken: Broken) -> Result:
+    reason = f"the package {broken.distribution} brings a check that cannot be loaded: {broken.reason}"
+    return Result(broken.name, broken.name, Status.UNKNOWN, reason)
+
+
+# -- all checks --------------------------------------------------------------------------------------------------
+
+
+def _explained(results: Iterable[Result]) -> tuple[Result, ...]:
+    """Replaces the patterns in `explains` by the ids of findings that are there."""
+    results = tuple(results)
+    ids = [
+        finding.id
+        for result in results
+        for finding in result.findings
+        if finding.status in (Status.FAIL, Status.WARN)
+    ]
+
+    def resolved(finding: Finding) -> Finding:
+        if not finding.explains:
+            return finding
+        met = [one for one in ids if one != finding.id and any(fnmatchcase(one, p) for p in finding.explains)]
+        return replace(finding, explains=tuple(dict.fromkeys(met)))
+
+    return tuple(replace(result, findings=tuple(map(resolved, result.findings))) for result in results)
+
+
+def _verdict(results: Iterable[Result]) -> Verdict:
+    statuses = {result.status for result in results if not result.findings}
+    statuses |= {
+        finding.status for result in results for finding in result.findings if finding.expected is None
+    }
+    if Status.FAIL in statuses:
+        return Verdict.BROKEN
+    if Status.UNKNOWN in statuses:
+        return Verdict.UNKNOWN
+    return Verdict.DEGRADED if Status.WARN in statuses else Verdict.OK
+
+
+def _cause(results: Sequence[Result], places: dict[str, int], checks: Sequence[Check]) -> Cause | None:
+    """The worst finding that no other explains; of equals, the one that the packet meets first."""
+    order = {check.name: check.place for check in checks}
+    explained = {id_ for result in results for finding in result.findings for id_ in finding.explains}
+    candidates = [
+        (
+            finding.status is not Status.FAIL,
+            places.get(finding.id, 1000),
+            -finding.count,
+            order.get(result.check, 0),
+            at,
+        )
+        for at, (result, finding) in enumerate(_pairs(results))
+        if finding.status in (Status.FAIL, Status.WARN)
+        and finding.expected is None
+        and finding.id not in explained
+    ]
+    if not candidates:
+        return None
+    result, finding = list(_pairs(results))[min(candidates)[-1]]
+    return Cause.of(result.check, finding)
+
+
+def _pairs(results: Iterable[Result]) -> list[tuple[Result, Finding]]:
+    return [(result, finding) for result in results for finding in result.findings]
+
+
+def _host(snapshot: Snapshot) -> dict[str, object]:
+    host, engine = snapshot.host, snapshot.engine
+    facts: dict[str, object] = {
+        "hostname": host.hostname,
+        "kernel": host.kernel,
+        "architecture": host.architecture,
+        "os": host.os_name,
+        "root": host.root,
+        "engine": None,
+        "endpoint": None,
+        "context": None,
+        "firewall": None,
+        "containers": None,
+        "networks": None,
+    }
+    if isinstance(engine, Engine):
+        facts |= {
+            "engine": f"{engine.platform or 'Docker Engine'} {engine.version}".strip(),
+            "endpoint": engine.endpoint,
+            "context": engine.context,
+            "firewall": engine.firewall_driver,
+            "containers": None if isinstance(engine.containers, Unread) else len(engine.containers),
+            "networks": None if isinstance(engine.networks, Unread) else len(engine.networks),
+        }
+    return facts

@@ -1,0 +1,45 @@
+"""The parts of a snapshot by name, and those that could not be read."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import fields, is_dataclass
+
+from dockerdiag.snapshot import Snapshot, Unread
+
+
+def part_named(snapshot: Snapshot, path: str) -> object:
+    """The part at an attribute path (`network.sysctls`); the first Unread on the way stands for what is below it.
+
+    Raises:
+        AttributeError: there is no such part.
+    """
+    part: object = snapshot
+    for name in path.split("."):
+        if isinstance(part, Unread):
+            return part
+        part = getattr(part, name)
+    return part
+
+
+def unread_parts(snapshot: Snapshot) -> tuple[tuple[str, str], ...]:
+    """Each part that could not be read, as path and reason; containers and their namespaces by name."""
+    names: dict[str, str] = {}
+    if not isinstance(snapshot.engine, Unread) and not isinstance(snapshot.engine.containers, Unread):
+        for container in snapshot.engine.containers:
+            if container.namespace is not None:
+                names.setdefault(container.namespace, container.name)
+    return tuple(_unread(snapshot, "", names))
+
+
+def _unread(part: object, path: str, names: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    if isinstance(part, Unread):
+        yield path, part.reason
+    elif isinstance(part, Mapping):
+        for key, value in part.items():
+            yield from _unread(value, f"{path}[{names.get(key, key)}]", names)
+    elif isinstance(part, tuple):
+        for index, value in enumerate(part):
+            if is_dataclass(value):
+                yield from _unread(value, f"{path}[{getattr(value, 'name', index)}]", names)
+    elif is_dataclass(part):
+        for one in fields(part):
+            yield from _unread(getattr(part, one.name), f"{path}.{one.name}".lstrip("."), names)
