@@ -1,8 +1,5 @@
 """The engine: what it says of itself, its networks and its containers."""
 
-import os
-import socket
-import struct
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
@@ -11,10 +8,10 @@ from typing import Any, TypeVar
 from dockerdiag.readers.containers import container, network, pools
 from dockerdiag.readers.deadline import Deadline, unread_on_error, within
 from dockerdiag.readers.endpoint import EngineEndpoint, choose_endpoint
+from dockerdiag.readers.engine_socket import runs_here, try_socket
 from dockerdiag.readers.errors import ReadError, reason
 from dockerdiag.readers.fields import boolean, items, mapping, text, texts
 from dockerdiag.readers.files import Tree
-from dockerdiag.readers.processes import in_this_pid_namespace, pids, process_name
 from dockerdiag.readers.resolver import read_container_resolv_conf
 from dockerdiag.snapshot import Container, Engine, Network, Unread
 from dockerdiag.snapshot.secrets import mask_text, mask_variable
@@ -22,8 +19,6 @@ from dockerdiag.snapshot.secrets import mask_text, mask_variable
 T = TypeVar("T")
 
 _ANSWER_SECONDS = 10.0
-_ENGINES = frozenset(("dockerd", "podman"))
-_ACTIVATORS = frozenset(("systemd", "init"))
 
 
 def read_engine(tree: Tree, deadline: Deadline) -> Engine:
@@ -39,7 +34,7 @@ def read_engine(tree: Tree, deadline: Deadline) -> Engine:
         version, info = _within(deadline, client.version), _within(deadline, client.info)
     except ReadError as error:
         raise ReadError(f"{shown}: {error}") from None
-    local = runs_here(endpoint.url, info)
+    local = runs_here(endpoint.url, text(info, "Name"), text(info, "KernelVersion"))
     return Engine(
         endpoint=shown,
         context=endpoint.context,
@@ -64,7 +59,7 @@ def read_engine(tree: Tree, deadline: Deadline) -> Engine:
 
 def _connect(endpoint: EngineEndpoint) -> Any:
     if endpoint.url.startswith("unix://"):
-        _refuse_unreachable_socket(endpoint.url)
+        try_socket(endpoint.url.removeprefix("unix://"))
     # The import takes a fifth of a second, and few hosts that have no engine need it.
     from docker import APIClient  # noqa: PLC0415
     from docker.errors import DockerException  # noqa: PLC0415
@@ -80,20 +75,6 @@ def _connect(endpoint: EngineEndpoint) -> Any:
         return APIClient(base_url=endpoint.url, tls=tls, timeout=int(_ANSWER_SECONDS), use_ssh_client=True)
     except DockerException as error:
         raise ReadError(_refusal(error)) from None
-
-
-def _refuse_unreachable_socket(url: str) -> None:
-    """Says in the kernel's words why a socket does not answer; the library wraps them four times."""
-    try:
-        with socket.socket(socket.AF_UNIX) as probe:
-            probe.settimeout(_ANSWER_SECONDS)
-            probe.connect(url.removeprefix("unix://"))
-    except FileNotFoundError:
-        raise ReadError("no engine: the socket does not exist") from None
-    except ConnectionRefusedError:
-        raise ReadError("no engine: nobody listens on the socket") from None
-    except OSError as error:
-        raise ReadError(reason(error)) from None
 
 
 def _refusal(error: BaseException) -> str:
@@ -149,43 +130,3 @@ def _platform(version: Mapping[str, Any], info: Mapping[str, Any]) -> str:
     if "docker desktop" in text(info, "OperatingSystem").lower():
         return named or "Docker Desktop"
     return named or next(iter(components), "")
-
-
-# -- whether it is this host's ------------------------------------------------------------------------------
-
-
-def runs_here(url: str, info: Mapping[str, Any]) -> bool:
-    """Whether the engine's process is one of this host's: then its PIDs, links and rules are those seen here.
-
-    A socket proves nothing by itself: ssh, Docker Desktop and a container's engine put theirs into this file
-    system too.
-    """
-    if not url.startswith("unix://"):
-        return False
-    owner = _socket_owner(url.removeprefix("unix://"))
-    if owner is None:
-        return False
-    name = process_name(owner)
-    if name in _ENGINES:
-        return in_this_pid_namespace(owner)
-    # With socket activation the socket is systemd's, and the engine inherits it: or another program that passes
-    # everything on, to wherever. So it must say that it is this machine.
-    system = os.uname()
-    return (
-        name in _ACTIVATORS
-        and (text(info, "Name"), text(info, "KernelVersion")) == (system.nodename, system.release)
-        and any(process_name(pid) in _ENGINES and in_this_pid_namespace(pid) for pid in pids())
-    )
-
-
-def _socket_owner(path: str) -> int | None:
-    """PID of the process that made the socket listen; None where it is not to be seen from here."""
-    try:
-        with socket.socket(socket.AF_UNIX) as connection:
-            connection.settimeout(_ANSWER_SECONDS)
-            connection.connect(path)
-            credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
-    except OSError:
-        return None
-    pid = int(struct.unpack("3i", credentials)[0])
-    return pid if pid > 0 and os.path.exists(f"/proc/{pid}") else None  # noqa: PTH110 - no Path is needed

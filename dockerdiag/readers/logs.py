@@ -87,7 +87,7 @@ def _line(entry: Any) -> LogLine | None:
     if not isinstance(message, str):
         return None
     source = (
-        "kernel" if entry.get("_TRANSPORT") == "kernel" else entry.get("_SYSTEMD_UNIT") or entry.get("UNIT")
+        "kernel" if entry.get("_TRANSPORT") == "kernel" else entry.get("UNIT") or entry.get("_SYSTEMD_UNIT")
     )
     seconds = int(entry.get("__REALTIME_TIMESTAMP", 0)) / 1_000_000
     return LogLine(seconds, str(source or "systemd"), mask_text(message[:_MAXIMUM_LENGTH]).text)

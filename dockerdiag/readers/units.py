@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
-from dockerdiag.readers.command import failure, run
+from dockerdiag.readers.command import checked, failure, run
 from dockerdiag.readers.deadline import Deadline
 from dockerdiag.readers.errors import ReadError
 from dockerdiag.readers.files import Tree
@@ -31,6 +31,16 @@ _UNIT_PATH = (
     "/run/systemd/generator.late",
 )
 """systemd.unit(5), first wins."""
+_OTHER_ENVIRONMENT_FILES = (
+    "/etc/default/docker",
+    "/etc/sysconfig/docker",
+    "/etc/sysconfig/docker-network",
+    "/etc/conf.d/docker",
+)
+"""Those of other init systems; some units name them, some do not."""
+_SPECIFIER = re.compile(r"%(.)")
+_SPECIFIERS = {"E": "/etc", "S": "/var/lib", "t": "/run", "h": "/root", "u": "root"}
+_KEPT_VARIABLE = re.compile(r"(?:DOCKER_|(?:https?|ftp|all|no)_proxy=)", re.IGNORECASE)
 _MANAGER_SECONDS = 10.0
 _PROPERTIES = (
     "LoadState",
@@ -56,13 +66,15 @@ def read_service(tree: Tree, deadline: Deadline, *, systemd: bool) -> ServiceUni
     if fragment is None and not drop_ins:
         return None
     texts = [file.text for file in (fragment, *drop_ins) if file is not None]
+    environment_files = tuple(_environment_files(tree, name, texts))
     asked = _ask_manager(name, deadline) if systemd else "systemd does not run"
     told = asked if isinstance(asked, dict) else {}
     return ServiceUnit(
         name=name,
         fragment=fragment,
         drop_ins=drop_ins,
-        environment_files=tuple(_environment_files(tree, texts)),
+        environment_files=environment_files,
+        unused_environment_files=tuple(_unused(tree, {one.path for one in environment_files})),
         load_state=told.get("LoadState"),
         active_state=told.get("ActiveState"),
         sub_state=told.get("SubState"),
@@ -72,6 +84,7 @@ def read_service(tree: Tree, deadline: Deadline, *, systemd: bool) -> ServiceUni
         active_since=_time(told.get("ActiveEnterTimestamp", "")),
         exec_start=told.get("ExecStart"),
         environment=told.get("Environment"),
+        manager_environment=_manager_environment(deadline) if told else None,
         manager_error=asked if isinstance(asked, str) else None,
     )
 
@@ -121,7 +134,7 @@ def _drop_in_directories(unit: str) -> Iterator[str]:
     yield from (f"{directory}/{suffix}.d" for directory in _UNIT_PATH)
 
 
-def _environment_files(tree: Tree, texts: list[str]) -> Iterator[EnvironmentFile]:
+def _environment_files(tree: Tree, unit: str, texts: list[str]) -> Iterator[EnvironmentFile]:
     written: list[str] = []
     for text in texts:
         for value in settings(text, "Service", "EnvironmentFile"):
@@ -129,7 +142,7 @@ def _environment_files(tree: Tree, texts: list[str]) -> Iterator[EnvironmentFile
             written = [*written, value] if value else []
     for value in written:
         optional = value.startswith("-")
-        path = value.removeprefix("-").replace("%%", "%")
+        path = _SPECIFIER.sub(lambda match: _specifier(match[1], unit), value.removeprefix("-"))
         if not path.startswith("/"):
             continue
         for found in _expand(tree, path):
@@ -157,12 +170,25 @@ def settings(text: str, section: str, key: str) -> Iterator[str]:
 
 
 def _expand(tree: Tree, pattern: str) -> tuple[str, ...]:
-    """The paths a pattern names, itself where it has no wildcard."""
+    """The paths a pattern names; itself where it names none, or has no wildcard."""
     directory, _, name = pattern.rpartition("/")
     if not re.search(r"[*?\[]", name):
         return (pattern,)
     expression = re.compile(fnmatch.translate(name))
-    return tuple(f"{directory}/{found}" for found in tree.names(directory) if expression.fullmatch(found))
+    found = tuple(f"{directory}/{one}" for one in tree.names(directory) if expression.fullmatch(one))
+    return found or (pattern,)
+
+
+def _specifier(letter: str, unit: str) -> str:
+    stem = unit.rpartition(".")[0]
+    return {"%": "%", "n": unit, "N": stem, "p": stem, **_SPECIFIERS}.get(letter, f"%{letter}")
+
+
+def _unused(tree: Tree, used: set[str]) -> Iterator[TextFile]:
+    for path in _OTHER_ENVIRONMENT_FILES:
+        file = tree.read_or_reason(path) if path not in used else None
+        if isinstance(file, TextFile):
+            yield file
 
 
 # -- manager ------------------------------------------------------------------------------------------------
@@ -179,6 +205,15 @@ def _ask_manager(unit: str, deadline: Deadline) -> dict[str, str] | str:
         return str(error)
     pairs = (line.partition("=") for line in output.text.splitlines())
     return {name: mask_text(value).text for name, _, value in pairs if name in _PROPERTIES}
+
+
+def _manager_environment(deadline: Deadline) -> str | None:
+    """What every service gets, as far as it matters to the engine; None where the manager does not say."""
+    try:
+        told = checked(["systemctl", "show-environment"], deadline.at_most(_MANAGER_SECONDS))
+    except ReadError:
+        return None
+    return "\n".join(mask_text(line).text for line in told.splitlines() if _KEPT_VARIABLE.match(line))
 
 
 def _time(written: str) -> float | None:
