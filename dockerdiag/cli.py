@@ -22,8 +22,9 @@ if TYPE_CHECKING:
 EX_USAGE, EX_SOFTWARE, EX_IOERR = 64, 70, 74
 """sysexits.h: wrong usage, an error of our own, a file that cannot be written."""
 
-_UsageError, _ClickException = typer.BadParameter.__mro__[1:3]
-"""Click's classes; typer 0.26 and later carry a click of their own."""
+_UsageError: Any = typer.BadParameter.__mro__[1]
+_ClickException: Any = typer.BadParameter.__mro__[2]
+"""Click's classes; typer 0.26 and later carry a click of their own, earlier ones use the package."""
 
 FailOn = Literal["warn", "fail", "unknown"]
 
@@ -56,7 +57,7 @@ def run(arguments: list[str] | None = None) -> int:
         code = app(args=arguments, standalone_mode=False)
         sys.stdout.flush()
     except _ClickException as error:
-        error.show()  # type: ignore[attr-defined]  # typer does not export click's classes
+        error.show()
         return EX_USAGE if isinstance(error, _UsageError) else EX_IOERR
     except (KeyboardInterrupt, typer.Abort):
         return 128 + signal.SIGINT
@@ -174,6 +175,7 @@ def check_host(
     """Find out what keeps containers from the internet (the default command)."""
     from dockerdiag.diagnosis import Asked, AskedError, diagnose  # noqa: PLC0415
     from dockerdiag.registry import formats  # noqa: PLC0415
+    from dockerdiag.snapshot import Snapshot  # noqa: PLC0415
 
     known, broken = formats()
     for one in broken:
@@ -184,7 +186,7 @@ def check_host(
     try:
         asked = Asked.parse(containers=container, networks=network, destinations=to)
         loaded = _load(from_file, known) if from_file is not None else _read(timeout, asked)
-        report = diagnose(loaded, asked, *checks) if _is_snapshot(loaded) else loaded
+        report = diagnose(loaded, asked, *checks) if isinstance(loaded, Snapshot) else loaded
     except AskedError as error:
         _fail_usage(str(error))
     return _deliver(report, chosen, files, verbose=verbose, quiet=quiet, fail_on=fail_on)
@@ -303,12 +305,6 @@ def _progress() -> Iterator[Callable[[str], None] | None]:
 
     with Console(stderr=True).status("reading the host") as status:
         yield lambda text: status.update(Text(text))
-
-
-def _is_snapshot(loaded: object) -> bool:
-    from dockerdiag.snapshot import Snapshot  # noqa: PLC0415
-
-    return isinstance(loaded, Snapshot)
 
 
 def _load(path: Path, known: "dict[str, Format]") -> "Snapshot | Report":

@@ -162,14 +162,13 @@ def _judge(check: Check, case: Case) -> tuple[Result, list[tuple[Finding, int]]]
         with contextlib.redirect_stdout(io.StringIO()):
             located = [_located(one, check.place) for one in check.judge(case)]
     except Exception as error:  # noqa: BLE001 - one check's fault must not end the others
-        reason = f"an error in the check itself: {type(error).__name__}: {error}"
-        return Result(check.name, check.title, Status.UNKNOWN, reason), []
+        fault = f"an error in the check itself: {type(error).__name__}: {error}"
+        return Result(check.name, check.title, Status.UNKNOWN, fault), []
     findings = tuple(finding for finding, _ in located)
     status = worst(finding.status for finding in findings)
-    reason = next((finding.summary for finding in findings if finding.status is Status.UNKNOWN), None)
-    return Result(
-        check.name, check.title, status, reason if status is Status.UNKNOWN else None, findings
-    ), located
+    unknown = next((finding.summary for finding in findings if finding.status is Status.UNKNOWN), None)
+    reason = unknown if status is Status.UNKNOWN else None
+    return Result(check.name, check.title, status, reason, findings), located
 
 
 def _located(found: Finding | Located, place: int) -> tuple[Finding, int]:
