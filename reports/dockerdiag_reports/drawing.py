@@ -127,18 +127,12 @@ def _nodes(walk: Walk) -> list[_Node]:
     address, _, port = walk.to.rpartition(":")
     there = bool(reply) or arrived
     lost = walk.disposition is Disposition.UNKNOWN
+    end = "" if there else "not known" if lost else "not reached"
     answer = "answered" if arrived else "not known" if lost else "no answer"
     return [
         _Node("container", None, (sender, *(many or (walk.from_,))), "", "out", reached=True),
         *_numbered(out),
-        _Node(
-            "target",
-            None,
-            (address or walk.to, port),
-            "" if there else "not known" if lost else "not reached",
-            "",
-            reached=there,
-        ),
+        _Node("target", None, (address or walk.to, port), end, "", reached=there),
         *_numbered(reply),
         *([_Node("container", None, (sender,), answer, "", arrived)] if there else []),
     ]

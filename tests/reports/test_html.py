@@ -1,5 +1,6 @@
 import re
 from html.parser import HTMLParser
+from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
@@ -109,7 +110,7 @@ def test_headings_go_down_one_level_at_a_time(name: str) -> None:
     levels = [int(tag[1]) for tag, _ in Page(html(SAMPLES[name])).elements if re.fullmatch("h[1-6]", tag)]
     assert levels[0] == 1
     assert levels.count(1) == 1
-    assert all(after - before <= 1 for before, after in zip(levels, levels[1:], strict=False))
+    assert all(after - before <= 1 for before, after in pairwise(levels))
 
 
 @pytest.mark.parametrize("name", SAMPLES)
@@ -141,7 +142,7 @@ def test_the_page_says_what_the_report_says() -> None:
         "dropped by the policy; none of 3 rules accepts it",
         "kernel_log",
         "/dev/kmsg: Operation not permitted",
-        "No drop-in changes networking." if BROKEN is OK else "Its packets leave with the source 192.0.2.10.",
+        "Its packets leave with the source 192.0.2.10.",
         "Not redacted.",
         "proxy credentials",
         "dockerdiag -o report.html",
