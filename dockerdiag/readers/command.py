@@ -17,7 +17,13 @@ from dockerdiag.readers.errors import ReadError, denied
 MAXIMUM_OUTPUT = 256 * 1024 * 1024
 _MAXIMUM_ERRORS = 64 * 1024
 _SYSTEM_PATH = ("/usr/local/sbin", "/usr/sbin", "/sbin", "/usr/local/bin", "/usr/bin", "/bin")
-_REFUSALS = ("operation not permitted", "permission denied", "must be root", "you need to be root")
+_REFUSALS = (
+    "operation not permitted",
+    "permission denied",
+    "must be root",
+    "you need to be root",
+    "insufficient permissions",
+)
 
 
 @dataclass(frozen=True, slots=True)

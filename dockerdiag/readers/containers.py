@@ -43,8 +43,14 @@ def pools(told: Iterable[Mapping[str, Any]]) -> tuple[IpamPool, ...]:
     )
 
 
-def container(told: Mapping[str, Any], *, local: bool) -> Container:
-    """A container (GET /containers/ID/json); its PID means something only where the engine is `local`."""
+def container(told: Mapping[str, Any], network_ids: Mapping[str, str], *, local: bool) -> Container:
+    """A container (GET /containers/ID/json).
+
+    Args:
+        told: What the engine says of it.
+        network_ids: Ids of networks by name: of a container that was never started the engine tells names only.
+        local: Whether the engine runs on this host; else its PIDs mean nothing here.
+    """
     state, configuration = mapping(told, "State"), mapping(told, "Config")
     host, networking = mapping(told, "HostConfig"), mapping(told, "NetworkSettings")
     labels = mapping(configuration, "Labels")
@@ -58,9 +64,12 @@ def container(told: Mapping[str, Any], *, local: bool) -> Container:
         state=status,
         pid=pid,
         network_mode="bridge" if mode == "default" else mode,
-        endpoints=tuple(_endpoint(name, one) for name, one in _objects(mapping(networking, "Networks"))),
+        endpoints=tuple(
+            _endpoint(name, one, network_ids.get(name, ""))
+            for name, one in _objects(mapping(networking, "Networks"))
+        ),
         namespace=_namespace(pid) if local and pid is not None and status in _ALIVE else None,
-        ports=tuple(_ports(mapping(networking, "Ports"))),
+        ports=tuple(_ports(mapping(networking, "Ports") or mapping(host, "PortBindings"))),
         dns=texts(host, "Dns"),
         extra_hosts=texts(host, "ExtraHosts"),
         proxies=_proxies(texts(configuration, "Env")),
@@ -73,12 +82,12 @@ def _objects(told: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]
     yield from ((name, one) for name, one in told.items() if isinstance(one, dict))
 
 
-def _endpoint(name: str, told: Mapping[str, Any]) -> Endpoint:
+def _endpoint(name: str, told: Mapping[str, Any], network_id: str) -> Endpoint:
     # Of a container that does not run the addresses are empty: those that were asked for are all there is.
     asked = mapping(told, "IPAMConfig")
     return Endpoint(
         network=name,
-        network_id=text(told, "NetworkID"),
+        network_id=text(told, "NetworkID") or network_id,
         address=text(told, "IPAddress") or text(asked, "IPv4Address"),
         prefix_length=number(told, "IPPrefixLen"),
         gateway=text(told, "Gateway"),

@@ -35,6 +35,7 @@ def read_engine(tree: Tree, deadline: Deadline) -> Engine:
     except ReadError as error:
         raise ReadError(f"{shown}: {error}") from None
     local = runs_here(endpoint.url, text(info, "Name"), text(info, "KernelVersion"))
+    networks = unread_on_error(partial(_networks, client, deadline))
     return Engine(
         endpoint=shown,
         context=endpoint.context,
@@ -52,8 +53,8 @@ def read_engine(tree: Tree, deadline: Deadline) -> Engine:
         no_proxy=text(info, "NoProxy"),
         default_address_pools=pools(items(info, "DefaultAddressPools")),
         warnings=tuple(mask_text(warning).text for warning in texts(info, "Warnings")),
-        networks=unread_on_error(partial(_networks, client, deadline)),
-        containers=unread_on_error(partial(_containers, client, tree, deadline, local=local)),
+        networks=networks,
+        containers=unread_on_error(partial(_containers, client, networks, tree, deadline, local=local)),
     )
 
 
@@ -98,9 +99,12 @@ def _networks(client: Any, deadline: Deadline) -> tuple[Network, ...]:
     return tuple(network(told) for told in _within(deadline, client.networks))
 
 
-def _containers(client: Any, tree: Tree, deadline: Deadline, *, local: bool) -> tuple[Container, ...]:
+def _containers(
+    client: Any, networks: tuple[Network, ...] | Unread, tree: Tree, deadline: Deadline, *, local: bool
+) -> tuple[Container, ...]:
     from docker.errors import NotFound  # noqa: PLC0415 - see _connect
 
+    ids = {} if isinstance(networks, Unread) else {one.name: one.id for one in networks}
     listed = _within(deadline, partial(client.containers, all=True))
     found = []
     for one in listed:
@@ -108,7 +112,7 @@ def _containers(client: Any, tree: Tree, deadline: Deadline, *, local: bool) -> 
             told = within(deadline.at_most(_ANSWER_SECONDS), partial(client.inspect_container, one["Id"]))
         except NotFound:
             continue  # removed since the list was made
-        found.append(_with_resolver(container(told, local=local), told, tree, deadline, local=local))
+        found.append(_with_resolver(container(told, ids, local=local), told, tree, deadline, local=local))
     return tuple(found)
 
 

@@ -64,6 +64,7 @@ def _would_start_engine(path: str) -> bool:
     """Behind docker.socket systemd starts dockerd for whoever connects."""
     return (
         Path("/run/systemd/system").is_dir()
+        and Path(path).is_socket()
         and os.path.realpath(path) == _ACTIVATED_SOCKET
         and Path("/proc/1").exists()  # else other users' processes are hidden
         and not _engine_runs()

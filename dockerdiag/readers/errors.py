@@ -5,6 +5,9 @@ import os
 
 from dockerdiag.snapshot.secrets import mask_text
 
+_REFUSED = (errno.EPERM, errno.EACCES)
+"""What pyroute2's errors carry as `code`; they are no OSError."""
+
 
 class ReadError(Exception):
     """A source that could not be read; the message is the reason, without the source's name."""
@@ -23,7 +26,7 @@ def reason(error: BaseException, capability: str = "CAP_NET_ADMIN") -> str:
         return str(error)
     if isinstance(error, TimeoutError):
         return str(error) or "no answer in time"
-    if isinstance(error, PermissionError):
+    if isinstance(error, PermissionError) or getattr(error, "code", None) in _REFUSED:
         return denied(capability)
     if isinstance(error, OSError) and error.errno == errno.ELOOP:
         return "too many symbolic links"

@@ -45,13 +45,17 @@ def read_kernel_log(deadline: Deadline, *, systemd: bool) -> tuple[LogLine, ...]
     Raises:
         ReadError: where neither may be read.
     """
+    refused = None
     if systemd:
         try:
             lines = _journal(["--dmesg", "--since=-1h", "--lines=50000"], deadline, keep=_DROPS)
             return tuple(lines)[-_MAXIMUM_LINES:]
-        except ReadError:
-            pass  # a journal without kernel messages, or none: the kernel's buffer is left
-    return tuple(line for line in _kernel_buffer() if _DROPS.search(line.text))[-_MAXIMUM_LINES:]
+        except ReadError as error:
+            refused = error
+    try:
+        return tuple(line for line in _kernel_buffer() if _DROPS.search(line.text))[-_MAXIMUM_LINES:]
+    except ReadError as error:
+        raise refused or error from None
 
 
 def _journal(
