@@ -1,4 +1,5 @@
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from itertools import pairwise
 
@@ -6,11 +7,11 @@ import pytest
 from hypothesis import given, settings
 
 from dockerdiag.formatting import RenderOptions
-from dockerdiag.report import Report
+from dockerdiag.report import Cause, Report, Status
 from dockerdiag.report_json import ReportError, to_dict
 from dockerdiag_reports.html import FORMAT, read_back
 from tests.reports.hostile import ACTIVE, texts
-from tests.reports.samples import BROKEN, FORWARD_DROP, OK, SAMPLES, UNKNOWN, hostile
+from tests.reports.samples import BROKEN, FORWARD_DROP, OK, SAMPLES, UNKNOWN, hostile, result
 
 VOID = {"meta", "link", "br", "img", "hr", "input"}
 SHAPES = {"path", "rect", "circle", "use"}
@@ -168,8 +169,46 @@ def test_a_usual_host_fits_a_ticket() -> None:
     assert len(html(SAMPLES["many"])) < 300_000
 
 
-def test_every_command_can_be_copied_line_by_line() -> None:
-    assert "<code>systemctl restart docker</code>" in html(BROKEN)
+def test_what_follows_from_the_cause_is_capped() -> None:
+    many = [
+        replace(FORWARD_DROP, code="walk-stopped", subject=f"container:c{number}") for number in range(300)
+    ]
+    cause = replace(FORWARD_DROP, explains=tuple(each.id for each in many))
+    results = (result("forward-policy", cause, *many, status=Status.FAIL),)
+    rendered = html(replace(BROKEN, cause=Cause.of("forward-policy", cause), results=results))
+    assert (
+        "and 280 more, in the report&#39;s JSON" in rendered
+        or "and 280 more, in the report's JSON" in rendered
+    )
+
+
+def test_colours_have_the_contrast_of_wcag_aa() -> None:
+    style = html(OK).split("<style>")[1].split("</style>")[0]
+    palette = re.findall(r"--([a-z-]+): light-dark\((#\w{6}), (#\w{6})\)", style)
+    assert len(palette) >= 19
+    tones = ("fail", "warn", "pass", "unknown", "note", "skip")
+    pairs = [(tone, f"{tone}-tint") for tone in tones] + [(tone, "surface") for tone in tones]
+    pairs += [(text, ground) for text in ("text", "muted") for ground in ("page", "surface", "sunken")]
+    pairs += [(text, f"{tone}-tint") for text in ("text", "muted") for tone in tones]
+    pairs += [("accent", "surface"), ("accent", "page")]
+    for index in (1, 2):
+        colours = {entry[0]: entry[index] for entry in palette}
+        for ink, ground in pairs:
+            assert contrast(colours[ink], colours[ground]) >= 4.5, (ink, ground, index)
+
+
+def contrast(first: str, second: str) -> float:
+    """The contrast ratio of WCAG 2: from 1 to 21."""
+    lighter, darker = sorted((luminance(first), luminance(second)), reverse=True)
+    return (lighter + 0.05) / (darker + 0.05)
+
+
+def luminance(colour: str) -> float:
+    parts = [int(colour[start : start + 2], 16) / 255 for start in (1, 3, 5)]
+    red, green, blue = (
+        part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts
+    )
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
 
 
 @settings(deadline=None, max_examples=60)

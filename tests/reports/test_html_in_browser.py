@@ -5,6 +5,7 @@ import subprocess
 import tarfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -28,7 +29,7 @@ ADDRESS = "http://report.test/ticket/report.html"
 class Opened:
     """A report in a tab of its own, with what the tab asked for and complained of."""
 
-    def __init__(self, context: "playwright_api.BrowserContext", report: Report) -> None:
+    def __init__(self, context: Any, report: Report) -> None:
         self.requests: list[str] = []
         self.complaints: list[str] = []
         self.page = context.new_page()
@@ -45,7 +46,7 @@ Open = Callable[..., Opened]
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator["playwright_api.Browser"]:
+def browser() -> Iterator[Any]:
     with playwright_api.sync_playwright() as playwright:
         chromium = playwright.chromium.launch(
             executable_path=CHROMIUM,
@@ -64,8 +65,8 @@ def browser() -> Iterator["playwright_api.Browser"]:
 
 
 @pytest.fixture
-def open_report(browser: "playwright_api.Browser") -> Iterator[Open]:
-    contexts: list[playwright_api.BrowserContext] = []
+def open_report(browser: Any) -> Iterator[Open]:
+    contexts: list[Any] = []
 
     def opener(report: Report, width: int = 1280, **options: object) -> Opened:
         context = browser.new_context(offline=True, viewport={"width": width, "height": 900}, **options)
