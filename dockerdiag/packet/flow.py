@@ -1,0 +1,166 @@
+"""What is walked and what comes of it: source, flow, halt, journey."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from dockerdiag.packet.netfilter import Stop
+from dockerdiag.packet.packet import IPAddress, Packet, Protocol
+from dockerdiag.report import Disposition, Hop, RuleReference, Walk
+from dockerdiag.snapshot.model import (
+    Container,
+    Neighbour,
+    Network,
+    NetworkNamespace,
+    Route,
+    RoutingRule,
+    Unread,
+)
+
+Direction = Literal["out", "reply"]
+
+HaltKind = Literal[
+    "rule",
+    "policy",
+    "sysctl",
+    "route",
+    "no-route",
+    "link",
+    "address",
+    "neighbour",
+    "unanswered",
+    "reverse-path",
+    "namespace",
+    "unread",
+    "loop",
+]
+
+Isolation = Literal["none", "internal"]
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Who sends: a container, a hypothetical one of a network (`container` None), or the host (both None)."""
+
+    container: Container | None = None
+    network: Network | None = None
+    """The network of a hypothetical container."""
+    namespace: NetworkNamespace | Unread | None = field(default=None, compare=False, repr=False)
+    """Where its packets are made; None for a container that does not run."""
+    members: tuple[Container, ...] = ()
+    """The containers that this one stands for, itself first."""
+
+    @property
+    def name(self) -> str:
+        """As a person would call it."""
+        if self.container is not None:
+            return f"container {self.container.name}"
+        return f"a container of {self.network.name}" if self.network is not None else "this host"
+
+
+@dataclass(frozen=True, slots=True)
+class Flow:
+    """One connection that `source` opens."""
+
+    source: Source
+    destination: IPAddress
+    protocol: Protocol = "tcp"
+    port: int | None = 443
+
+    @property
+    def to(self) -> str:
+        """`address:port/proto`, an IPv6 address in brackets."""
+        host = f"[{self.destination}]" if self.destination.version == 6 else str(self.destination)
+        return f"{host}:{self.port}/{self.protocol}" if self.port is not None else f"{host}/{self.protocol}"
+
+
+@dataclass(frozen=True, slots=True)
+class Halt:
+    """One place at which the packet or its reply is stopped, or may be."""
+
+    direction: Direction
+    place: str
+    kind: HaltKind
+    disposition: Disposition
+    """`unknown`: it only may stop here."""
+    at: str
+    """The object, as `report.Walk.at` names it."""
+    reason: str
+    """One plain sentence."""
+    packet: Packet
+    """The packet as it came here."""
+    rule: RuleReference | None = None
+    netfilter: Stop | None = None
+    sysctl: str | None = None
+    """The key as the snapshot has it."""
+    link: str | None = None
+    route: Route | None = None
+    routing_rule: RoutingRule | None = None
+    neighbour: Neighbour | None = None
+    isolation: Isolation | None = None
+    """Of a missing route: that the container has no network, or internal ones only."""
+    networks: tuple[str, ...] = ()
+    """The networks that an isolation is about."""
+    namespace: str | None = None
+    """The network namespace it happens in; None for the host's."""
+
+    @property
+    def certain(self) -> bool:
+        """Whether it stops the packet, and not only may."""
+        return self.disposition is not Disposition.UNKNOWN
+
+
+@dataclass(frozen=True, slots=True)
+class Translation:
+    """What the host's NAT made of the flow's source."""
+
+    source: IPAddress
+    """The sender's own where the rule decided that nothing is rewritten."""
+    rule: RuleReference | None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Journey:
+    """One flow's way out and its reply's way back."""
+
+    flow: Flow
+    sent_from: IPAddress | None
+    """The address it is sent from, None where it gets none."""
+    disposition: Disposition
+    halts: tuple[Halt, ...]
+    """[0] decides: the first that certainly stops it, else the first that may. The others, in the order of the
+    journey, would stop it next if that one were mended, or only may."""
+    hops: tuple[Hop, ...]
+    """Up to the stop."""
+    uplink: str | None = None
+    """The host's link it leaves by."""
+    entry: str | None = None
+    """The host's link it comes in by: its bridge."""
+    network: str | None = None
+    """The network that carries it."""
+    translation: Translation | None = None
+    shadowed_nat: tuple[RuleReference, ...] = ()
+
+    def to_walk(self, containers: tuple[str, ...] | None = None) -> Walk:
+        """As the report shows it; `containers` are the names it stands for, by default the source's members."""
+        if containers is None:
+            containers = tuple(member.name for member in self.flow.source.members)
+        return Walk(
+            containers=containers,
+            network=self.network,
+            family="ipv4" if self.flow.destination.version == 4 else "ipv6",
+            from_=str(self.sent_from) if self.sent_from is not None else self.flow.source.name,
+            to=self.flow.to,
+            disposition=self.disposition,
+            at=self.halts[0].at if self.halts else None,
+            hops=self.hops,
+        )
+
+
+def rule_name(rule: RuleReference) -> str:
+    """The rule as a person would look it up: `iptables-nft ip filter FORWARD rule 3`."""
+    place = f"{rule.backend} {rule.family} {rule.table} {rule.chain}".replace("  ", " ").strip()
+    if rule.handle is not None and rule.backend == "nft":
+        return f"{place} handle {rule.handle}"
+    if rule.index is not None:
+        return f"{place} rule {rule.index}"
+    return f"{place} ({rule.text})"
