@@ -42,6 +42,14 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True)
+class Undecided:
+    """Checks that could not judge, all for one reason."""
+
+    reason: str
+    results: tuple[Result, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Outline:
     """A report's findings and walks, sorted by what they mean to the reader."""
 
@@ -59,8 +67,8 @@ class Outline:
     """Findings that follow from the cause."""
     quiet: tuple[Entry, ...]
     """Notes, passes and skips."""
-    undecided: tuple[Result, ...]
-    """Checks that are unknown as a whole: a reason, and no unknown finding."""
+    undecided: tuple[Undecided, ...]
+    """Checks that are unknown as a whole: they have a reason, and no unknown finding."""
 
 
 def outline(report: Report) -> Outline:
@@ -73,12 +81,7 @@ def outline(report: Report) -> Outline:
     cause = report.cause
     rest = [entry for entry in entries if not _is_cause(entry, cause)]
     follows = set(cause.explains) if cause else set()
-    undecided = tuple(
-        result
-        for result in report.results
-        if result.status is Status.UNKNOWN
-        and not any(finding.status is Status.UNKNOWN for finding in result.findings)
-    )
+    undecided = _undecided(report)
     loud = [entry for entry in rest if entry.finding.status in _MATTERS]
     return Outline(
         report=report,
@@ -125,7 +128,7 @@ def last_word(told: Outline) -> str:
     report = told.report
     if told.cause is not None:
         hit = f", {counted(told.cause.count, 'container')}" if told.cause.count > 1 else ""
-        more = len(told.others) + len(told.undecided)
+        more = len(told.others) + sum(len(group.results) for group in told.undecided)
         return f"{told.cause.code} on {told.cause.subject}{hit}" + (
             f"; {more} more to look at" if more else ""
         )
@@ -204,18 +207,27 @@ def _is_cause(entry: Entry, cause: Cause | None) -> bool:
     )
 
 
+def _undecided(report: Report) -> tuple[Undecided, ...]:
+    groups: dict[str, list[Result]] = {}
+    for result in report.results:
+        told = any(finding.status is Status.UNKNOWN for finding in result.findings)
+        if result.status is Status.UNKNOWN and not told:
+            groups.setdefault(result.reason or "no reason is known", []).append(result)
+    return tuple(Undecided(reason, tuple(results)) for reason, results in groups.items())
+
+
 def _worst_first(entries: Iterable[Entry]) -> tuple[Entry, ...]:
     return tuple(sorted(entries, key=lambda entry: _SHOWN_ORDER.index(entry.finding.status)))
 
 
-def _sentence(report: Report, loud: list[Entry], undecided: tuple[Result, ...]) -> str:
+def _sentence(report: Report, loud: list[Entry], undecided: tuple[Undecided, ...]) -> str:
     if report.cause is not None:
         text = report.cause.summary
     elif report.verdict is Verdict.OK:
         text = "Nothing was found that keeps containers on this host from the internet"
     elif report.verdict is Verdict.UNKNOWN:
         reasons = [entry.finding.summary for entry in loud if entry.finding.status is Status.UNKNOWN]
-        reasons += [result.reason for result in undecided if result.reason]
+        reasons += [group.reason for group in undecided]
         reasons += [part.reason for part in report.unread]
         text = "It cannot be told whether containers reach the internet"
         text += f". {reasons[0]}" if reasons else ""

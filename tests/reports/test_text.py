@@ -1,14 +1,15 @@
 import re
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
 
 from dockerdiag.formatting import RenderOptions
-from dockerdiag.report import Report
+from dockerdiag.report import Remedy, Report, Status
 from dockerdiag_reports.layout import cells
 from dockerdiag_reports.text import FORMAT
 from tests.reports.hostile import texts
-from tests.reports.samples import BROKEN, DEGRADED, FORWARD_DROP, OK, SAMPLES, UNKNOWN, hostile
+from tests.reports.samples import BROKEN, DEGRADED, FORWARD_DROP, OK, SAMPLES, UNKNOWN, hostile, result
 
 OBEYED = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
 SGR = re.compile(r"\x1b\[[\d;]*m")
@@ -76,6 +77,25 @@ def test_the_broken_walk_is_shown_and_delivered_ones_only_if_asked() -> None:
 def test_what_could_not_be_read_is_told_with_its_reason() -> None:
     assert "  kernel_log: /dev/kmsg: Operation not permitted\n" in text(BROKEN)
     assert "UNKNOWN ip-forwarding: a part that it needs could not be read" in text(UNKNOWN)
+
+
+def test_checks_that_lack_the_same_part_are_told_together() -> None:
+    reason = "engine: the socket does not exist"
+    checks = ("masquerade", "iptables-flag")
+    results = tuple(result(check, status=Status.UNKNOWN, reason=reason) for check in checks)
+    shown = text(replace(UNKNOWN, results=results))
+    assert f"UNKNOWN masquerade, iptables-flag: {reason}\n" in shown
+    assert "unknown: 2 checks could not judge" in shown
+
+
+def test_a_remedy_without_commands_for_now_shows_those_it_has() -> None:
+    advice = replace(
+        FORWARD_DROP,
+        status=Status.UNKNOWN,
+        remedies=(Remedy("See an example.", verify=("dockerdiag demo",)),),
+    )
+    shown = text(replace(UNKNOWN, results=(result("masquerade", advice, status=Status.UNKNOWN),)))
+    assert "\n      dockerdiag demo\n" in shown
 
 
 def test_last_lines() -> None:
