@@ -89,12 +89,13 @@ def mask_text(text: str) -> Masked:
     Lines keep their number, so that a place in the result is the place in the original.
     """
     text, known = _substitute(_KNOWN_TOKENS, lambda match: MASK + "\n" * match[0].count("\n"), text)
-    text, assigned = _mask_assignments(text)
-    text, flags = _substitute(_FLAG_AND_VALUE, _mask_flag, text)
-    text, headers = _substitute(_HEADER_CREDENTIAL, lambda match: match[1] + match[2] + MASK, text)
+    # Userinfo first: a password may look like an assignment itself.
     text, urls = _mask_urls(text)
     text, proxies = _substitute(_PROXY_ASSIGNMENT, _mask_proxy, text)
     text, bare = _substitute(_BARE_USERINFO, lambda match: f"{match[1]}{MASK}@", text)
+    text, assigned = _mask_assignments(text)
+    text, flags = _substitute(_FLAG_AND_VALUE, _mask_flag, text)
+    text, headers = _substitute(_HEADER_CREDENTIAL, lambda match: match[1] + match[2] + MASK, text)
     return Masked(text, known + assigned + flags + headers + urls + proxies + bare)
 
 
@@ -213,7 +214,7 @@ def _value(text: str, name: re.Match[str]) -> tuple[int, int] | None:
 
 
 _FLAG_AND_VALUE = re.compile(
-    r"(?<![\w-])(--?([A-Za-z][\w-]{1,127})[ \t]{1,8}[\"']?)(?![-*\"'\s])([^\s\"']{1,4096})"
+    r"(?<![\w-])(--?([A-Za-z][\w-]{1,127})[ \t]{1,8}[\"']?)(?!-|[\"'\s]|\*\*\*(?:[\s\"']|$))([^\s\"']{1,4096})"
 )
 
 
@@ -223,11 +224,11 @@ def _mask_flag(match: re.Match[str]) -> str:
 
 # -- userinfo ------------------------------------------------------------------------------------------------
 
-_URL = re.compile(r"(?<![A-Za-z0-9+.-])([A-Za-z][A-Za-z0-9+.-]{0,31}:(?:\\?/){2})((?:\\.|[^\s\"<>`\\])+)")
+_URL = re.compile(r"(?<![A-Za-z0-9+.-])([A-Za-z][A-Za-z0-9+.-]{0,31}:(?:\\?/){2})((?:\\.|[^\s\"\\])+)")
 _AUTHORITY = re.compile(r"[^/?#\\]*")
-_HOST_AND_PORT = re.compile(r"(?:\[[0-9A-Fa-f:.%]+\]|[^:@\[\]]*)(?::(?P<port>\d{0,5}))?[:,;.)\]'}]{0,3}")
+_HOST_AND_PORT = re.compile(r"(?:\[[0-9A-Fa-f:.%]+\]|[^:@\[\]]*)(?::(?P<port>\d{0,5}))?[:,;.)\]'}>`]{0,3}")
 _LIKE_A_HOST = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_][\w.-]*)(?::\d{1,5})?(?=[/?#'\s]|$)")
-_REST_OF_PASSWORD = re.compile(r"[ \t\"'<>`][^\n@]{0,128}@(?=[\w\[])")
+_REST_OF_PASSWORD = re.compile(r"[ \t\"'][^\n]{0,128}@(?=[\w\[])")
 
 
 def _mask_urls(text: str) -> tuple[str, int]:
