@@ -21,6 +21,7 @@ from dockerdiag.configuration.words import (
 )
 
 _PREFIXES = "@-:+!|"
+_SPECIAL_CHARACTER = re.compile(r"[\x01-\x1f\x7f\"'\\]")
 _BRACED = re.compile(r"\$(?:\$|\{(?P<name>[^}]*)\})")
 
 
@@ -82,7 +83,7 @@ class ExecLine:
     """Whether the unit cannot be loaded because of it."""
 
 
-class _FatalError(Exception):
+class _RefusedError(Exception):
     """systemd refuses the line."""
 
 
@@ -91,23 +92,26 @@ def read_exec(value: LocatedText, origin: Origin, specifiers: Specifiers) -> Exe
     commands: list[ExecCommand] = []
     diagnostics: list[Origin] = []
     position = 0
-    ignore_failure = False
+    # A broken first word loses the line; a broken word after it the whole unit, unless `-` forgives.
+    forgiven = True
     try:
         while (found := _next_word(value, position, origin, diagnostics)) is not None:
             program, position = found
             if program.text == ";":
                 continue
             prefixes, path = _split_prefixes(program)
-            ignore_failure = "-" in prefixes
+            forgiven = "-" in prefixes
             words, position = _words(value, position, origin, diagnostics)
             commands.append(_command(prefixes, path, words, origin, specifiers))
+            forgiven = True
     except UnknownSpecifierError as error:
-        diagnostics.append(Origin(origin.path, origin.line, f"Failed to resolve unit specifier {error}"))
-        return ExecLine(tuple(commands), tuple(diagnostics), fatal=not ignore_failure)
-    except _FatalError as error:
-        diagnostics.append(Origin(origin.path, origin.line, str(error)))
-        return ExecLine(tuple(commands), tuple(diagnostics), fatal=not ignore_failure)
-    return ExecLine(tuple(commands), tuple(diagnostics), fatal=False)
+        message = f"Failed to resolve unit specifier {error}"
+    except _RefusedError as error:
+        message = str(error)
+    else:
+        return ExecLine(tuple(commands), tuple(diagnostics), fatal=False)
+    diagnostics.append(Origin(origin.path, origin.line, message))
+    return ExecLine(tuple(commands), tuple(diagnostics), fatal=not forgiven)
 
 
 def arguments_of(
@@ -179,7 +183,7 @@ def _next_word(
     try:
         found = first_word(value, position, LENIENT)
     except QuotingError:
-        raise _FatalError(f'Unbalanced quoting, ignoring: "{value.text}"') from None
+        raise _RefusedError(f'Unbalanced quoting, ignoring: "{value.text}"') from None
     rest = value.text[position:]
     diagnostics.append(Origin(origin.path, origin.line, f'Ignoring unknown escape sequences: "{rest}"'))
     return found
@@ -211,8 +215,16 @@ def _is_token(text: str, token: str) -> bool:
 
 
 def _split_prefixes(program: LocatedText) -> tuple[str, LocatedText]:
-    length = len(program.text) - len(program.text.lstrip(_PREFIXES))
-    return program.text[:length], program[length:]
+    """The prefixes and the path. Each counts once, and only one of `+`, `!` and `!!`; what follows is path."""
+    prefixes = ""
+    while prefix := program.text[len(prefixes) : len(prefixes) + 1]:
+        second_bang = prefix == "!" and prefixes.count("!") == 1
+        taken = prefix in prefixes and not second_bang
+        privileges_clash = (prefix == "+" and "!" in prefixes) or (prefix == "!" and "+" in prefixes)
+        if prefix not in _PREFIXES or taken or privileges_clash:
+            break
+        prefixes += prefix
+    return prefixes, program[len(prefixes) :]
 
 
 def _command(
@@ -220,15 +232,17 @@ def _command(
 ) -> ExecCommand:
     program = specifiers.resolve(path)
     if not program.text.text:
-        raise _FatalError("Empty path in command line")
+        raise _RefusedError("Empty path in command line")
+    if _SPECIAL_CHARACTER.search(program.text.text):
+        raise _RefusedError(f"Executable path contains special characters: {program.text.text}")
     if program.text.text.endswith("/"):
-        raise _FatalError(f"Executable path specifies a directory: {program.text.text}")
+        raise _RefusedError(f"Executable path specifies a directory: {program.text.text}")
     if "/" in program.text.text and not program.text.text.startswith("/"):
-        raise _FatalError(f"Neither a valid executable name nor an absolute path: {program.text.text}")
+        raise _RefusedError(f"Neither a valid executable name nor an absolute path: {program.text.text}")
     resolved = [specifiers.resolve(word) for word in words]
     if "@" in prefixes:
         if not resolved or not resolved[0].text.text:
-            raise _FatalError("Empty executable name or zeroeth argument")
+            raise _RefusedError("Empty executable name or zeroeth argument")
     else:
         resolved.insert(0, program)
     return ExecCommand(

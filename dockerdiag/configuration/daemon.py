@@ -9,8 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from dockerdiag.configuration.daemon_json import ConfigurationError, DaemonJson
-from dockerdiag.configuration.dockerd_options import OPTIONS, Version, engine_version, options_of
+from dockerdiag.configuration.dockerd_options import OPTIONS, Version, engine_version
 from dockerdiag.configuration.inert import Inert, inert_settings
+from dockerdiag.configuration.layers import setting_names
 from dockerdiag.configuration.next_start import next_start
 from dockerdiag.configuration.origin import Origin
 from dockerdiag.configuration.running import running_settings
@@ -80,7 +81,6 @@ def daemon_settings(snapshot: Snapshot) -> DaemonSettings:
     serving = serving_daemon(snapshot)
     running = running_settings(snapshot, serving, version)
     start = next_start(snapshot, serving, version)
-    names = [name for name, option in options_of(version).items() if option.networking]
     service = snapshot.service if isinstance(snapshot.service, ServiceUnit) else None
     return DaemonSettings(
         version=version,
@@ -89,7 +89,7 @@ def daemon_settings(snapshot: Snapshot) -> DaemonSettings:
         managed=serving.managed,
         settings={
             name: Setting(name, running.states[name], start.states[name])
-            for name in (*names, "host", "config-file")
+            for name in setting_names(version)
         },
         running_command_line=running.command_line,
         start_command_line=start.command_line,

@@ -148,7 +148,7 @@ class _File:
     def read(self) -> DaemonJson:
         for key, member in self._members.items():
             self._note_duplicates(key, member)
-            if isinstance(member.value, dict) and key not in _OBJECTS_OF_THEIR_OWN:
+            if isinstance(member.value, dict) and not self._is_one_value(key):
                 for inner, inner_member in member.value.items():
                     self._note_duplicates(f"{key}.{inner}", inner_member)
                     self._take(f"{key}.{inner}", inner, inner_member)
@@ -162,6 +162,11 @@ class _File:
             duplicates=tuple(self._duplicates),
             keys=self._keys,
         )
+
+    def _is_one_value(self, key: str) -> bool:
+        """Whether an object is the value of an option, not a group of options."""
+        is_known = "default-network-opt" in self._options
+        return key in _OBJECTS_OF_THEIR_OWN or (key == "default-network-opts" and is_known)
 
     def _origin(self, line: int) -> Origin:
         return Origin(self._path, line, self._lines[line - 1].strip().rstrip(","))

@@ -28,11 +28,25 @@ class Sources:
 
 def layered(sources: Sources) -> dict[str, State]:
     """The state of each networking option, of `host` and of `config-file`."""
+    options = options_of(sources.version)
     return {
-        name: _state(option, sources)
-        for name, option in options_of(sources.version).items()
-        if option.networking or name in {"host", "config-file"}
+        name: _state(options[name], sources) if name in options else _of_environment(name, sources)
+        for name in setting_names(sources.version)
     }
+
+
+def setting_names(version: Version | None) -> tuple[str, ...]:
+    """The settings that an engine has and that concern networking, by flag name.
+
+    Before engine 23 a proxy has no flag and no key: the environment alone sets it.
+    """
+    networking = (name for name, option in options_of(version).items() if option.networking)
+    return tuple(dict.fromkeys((*networking, *VARIABLES, "host", "config-file")))
+
+
+def _of_environment(name: str, sources: Sources) -> State:
+    unset = Known(None, Origin("default", None, _by_default(name, None)), is_default=True)
+    return sources.environment(name) or unset
 
 
 def _state(option: Option, sources: Sources) -> State:

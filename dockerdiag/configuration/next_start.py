@@ -13,8 +13,8 @@ from dockerdiag.configuration.daemon_json import (
     read_daemon_json,
 )
 from dockerdiag.configuration.dockerd_flags import DockerdFlags, parse_flags
-from dockerdiag.configuration.dockerd_options import Version, options_of
-from dockerdiag.configuration.layers import Sources, layered
+from dockerdiag.configuration.dockerd_options import Version
+from dockerdiag.configuration.layers import Sources, layered, setting_names
 from dockerdiag.configuration.origin import Origin
 from dockerdiag.configuration.proxies import from_environment
 from dockerdiag.configuration.serving_daemon import Serving
@@ -63,7 +63,7 @@ class _Start:
 
     def untold(self, reason: str) -> NextStart:
         """Nothing can be told of the settings."""
-        states = {name: Unknown(reason) for name in options_of(self.version)}
+        states = {name: Unknown(reason) for name in setting_names(self.version)}
         errors: tuple[ConfigurationError, ...] = ()
         if self.service is not None:
             errors = tuple(ConfigurationError(error.text, (error,)) for error in self.service.errors)

@@ -6,8 +6,8 @@ from functools import partial
 
 from dockerdiag.configuration.daemon_json import NO_FILE, DaemonJson, read_daemon_json
 from dockerdiag.configuration.dockerd_flags import DockerdFlags, parse_flags
-from dockerdiag.configuration.dockerd_options import SettingValue, Version, options_of
-from dockerdiag.configuration.layers import Sources, layered
+from dockerdiag.configuration.dockerd_options import SettingValue, Version
+from dockerdiag.configuration.layers import Sources, layered, setting_names
 from dockerdiag.configuration.origin import Origin
 from dockerdiag.configuration.proxies import VARIABLES, from_environment
 from dockerdiag.configuration.serving_daemon import Serving
@@ -54,7 +54,7 @@ def running_settings(snapshot: Snapshot, serving: Serving, version: Version | No
 
 
 def _all_unknown(reason: str, version: Version | None) -> dict[str, State]:
-    return {name: Unknown(reason) for name in options_of(version)}
+    return {name: Unknown(reason) for name in setting_names(version)}
 
 
 def _flag_origins(

@@ -5,7 +5,7 @@ The files are taken as they are on disk, as after `systemctl daemon-reload`.
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 
 from dockerdiag.configuration.command_line import (
@@ -25,7 +25,7 @@ from dockerdiag.snapshot import EnvironmentFile, ServiceUnit, TextFile, Unread
 _SECTIONS = frozenset({"Unit", "Service", "Install"})
 _LISTS = frozenset({"Environment", "EnvironmentFile", "PassEnvironment", "UnsetEnvironment", "ExecStart"})
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_CONTROL_CHARACTER = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
+_INVALID_BYTE = re.compile("[\udc80-\udcff]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +34,10 @@ class EffectiveService:
 
     environment: Mapping[str, EnvironmentVariable]
     """What the service gets, by name: of the manager's own environment only what the snapshot holds of it."""
+    exec_start: tuple[ExecCommand, ...]
+    """Each command of ExecStart= as the unit has it."""
     commands: tuple[tuple[Argument, ...], ...]
-    """Each ExecStart= with its variables expanded."""
+    """The same with their variables expanded: the words that are started."""
     variables: frozenset[str]
     """The names that some ExecStart= expands."""
     assignments: tuple[EnvironmentVariable, ...]
@@ -85,16 +87,19 @@ class _Service:
         for name in self.passed:
             if name not in environment and (name in variables or name.lower().endswith("_proxy")):
                 self.unread.append(f"PassEnvironment={name}")
+        expanded = dict(environment)
         for assignment in self.unset:
             name, equals, value = assignment.partition("=")
             if name in environment and (not equals or environment[name].value.text == value):
-                del environment[name]
+                # systemd 257 unsets before it expands ExecStart=, systemd 262 afterwards.
+                expanded[name] = replace(environment.pop(name), certain=False)
         if fragment is not None or self.exec_start:
             self._check_commands()
         return EffectiveService(
             environment=environment,
+            exec_start=tuple(self.exec_start),
             commands=tuple(
-                arguments_of(command, environment, self._physical_line) for command in self.exec_start
+                arguments_of(command, expanded, self._physical_line) for command in self.exec_start
             ),
             variables=variables,
             assignments=tuple(self.all_variables),
@@ -278,7 +283,7 @@ def _is_named(entry: EnvironmentFile, path: str) -> bool:
 
 
 def _is_assignment(name: str, value: str) -> bool:
-    return _NAME.fullmatch(name) is not None and _CONTROL_CHARACTER.search(value) is None
+    return _NAME.fullmatch(name) is not None and _INVALID_BYTE.search(value) is None
 
 
 def _known_key_like(key: str) -> str | None:
