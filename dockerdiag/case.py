@@ -200,7 +200,8 @@ class Case:
 
 def _hit(meetings: list[tuple[int, Halt, Traced]]) -> Hit:
     _, halt, _ = min(meetings, key=lambda meeting: meeting[0])
-    traced = tuple(dict.fromkeys(one for _, _, one in meetings))
+    # By identity: what a walk holds of the snapshot cannot be hashed.
+    traced = tuple({id(one): one for _, _, one in meetings}.values())
     containers = tuple(dict.fromkeys(name for one in traced for name in one.containers))
     networks = tuple(dict.fromkeys(one.network for one in traced if one.network is not None))
     return Hit(
