@@ -1,0 +1,283 @@
+"""Real namespaces, made, read by the worker that reads containers', and compared before and after."""
+
+import importlib.util
+import subprocess
+import sys
+
+import pytest
+
+from dockerdiag.readers.deadline import Deadline
+from dockerdiag.readers.legacy import same_rules
+from dockerdiag.readers.namespaces import read_namespaces
+from dockerdiag.snapshot import (
+    IpSet,
+    Listener,
+    NetdevHook,
+    NetworkNamespace,
+    NextHop,
+    RouteAnswer,
+    RoutingRule,
+    Unread,
+)
+
+LINKS = """
+ip link set lo up
+ip link add name br0 type bridge stp_state 0 nf_call_iptables 1
+ip link add name inside type veth peer name port
+ip link set port master br0
+bridge link set dev port isolated on hairpin on
+ip link set port up
+ip link set br0 up
+ip link set inside up mtu 1400
+ip address add 10.1.0.1/24 dev br0
+ip address add fd00::1/64 dev br0 nodad
+ip address add 10.2.0.1 peer 10.2.0.2 dev inside
+ip route add default via 10.1.0.2
+ip route add 10.5.0.0/24 nexthop via 10.1.0.3 weight 2 nexthop dev br0
+ip route add blackhole 10.6.0.0/16 metric 5
+ip route add prohibit 10.8.0.0/16 table 100
+ip route add 10.7.0.0/16 via 10.1.0.9 dev br0 table 1000 mtu 1300 src 10.1.0.1
+ip route add 10.9.0.0/16 via inet6 fe80::5 dev br0
+ip -6 route add unreachable fd09::/64
+ip rule add from 10.1.0.0/24 fwmark 0x1/0xff ipproto tcp dport 1-5 lookup 100 priority 10
+ip rule add not iif br0 lookup main suppress_prefixlength 0 priority 11
+ip -6 rule add to fd01::/64 unreachable priority 12
+ip neighbour add 10.1.0.2 lladdr 02:00:00:00:00:01 dev br0 nud permanent
+"""
+
+
+def by_name(parts: object) -> dict[str, object]:
+    assert isinstance(parts, tuple), parts
+    return {part.name: part for part in parts}
+
+
+def test_links_addresses_routes_rules_and_neighbours(namespace) -> None:
+    namespace.run(LINKS)
+    read = namespace.read()
+    links = by_name(read.links)
+    bridge, port, inside = links["br0"], links["port"], links["inside"]
+    assert (bridge.kind, bridge.up, bridge.stp, bridge.bridge_nf_call_iptables) == (
+        "bridge",
+        True,
+        False,
+        True,
+    )
+    assert (port.kind, port.master, port.peer) == ("veth", bridge.index, inside.index)
+    assert (port.bridge_port_state, port.bridge_port_isolated, port.bridge_port_hairpin) == (3, True, True)
+    assert (inside.mtu, inside.master, links["lo"].loopback) == (1400, None, True)
+    addresses = {(one.address, one.prefix_length, one.link, one.peer) for one in read.addresses}
+    assert {("10.1.0.1", 24, bridge.index, None), ("fd00::1", 64, bridge.index, None)} <= addresses
+    assert ("10.2.0.1", 32, inside.index, "10.2.0.2") in addresses
+    routes = {(one.table, one.destination): one for one in read.routes}
+    assert routes[254, "0.0.0.0/0"].next_hops == (NextHop(bridge.index, "10.1.0.2"),)
+    assert [one.weight for one in routes[254, "10.5.0.0/24"].next_hops] == [2, 1]
+    assert (routes[254, "10.6.0.0/16"].type, routes[254, "10.6.0.0/16"].metric) == ("blackhole", 5)
+    assert routes[100, "10.8.0.0/16"].type == "prohibit"
+    assert (routes[1000, "10.7.0.0/16"].mtu, routes[1000, "10.7.0.0/16"].preferred_source) == (
+        1300,
+        "10.1.0.1",
+    )
+    assert routes[254, "10.9.0.0/16"].next_hops[0].gateway == "fe80::5"
+    assert routes[254, "fd09::/64"].type == "unreachable"
+    rules = {one.priority: one for one in read.rules if one.priority in (10, 11, 12)}
+    assert rules[10] == RoutingRule(
+        4, 10, "lookup", 100, source="10.1.0.0/24", mark=1, mask=255, protocol=6, destination_ports=(1, 5)
+    )
+    assert rules[11] == RoutingRule(
+        4, 11, "lookup", 254, invert=True, in_link="br0", suppress_prefix_length=0
+    )
+    assert (rules[12].family, rules[12].action, rules[12].destination) == (6, "unreachable", "fd01::/64")
+    neighbours = {(one.address, one.mac, one.state) for one in read.neighbours}
+    assert ("10.1.0.2", "02:00:00:00:00:01", "permanent") in neighbours
+
+
+def test_the_kernel_is_asked_its_own_routes(namespace) -> None:
+    namespace.run(LINKS + "ip rule delete priority 11")
+    answers = {
+        one.destination: one
+        for one in namespace.read("10.1.0.7", "1.1.1.1", "10.6.0.1", "fd09::1").route_answers
+    }
+    assert answers["1.1.1.1"].out_link == "br0"
+    assert answers["1.1.1.1"].gateway == "10.1.0.2"
+    assert answers["10.1.0.7"] == RouteAnswer(
+        "10.1.0.7", None, None, 0, None, "unicast", "br0", None, 254, "10.1.0.1"
+    )
+    assert answers["10.6.0.1"].error == "EINVAL"
+    assert answers["fd09::1"].error == "EHOSTUNREACH"
+
+
+def test_sysctls_are_those_of_the_namespace(namespace) -> None:
+    namespace.run("ip link add eth0.100 type veth peer name other; echo 1 > /proc/sys/net/ipv4/ip_forward")
+    namespace.run("echo 0 > /proc/sys/net/ipv4/conf/eth0.100/forwarding")
+    sysctls = namespace.read().sysctls
+    assert sysctls["net/ipv4/ip_forward"] == "1"
+    assert sysctls["net/ipv4/conf/eth0.100/forwarding"] == "0"
+    assert sysctls["net/ipv4/conf/other/forwarding"] == "1"
+    assert sysctls["net/ipv4/ip_local_port_range"] == "32768 60999"
+    assert "net/ipv6/conf/all/forwarding" in sysctls
+
+
+def test_listeners_are_those_of_the_namespace(namespace) -> None:
+    code = """
+import socket, sys, time
+made = []
+for family, kind, address in ((2, 1, "127.0.0.1"), (2, 2, "0.0.0.0"), (10, 1, "::1")):
+    one = socket.socket(family, kind); one.bind((address, 5353)); made.append(one)
+    kind == 1 and one.listen()
+print("ready", flush=True); time.sleep(60)
+"""
+    namespace.run("ip link set lo up")
+    enter = ["nsenter", "--target", str(namespace.pid), "--net", sys.executable, "-c", code]
+    with subprocess.Popen(enter, stdout=subprocess.PIPE) as server:
+        try:
+            assert server.stdout.readline() == b"ready\n"
+            listeners = namespace.read().listeners
+        finally:
+            server.kill()
+    assert set(listeners) == {
+        Listener("tcp", "127.0.0.1", 5353),
+        Listener("udp", "0.0.0.0", 5353),
+        Listener("tcp", "::1", 5353),
+    }
+
+
+RULES = """
+iptables-nft -A FORWARD -s 10.0.0.0/8 -m conntrack --ctstate NEW -j DROP
+ip6tables-nft -A FORWARD -p tcp -j ACCEPT
+nft add table inet mine
+nft add chain inet mine forward '{ type filter hook forward priority 5; policy drop; }'
+"""
+
+
+def test_rule_sets_are_read_and_left_alone(namespace) -> None:
+    namespace.run(RULES)
+    state = "nft --stateless list ruleset; cat /proc/net/ip_tables_names /proc/net/ip6_tables_names 2>/dev/null || true"
+    before = namespace.run(state)
+    firewall = namespace.read().firewall
+    assert namespace.run(state) == before
+    assert '"policy": "drop"' in firewall.nft
+    assert "-A FORWARD -s 10.0.0.0/8 -m conntrack --ctstate NEW -j DROP" in firewall.iptables_nft
+    assert "-A FORWARD -p tcp -j ACCEPT" in firewall.ip6tables_nft
+    assert (firewall.iptables_legacy, firewall.ip6tables_legacy) == ("", "")
+    assert (firewall.ipsets, firewall.netdev_hooks) == ((), ())
+
+
+def test_a_fresh_namespace_stays_fresh(namespace) -> None:
+    tables = "cat /proc/net/ip_tables_names /proc/net/ip6_tables_names 2>/dev/null || true"
+    sysctls = (
+        "cd /proc/sys/net && find . -type f ! -name '*count*' ! -path '*stable_secret*' -exec grep -H . {} +"
+        " 2>/dev/null || true"
+    )
+    before = namespace.run(
+        f"{tables}; nft list ruleset; ip -d link; ip route show table all; ip rule; {sysctls}"
+    )
+    firewall = namespace.read("1.1.1.1", "2001:db8::1").firewall
+    after = namespace.run(
+        f"{tables}; nft list ruleset; ip -d link; ip route show table all; ip rule; {sysctls}"
+    )
+    assert after == before
+    assert namespace.run(tables) == ""
+    assert (firewall.iptables_nft, firewall.ip6tables_nft, firewall.iptables_legacy) == ("", "", "")
+
+
+LEGACY = """
+iptables-legacy -N X
+iptables-legacy -P FORWARD DROP
+iptables-legacy -A FORWARD -s 10.0.0.0/8 ! -d 10.1.0.0/16 -i br0 ! -o eth0 -p tcp -m tcp ! --dport 80 \
+  -m comment --comment "it's a \\"test\\"" -j REJECT --reject-with tcp-reset
+iptables-legacy -A FORWARD -g X
+iptables-legacy -A X -s 10.0.0.0/255.0.255.0 -f -j RETURN
+iptables-legacy -t nat -A POSTROUTING ! -o br0 -j MASQUERADE
+ip6tables-legacy -A FORWARD -p ipv6-icmp -m icmp6 --icmpv6-type 135 -j ACCEPT
+"""
+
+
+def test_legacy_tables_are_read_and_none_is_registered(namespace) -> None:
+    namespace.run(LEGACY)
+    names = "sort /proc/net/ip_tables_names /proc/net/ip6_tables_names"
+    assert namespace.run(names).split() == ["filter", "filter", "nat"]
+    firewall = namespace.read().firewall
+    assert namespace.run(names).split() == ["filter", "filter", "nat"]
+    assert ":FORWARD DROP" in firewall.iptables_legacy
+    assert "-A POSTROUTING ! -o br0 -j MASQUERADE" in firewall.iptables_legacy
+    assert "--icmpv6-type 135 -j ACCEPT" in firewall.ip6tables_legacy
+
+
+@pytest.mark.skipif(importlib.util.find_spec("iptc") is None, reason="python-iptables is not installed")
+def test_python_iptables_reads_what_the_save_program_prints(namespace) -> None:
+    namespace.run(LEGACY)
+    for version, tool in ((4, "iptables-legacy-save"), (6, "ip6tables-legacy-save")):
+        worker = f"{sys.executable} -P -m dockerdiag.readers.legacy_worker {version}"
+        by_library = namespace.run(f"cd {sys.path[0]!r}; PYTHONPATH={':'.join(sys.path)!r} {worker}")
+        assert same_rules(namespace.run(f"{tool} -c"), by_library), by_library
+
+
+def test_devices_of_netdev_chains(namespace) -> None:
+    namespace.run("""
+        ip link set lo up; ip link add br0 type bridge
+        nft add table netdev t
+        nft 'add chain netdev t one { type filter hook ingress device lo priority 0; }'
+        nft 'add chain netdev t two { type filter hook ingress devices = { lo, br0 } priority 1; }'
+        nft add table inet i
+        nft 'add chain inet i three { type filter hook ingress device br0 priority 1; }'
+        nft 'add chain inet i four { type filter hook forward priority 1; }'
+    """)
+    hooks = {(one.chain): one for one in namespace.read().firewall.netdev_hooks}
+    assert hooks.keys() == {"one", "two", "three"}
+    assert hooks["one"] == NetdevHook("netdev", "t", "one", ("lo",))
+    assert set(hooks["two"].devices) == {"lo", "br0"}
+    assert hooks["three"] == NetdevHook("inet", "i", "three", ("br0",))
+
+
+def test_members_of_ipsets_are_as_ipset_prints_them(namespace) -> None:
+    namespace.run("""
+        ipset create a hash:ip; ipset add a 1.2.3.4
+        ipset create b hash:net; ipset add b 10.0.0.0/8; ipset add b 10.1.0.0/16 nomatch
+        ipset create c hash:ip,port,net; ipset add c 1.1.1.1,udp:53,10.0.0.0/8
+        ipset create d hash:net,iface; ipset add d 10.0.0.0/24,eth0
+        ipset create e list:set; ipset add e a; ipset add e b
+        ipset create f bitmap:port range 1-100; ipset add f 5
+        ipset create g hash:net family inet6; ipset add g fd00::/64
+        ipset create h bitmap:ip,mac range 10.0.0.0/24; ipset add h 10.0.0.3,02:00:00:00:00:0a
+        ipset create i hash:ip family inet6; ipset add i ::1
+    """)
+    printed: dict[str, list[str]] = {}
+    for line in namespace.run("ipset list -sorted").splitlines():
+        if line.startswith("Name: "):
+            members = printed.setdefault(line.removeprefix("Name: "), [])
+        elif line and ": " not in line and line != "Members:":
+            members.append(line)
+    sets = {one.name: one for one in namespace.read().firewall.ipsets}
+    assert {name: sorted(one.members) for name, one in sets.items()} == {
+        n: sorted(m) for n, m in printed.items()
+    }
+    assert sets["g"] == IpSet("g", "hash:net", "inet6", ("fd00::/64",))
+    assert (sets["e"].type, sets["e"].family) == ("list:set", "")
+
+
+def test_a_large_ipset_is_read_whole(namespace) -> None:
+    namespace.run("""
+        ipset create big hash:ip
+        for a in $(seq 0 19); do for b in $(seq 0 249); do echo add big 10.0.$a.$b; done; done | ipset restore
+    """)
+    (big,) = namespace.read().firewall.ipsets
+    assert len(set(big.members)) == 5000
+
+
+def test_one_that_is_gone_costs_only_itself(namespace) -> None:
+    with subprocess.Popen(["true"]) as gone:
+        gone.wait()
+    found = read_namespaces({"net:[1]": gone.pid, namespace.name: namespace.pid}, (), Deadline(30))
+    assert found["net:[1]"] == Unread("the container stopped while the host was read")
+    assert isinstance(found[namespace.name], NetworkNamespace)
+
+
+def test_a_pid_that_changed_hands_is_not_read(namespace) -> None:
+    found = read_namespaces({"net:[1]": namespace.pid}, (), Deadline(30))
+    assert found["net:[1]"] == Unread("the container was restarted while the host was read")
+
+
+def test_the_deadline_is_kept(namespace) -> None:
+    found = read_namespaces({namespace.name: namespace.pid}, (), Deadline(0.01))
+    assert isinstance(found[namespace.name], Unread)
+    assert "0.01 s" in found[namespace.name].reason
