@@ -11,6 +11,7 @@ from typing import Literal
 from dockerdiag.packet import iptables_conntrack, matching
 from dockerdiag.packet.ipsets import IpSets, set_match
 from dockerdiag.packet.iptables_words import Extension, Option, RuleWords
+from dockerdiag.packet.packet import IPAddress
 from dockerdiag.packet.rules import Match
 from dockerdiag.packet.truth import Truth, Unknown, every, negate, some
 from dockerdiag.packet.values import Element, Interval, NamePrefix, Value, covers
@@ -354,7 +355,7 @@ def _length(option: Option) -> Match:
 
 
 def _link_group(option: Option) -> Match:
-    value, mask = _mark_text(option.value)
+    value, mask = _mark_text("0" if option.value == "default" else option.value)
     of_source = option.name == "--src-group"
 
     def match(view: View) -> Truth:
@@ -407,12 +408,38 @@ def _addrtype(extension: Extension) -> Match:
         truths = []
         for option in conditions:
             address = view.source if option.name == "--src-type" else view.destination
-            kind = matching.address_type(view, address, link)
-            types = option.value.lower().split(",")
-            truths.append(kind if isinstance(kind, Unknown) else (kind in types) is not option.inverted)
+            types = frozenset(option.value.lower().split(","))
+            truths.append(negate(_is_of_type(view, address, link, types), option.inverted))
         return every(truths)
 
     return match
+
+
+def _is_of_type(view: View, address: IPAddress | Unknown, link: str | None, types: frozenset[str]) -> Truth:
+    if isinstance(address, Unknown):
+        return address
+    if address.version == 6:
+        return _is_of_type6(view, address, link, types)
+    kind = matching.address_type(view, address, link)
+    return kind if isinstance(kind, Unknown) else kind in types
+
+
+def _is_of_type6(view: View, address: IPAddress, link: str | None, types: frozenset[str]) -> Truth:
+    """For IPv6 the kernel asks the address for its form, and the routes only for the types that they know."""
+    forms = {
+        "multicast": address.is_multicast,
+        "unicast": not (address.is_multicast or address.is_unspecified),
+        "unspec": address.is_unspecified,
+    }
+    if any(form in types and not holds for form, holds in forms.items()):
+        return False
+    routed = types & {"local", "anycast", "unreachable"}
+    if not routed:
+        return True
+    kind = matching.address_type(view, address, link)
+    if isinstance(kind, Unknown):
+        return kind
+    return ("unreachable" if kind in ("blackhole", "prohibit") else kind) in routed
 
 
 def _rpfilter(extension: Extension) -> Match:

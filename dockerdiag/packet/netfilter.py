@@ -195,12 +195,12 @@ def _pass_chain(passing: _Passing, table: Table, chain: Chain) -> None:
     traversal = Traversal(table, chain, passing.view)
     segments = traversal.run()
     base = chain.own_reference(chain.base_text)
+    doubt = chain.hooking.doubt if chain.hooking else None
     for number, segment in enumerate(segments):
         closing = segment[-1]
         stops = _stops_of(segment, base)
-        if number == 0 and stops and chain.hooking is not None and chain.hooking.devices is None:
-            reason = "which links this chain is attached to is not known"
-            stops = [replace(stops[0], verdict="unknown", reason=reason), *stops[1:]]
+        if stops and doubt is not None:
+            stops = [replace(stops[0], verdict="unknown", reason=doubt), *stops[1:]]
         if not stops and number == 0:
             kind: Literal["accept", "policy"] = "policy" if closing.kind == "policy" else "accept"
             passing.passages.append(Passage(base, closing.rule, kind))
@@ -210,7 +210,10 @@ def _pass_chain(passing: _Passing, table: Table, chain: Chain) -> None:
         else:
             passing.later_stops += stops
     _note_tracking(passing, traversal, base)
-    passing.view = replace(passing.view, packet=Traversal.leaving(segments[-1]))
+    packet = Traversal.leaving(segments[-1])
+    if doubt is not None and packet != passing.view.packet:
+        passing.kernel_stops.append(Stop("unknown", base, base, (), doubt))
+    passing.view = replace(passing.view, packet=packet)
 
 
 def _note_tracking(passing: _Passing, traversal: Traversal, base: RuleReference) -> None:
@@ -301,6 +304,9 @@ class _NatCore:
                         ending for ending in segment if ending.kind == "nat" and ending.doubt is None
                     ]
                     continue
+                doubt = chain.hooking.doubt if chain.hooking else None
+                if doubt is not None and {ending.kind for ending in segment} - {"accept", "policy"}:
+                    self.passing.kernel_stops.append(Stop("unknown", base, base, (), doubt))
                 self._first_segment(segment, base, marked)
             marked = replace(marked, packet=Traversal.leaving(segments[0]))
         self._conclude(shadowed, marked)

@@ -3,7 +3,7 @@
 import json as json_module
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from ipaddress import ip_address
 from typing import Literal, cast
@@ -43,6 +43,7 @@ class ListedTable:
     """One table as it is listed: its chains hooked, their rules not yet read."""
 
     table: Table
+    flags: Json = None
     sets: NamedSets = field(default_factory=NamedSets)
     rules: dict[str, list[ListedRule]] = field(default_factory=dict)
 
@@ -64,9 +65,7 @@ def read_listing(text: str, devices: tuple[NetdevHook, ...] | Unread) -> list[Li
         ((kind, body), *_) = entry.items()
         if kind == "table":
             _table_of(tables, body["family"], body["name"]).table.handle = body.get("handle")
-            _table_of(tables, body["family"], body["name"]).table.dormant = "dormant" in (
-                body.get("flags") or []
-            )
+            _table_of(tables, body["family"], body["name"]).flags = body.get("flags")
         elif kind == "chain":
             listed = _table_of(tables, body["family"], body["table"])
             listed.table.chains[body["name"]] = _chain(body, devices)
@@ -76,7 +75,25 @@ def read_listing(text: str, devices: tuple[NetdevHook, ...] | Unread) -> list[Li
             listed.rules.setdefault(body["chain"], []).append(rule)
         elif kind in ("set", "map"):
             _table_of(tables, body["family"], body["table"]).sets.declared[body["name"]] = body
+    for listed in tables.values():
+        _heed_flags(listed)
     return list(tables.values())
+
+
+_TABLE_FLAGS = frozenset({"dormant", "owner", "persist"})
+
+
+def _heed_flags(listed: ListedTable) -> None:
+    flags = listed.flags or []
+    names = {flags} if isinstance(flags, str) else set(flags)
+    listed.table.dormant = "dormant" in names
+    if names <= _TABLE_FLAGS:
+        return
+    # nft 1.0.6 prints a stray piece of memory in place of the flag's name.
+    reason = f"nft does not tell whether table {listed.table.name} is dormant"
+    for chain in listed.table.chains.values():
+        if chain.hooking is not None:
+            chain.hooking = replace(chain.hooking, doubt=reason)
 
 
 def _table_of(tables: dict[tuple[str, str], ListedTable], family: str, name: str) -> ListedTable:
@@ -91,12 +108,14 @@ def _chain(body: Mapping[str, Json], devices: tuple[NetdevHook, ...] | Unread) -
     chain = Chain("nft", family, str(body["table"]), str(body["name"]), handle=body.get("handle"))
     hook = body.get("hook")
     if hook in _HOOKS:
+        links = _devices(body, devices) if hook in ("ingress", "egress") else ()
         chain.hooking = Hooking(
             type=cast('Literal["filter", "nat", "route"]', body.get("type", "filter")),
             hook=cast("Hook", hook),
             priority=_priority(body.get("prio", 0), family),
             policy="drop" if body.get("policy") == "drop" else "accept",
-            devices=_devices(body, devices) if hook in ("ingress", "egress") else (),
+            devices=links,
+            doubt="which links this chain is attached to is not known" if links is None else None,
         )
     return chain
 

@@ -103,6 +103,8 @@ class Hooking:
     policy: Literal["accept", "drop"]
     devices: tuple[str, ...] | None = ()
     """Of ingress and egress chains: their links. None: not known."""
+    doubt: str | None = None
+    """Why it may not be in force for this packet, None where it surely is."""
 
 
 _INDEX_FROM = 16

@@ -11,7 +11,7 @@ from typing import Literal
 
 from dockerdiag.packet.packet import Packet
 from dockerdiag.packet.rules import Chain, Change, Choice, Nat, NoTrack, Rule, Table, Verdict
-from dockerdiag.packet.truth import Unknown
+from dockerdiag.packet.truth import Unknown, first_doubt
 from dockerdiag.packet.view import View
 from dockerdiag.report import RuleReference
 
@@ -98,7 +98,7 @@ class Traversal:
                 self._join(escaped)
                 return True
             # It may have returned: what follows only may happen, and the caller goes on in any case.
-            doubt = doubt or step.doubt or step.return_doubt
+            doubt = first_doubt(doubt, step.doubt, step.return_doubt)
             escaped = _merge(escaped, self.view.packet) if escaped is not None else self.view.packet
         self._join(escaped)
         return True
@@ -171,7 +171,7 @@ class _RuleRun:
             else:
                 truth = item(self.traversal.view)
                 if isinstance(truth, Unknown):
-                    self.doubt = self.doubt or truth
+                    self.doubt = first_doubt(self.doubt, truth)
                 elif not truth:
                     break
                 continue
@@ -185,7 +185,7 @@ class _RuleRun:
 
     @property
     def _all_doubt(self) -> Unknown | None:
-        return self.doubt or self.outer
+        return first_doubt(self.doubt, self.outer)
 
     def _end(self, kind: EndingKind, binding: Nat | None = None, reason: str = "") -> Outcome:
         walk = self.traversal
@@ -233,8 +233,8 @@ class _RuleRun:
         for truth, verdict in choice.choose(walk.view):
             certain = certain or truth is True
             if isinstance(truth, Unknown):
-                self.return_doubt = self.return_doubt or truth
-                self.doubt = rule_doubt or truth
+                self.return_doubt = first_doubt(self.return_doubt, truth)
+                self.doubt = first_doubt(rule_doubt, truth)
             else:
                 self.doubt = rule_doubt
             walk.take(before)
@@ -263,7 +263,7 @@ class _RuleRun:
         reference = self.chain.reference(self.rule)
         doubt = self._all_doubt
         if walk.view.tracked is None:
-            doubt = doubt or Unknown("the chain has the priority of connection tracking itself")
+            doubt = first_doubt(doubt, Unknown("the chain has the priority of connection tracking itself"))
         if doubt is not None:
             walk.tracking_doubt = walk.tracking_doubt or (doubt, reference)
             return

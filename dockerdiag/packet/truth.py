@@ -24,12 +24,17 @@ def negate(truth: Truth, inverted: bool = True) -> Truth:
     return not truth
 
 
+def first_doubt(*doubts: Unknown | None) -> Unknown | None:
+    """The first that there is."""
+    return next((doubt for doubt in doubts if doubt is not None), None)
+
+
 def every(truths: Iterable[Truth]) -> Truth:
     """True if all are, false if one is, else unknown."""
     doubt: Unknown | None = None
     for truth in truths:
         if isinstance(truth, Unknown):
-            doubt = doubt or truth
+            doubt = first_doubt(doubt, truth)
         elif not truth:
             return False
     return True if doubt is None else doubt
@@ -40,7 +45,7 @@ def some(truths: Iterable[Truth]) -> Truth:
     doubt: Unknown | None = None
     for truth in truths:
         if isinstance(truth, Unknown):
-            doubt = doubt or truth
+            doubt = first_doubt(doubt, truth)
         elif truth:
             return True
     return False if doubt is None else doubt

@@ -1,0 +1,264 @@
+"""What the kernel does: loads rules, sends packets, tells where they end."""
+
+import re
+import select
+import socket
+import time
+from dataclasses import dataclass, field
+
+from dockerdiag.snapshot.model import Firewall, IpSet, NetdevHook
+from tests.kernel import frames
+from tests.kernel.frames import Frame
+from tests.kernel.namespaces import GATEWAYS, MACS, PORTS, Namespaces, inside, run
+from tests.kernel.tracing import Step, listen, read_steps
+
+_PATIENCE = 0.25
+"""Seconds after which a packet is lost that neither arrived nor was seen to be dropped."""
+
+_ETH_P_ALL = 3
+_PACKET_OUTGOING = 4
+_TRACE_TABLE = """
+table netdev tracing {
+  chain ingress {
+    type filter hook ingress devices = { port0, port1, eth0 } priority -2000; policy accept;
+    meta nftrace set 1
+  }
+}
+"""
+TRACE_HOOK = NetdevHook("netdev", "tracing", "ingress", ("port0", "port1", "eth0"))
+IPSETS = (
+    IpSet("ddk-net", "hash:net", "inet", ("10.1.0.0/16", "203.0.113.0/28", "203.0.113.10 nomatch")),
+    IpSet("ddk-ip", "hash:ip", "inet", ("10.1.0.2", "203.0.113.10")),
+    IpSet("ddk-port", "hash:ip,port", "inet", ("203.0.113.10,tcp:443", "203.0.113.10,udp:53", "10.1.0.2,tcp:80")),
+    IpSet("ddk-link", "hash:net,iface", "inet", ("10.1.0.0/24,br0",)),
+    IpSet("ddk-net6", "hash:net", "inet6", ("fd00:1::/64", "fd00:ffff::10")),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class RuleTexts:
+    """Rule sets as their tools take them."""
+
+    nft: str = ""
+    iptables_nft: str = ""
+    ip6tables_nft: str = ""
+    iptables_legacy: str = ""
+    ip6tables_legacy: str = ""
+    netdev_hooks: tuple[NetdevHook, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class LegacyRule:
+    """A rule, or a policy (no index), of iptables-legacy."""
+
+    family: str
+    table: str
+    chain: str
+    index: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one packet."""
+
+    arrived: str | None
+    """The role where it arrived, None where it did not."""
+    frame: Frame | None = None
+    """As it arrived."""
+    dropped_by: Step | LegacyRule | None = None
+
+
+@dataclass(slots=True)
+class Kernel:
+    """The host of some namespaces, and the endpoints around it."""
+
+    namespaces: Namespaces
+    sockets: dict[str, socket.socket] = field(default_factory=dict)
+    local: list[socket.socket] = field(default_factory=list)
+    trace: socket.socket | None = None
+    legacy_used: bool = False
+    _counters: dict[LegacyRule, int] = field(default_factory=dict)
+    has_legacy_rules: bool = False
+
+    def open(self) -> None:
+        """Opens the sockets, makes the ipsets."""
+        for role in PORTS:
+            with inside(self.namespaces.names[role]):
+                endpoint = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(_ETH_P_ALL))
+                endpoint.bind(("eth0", 0))
+                endpoint.setblocking(False)
+                self.sockets[role] = endpoint
+        with inside(self.host):
+            self.trace = listen()
+            for family, protocols in ((socket.AF_INET, (1, 6, 17)), (socket.AF_INET6, (6, 17, 58))):
+                for protocol in protocols:
+                    raw = socket.socket(family, socket.SOCK_RAW, protocol)
+                    raw.setblocking(False)
+                    self.local.append(raw)
+            lines = []
+            for one in IPSETS:
+                lines.append(f"create {one.name} {one.type} family {one.family}")
+                lines += [f"add {one.name} {member}" for member in one.members]
+            run("ipset", "restore", text="\n".join(lines) + "\n")
+
+    def close(self) -> None:
+        """Closes the sockets."""
+        for one in [*self.sockets.values(), *self.local, *([self.trace] if self.trace else [])]:
+            one.close()
+
+    @property
+    def host(self) -> str:
+        return self.namespaces.names["host"]
+
+    def load(self, texts: RuleTexts) -> Firewall:
+        """Loads rules in place of the last, and reads them back as a snapshot holds them.
+
+        Raises:
+            RuntimeError: The tools refuse them.
+        """
+        with inside(self.host):
+            run("nft", "-f", "-", text="flush ruleset\n")
+            for tool, text in (("iptables", texts.iptables_legacy), ("ip6tables", texts.ip6tables_legacy)):
+                if text or self.legacy_used:
+                    run(f"{tool}-legacy-restore", text=_EMPTY_LEGACY + text)
+            self.has_legacy_rules = bool(texts.iptables_legacy or texts.ip6tables_legacy)
+            self.legacy_used = self.legacy_used or self.has_legacy_rules
+            for tool, text in (("iptables", texts.iptables_nft), ("ip6tables", texts.ip6tables_nft)):
+                if text:
+                    run(f"{tool}-nft-restore", text=text)
+            _load_nft(_TRACE_TABLE + texts.nft)
+            return Firewall(
+                nft=run("nft", "-j", "list", "ruleset"),
+                iptables_nft=run("iptables-nft-save", "-c") if texts.iptables_nft else "",
+                ip6tables_nft=run("ip6tables-nft-save", "-c") if texts.ip6tables_nft else "",
+                iptables_legacy=run("iptables-legacy-save", "-c") if texts.iptables_legacy else "",
+                ip6tables_legacy=run("ip6tables-legacy-save", "-c") if texts.ip6tables_legacy else "",
+                ipsets=IPSETS,
+                netdev_hooks=(TRACE_HOOK, *texts.netdev_hooks),
+            )
+
+    def send(self, source: str, frame: Frame) -> Outcome:
+        """Sends one frame from an endpoint, and tells where it ends."""
+        self._drain()
+        if self.has_legacy_rules:
+            self._counters = self._read_counters()
+        data = frames.write(frame, MACS[source], MACS[GATEWAYS[source]])
+        self.sockets[source].send(data)
+        deadline = time.monotonic() + _PATIENCE
+        while time.monotonic() < deadline:
+            readable, _, _ = select.select([*self.sockets.values(), *self.local, self.trace], [], [], 0.02)
+            if self.trace in readable:
+                drop = next((step for step in read_steps(self.trace) if step.drops), None)
+                if drop is not None:
+                    return Outcome(None, dropped_by=drop)
+            arrived = self._arrival(frame, source, readable)
+            if arrived is not None:
+                return arrived
+            if not readable and self.has_legacy_rules:
+                dropped = self._legacy_drop()
+                if dropped is not None:
+                    return Outcome(None, dropped_by=dropped)
+        return Outcome(None)
+
+    def _drain(self) -> None:
+        for one in [*self.sockets.values(), *self.local]:
+            while _receive(one) is not None:
+                pass
+        if self.trace is not None:
+            read_steps(self.trace)
+
+    def _arrival(self, sent: Frame, source: str, readable: list[socket.socket]) -> Outcome | None:
+        for role, endpoint in self.sockets.items():
+            while endpoint in readable and (received := _receive(endpoint)) is not None:
+                data, address = received
+                frame = frames.read(data) if address[2] != _PACKET_OUTGOING else None
+                if frame is not None and _same(sent, frame):
+                    return Outcome(role, frame)
+        for raw in self.local:
+            while raw in readable and (received := _receive(raw)) is not None:
+                data, _ = received
+                if raw.family == socket.AF_INET6:
+                    return Outcome("host")
+                frame = frames.read_packet(data)
+                if frame is not None and _same(sent, frame):
+                    return Outcome("host", frame)
+        return None
+
+    def _read_counters(self) -> dict[LegacyRule, int]:
+        counters: dict[LegacyRule, int] = {}
+        with inside(self.host):
+            for family, tool in (("ip", "iptables"), ("ip6", "ip6tables")):
+                counters |= _read_legacy_counters(family, run(f"{tool}-legacy-save", "-c"))
+        return counters
+
+    def _legacy_drop(self) -> LegacyRule | None:
+        counters = self._read_counters()
+        changed = [rule for rule, count in counters.items() if count != self._counters.get(rule)]
+        changed.sort(key=lambda rule: rule.chain == "OUTPUT")
+        return changed[0] if changed else None
+
+
+_REFUSED_LINE = re.compile(r"/dev/stdin:(\d+):\d+-\d+: Error")
+
+
+def _load_nft(text: str) -> None:
+    """Loads a rule set without the rules that contradict themselves: nft names their lines."""
+    lines = text.split("\n")
+    for _ in range(8):
+        try:
+            run("nft", "-f", "-", text="\n".join(lines))
+        except RuntimeError as error:
+            refused = {int(number) - 1 for number in _REFUSED_LINE.findall(str(error))}
+            if not refused:
+                raise
+            problem = error
+            lines = ["" if position in refused else line for position, line in enumerate(lines)]
+        else:
+            return
+    raise problem
+
+
+_EMPTY_LEGACY = "".join(
+    f"*{table}\n" + "".join(f":{chain} ACCEPT [0:0]\n" for chain in chains.split()) + "COMMIT\n"
+    for table, chains in {
+        "raw": "PREROUTING OUTPUT",
+        "mangle": "PREROUTING INPUT FORWARD OUTPUT POSTROUTING",
+        "nat": "PREROUTING INPUT OUTPUT POSTROUTING",
+        "filter": "INPUT FORWARD OUTPUT",
+    }.items()
+)
+_LEGACY_RULE = re.compile(r"\[(\d+):\d+\] -A (\S+).* -j (?:DROP|REJECT)\b")
+_LEGACY_POLICY = re.compile(r":(\S+) DROP \[(\d+):")
+
+
+def _read_legacy_counters(family: str, text: str) -> dict[LegacyRule, int]:
+    """The packet counters of everything that drops."""
+    counters: dict[LegacyRule, int] = {}
+    table = ""
+    positions: dict[str, int] = {}
+    for line in text.splitlines():
+        if line.startswith("*"):
+            table, positions = line[1:], {}
+        elif line.startswith(":") and (policy := _LEGACY_POLICY.match(line)):
+            counters[LegacyRule(family, table, policy[1], None)] = int(policy[2])
+        elif line.startswith("["):
+            chain = line.split()[2]
+            positions[chain] = positions.get(chain, 0) + 1
+            if rule := _LEGACY_RULE.match(line):
+                counters[LegacyRule(family, table, chain, positions[chain])] = int(rule[1])
+    return counters
+
+
+def _receive(one: socket.socket) -> tuple[bytes, tuple[object, ...]] | None:
+    try:
+        return one.recvfrom(4096)
+    except BlockingIOError:
+        return None
+
+
+def _same(sent: Frame, seen: Frame) -> bool:
+    if sent.protocol != seen.protocol:
+        return False
+    if sent.protocol == "tcp":
+        return sent.sequence == seen.sequence and sent.flags == seen.flags
+    return sent.protocol == "udp" or sent.flags == seen.flags
