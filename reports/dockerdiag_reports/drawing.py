@@ -11,6 +11,7 @@ from typing import Literal
 
 from dockerdiag.report import Disposition, Hop, Walk
 from dockerdiag_reports.layout import Layout, cut
+from dockerdiag_reports.outline import PASSES, REWRITES
 
 Mark = Literal["pass", "rewrite", "stop", "unknown", "container", "target"]
 
@@ -107,14 +108,16 @@ def drawing(walk: Walk, width: int, most_columns: int) -> Drawing:
 
 def _stage(direction: str, place: str, hops: tuple[Hop, ...]) -> Stage:
     stop = next((hop for hop in hops if hop.stop), None)
-    told = stop or next((hop for hop in hops if hop.verdict != "pass"), hops[0])
-    if told.verdict == "unknown":
-        mark: Mark = "unknown"
-    elif stop:
-        mark = "stop"
+    told = stop or next((hop for hop in hops if hop.verdict not in PASSES), hops[0])
+    if told.verdict in PASSES:
+        mark: Mark = "pass"
+    elif told.verdict in REWRITES:
+        mark = "rewrite"
     else:
-        mark = "pass" if told.verdict == "pass" else "rewrite"
-    return Stage(direction, place, mark, "" if mark == "pass" else told.verdict, hops)
+        # A verdict that does not end the walk is one that may hold or not.
+        mark = "stop" if stop and told.verdict != "unknown" else "unknown"
+    word = "" if mark == "pass" else told.verdict if stop or mark == "rewrite" else "unknown"
+    return Stage(direction, place, mark, word, hops)
 
 
 def _nodes(walk: Walk) -> list[_Node]:

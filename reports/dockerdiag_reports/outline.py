@@ -17,6 +17,10 @@ from dockerdiag.report import (
     Walk,
 )
 
+PASSES = frozenset({"pass", "accept", "delivered"})
+REWRITES = frozenset({"rewrite"})
+"""Verdicts of hops behind which the packet goes on. Any other that does not end a walk may hold or not."""
+
 _MATTERS = (Status.FAIL, Status.UNKNOWN, Status.WARN)
 _SHOWN_ORDER = (*_MATTERS, Status.NOTE, Status.PASS, Status.SKIP)
 

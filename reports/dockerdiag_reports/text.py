@@ -9,6 +9,8 @@ from dockerdiag.formatting import Format, RenderOptions
 from dockerdiag.report import Disposition, Report
 from dockerdiag_reports.layout import NARROWEST, Layout, cells, cut
 from dockerdiag_reports.outline import (
+    PASSES,
+    REWRITES,
     asked,
     counted,
     ending,
@@ -63,6 +65,7 @@ def render(report: Report, options: RenderOptions) -> str:
         counted=counted,
         rule_place=rule_place,
         walker=walker,
+        passing=PASSES | REWRITES,
         delivered=Disposition.DELIVERED,
         replacement=REPLACEMENT,
     )

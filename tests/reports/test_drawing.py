@@ -23,6 +23,14 @@ def test_the_stage_of_a_stop_is_marked_by_shape_and_word() -> None:
     assert stages(UNKNOWN.walks[0])[-1].mark == "unknown"
 
 
+def test_a_verdict_that_does_not_end_the_walk_is_not_certain() -> None:
+    unsure, passed = stages(
+        walk(hop("forward", "may be dropped", "drop"), hop("process", "arrives", "delivered"))
+    )
+    assert (unsure.mark, unsure.word) == ("unknown", "unknown")
+    assert (passed.mark, passed.word) == ("pass", "")
+
+
 @pytest.mark.parametrize(
     ("drawn", "marks", "words"),
     [

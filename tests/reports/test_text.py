@@ -9,7 +9,18 @@ from dockerdiag.report import Remedy, Report, Status
 from dockerdiag_reports.layout import cells
 from dockerdiag_reports.text import FORMAT
 from tests.reports.hostile import texts
-from tests.reports.samples import BROKEN, DEGRADED, FORWARD_DROP, OK, SAMPLES, UNKNOWN, hostile, result
+from tests.reports.samples import (
+    BROKEN,
+    DEGRADED,
+    FORWARD_DROP,
+    OK,
+    SAMPLES,
+    STOPPED,
+    UNKNOWN,
+    hop,
+    hostile,
+    result,
+)
 
 OBEYED = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
 SGR = re.compile(r"\x1b\[[\d;]*m")
@@ -96,6 +107,11 @@ def test_a_remedy_without_commands_for_now_shows_those_it_has() -> None:
     )
     shown = text(replace(UNKNOWN, results=(result("masquerade", advice, status=Status.UNKNOWN),)))
     assert "\n      dockerdiag demo\n" in shown
+
+
+def test_a_verdict_that_does_not_end_the_walk_is_questioned() -> None:
+    unsure = replace(STOPPED, hops=(hop("forward", "may be dropped", "drop"), *STOPPED.hops))
+    assert "   out    drop?    forward " in text(replace(BROKEN, walks=(unsure,)))
 
 
 def test_last_lines() -> None:
