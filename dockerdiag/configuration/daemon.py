@@ -88,8 +88,7 @@ def daemon_settings(snapshot: Snapshot) -> DaemonSettings:
         process_unknown=serving.unknown,
         managed=serving.managed,
         settings={
-            name: Setting(name, running.states[name], start.states[name])
-            for name in setting_names(version)
+            name: Setting(name, running.states[name], start.states[name]) for name in setting_names(version)
         },
         running_command_line=running.command_line,
         start_command_line=start.command_line,

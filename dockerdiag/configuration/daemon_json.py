@@ -24,7 +24,6 @@ from dockerdiag.snapshot import TextFile
 _OBJECTS_OF_THEIR_OWN = frozenset(
     {
         "cluster-store-opts",
-        "default-network-opts",
         "log-opts",
         "runtimes",
         "default-ulimits",

@@ -114,7 +114,8 @@ class _Start:
 def _doubt(service: EffectiveService, arguments: tuple[Argument, ...]) -> str | None:
     """Why the words of the command line are not known, None where they are."""
     program = arguments[0].text.rpartition("/")[2] if arguments else ""
-    if program != "dockerd":
+    # Red Hat called theirs dockerd-current.
+    if program not in {"dockerd", "dockerd-current"}:
         return f"docker.service starts {program or 'nothing'}, not dockerd"
     if service.unread and service.variables:
         return f"what the unit's variables are is unknown: {service.unread[0]}"
