@@ -153,6 +153,8 @@ def _packet(halt: Halt) -> str:
 
 
 def _remedies(case: Case, hit: Hit) -> tuple[Remedy, ...]:
+    if hit.halt.rule is not None and hit.halt.rule.table == "firewalld":
+        return _firewalld(case, hit)
     changes = let_pass(hit.halts)
     if not changes:
         return ()
@@ -190,6 +192,33 @@ def _let_them_pass(case: Case, hit: Hit, changes: tuple[Change, ...]) -> Remedy:
                 if gone
                 else "The lasting commands repeat it at each start of the engine."
             )
+        ),
+    )
+
+
+def _firewalld(case: Case, hit: Hit) -> tuple[Remedy, ...]:
+    """Nobody but firewalld may write into its table (it owns it), and its next reload would take the rule away."""
+    bridges = [network.bridge for name in hit.networks if (network := case.network(name)) and network.bridge]
+
+    def zone(option: str) -> tuple[str, ...]:
+        return tuple(
+            sh("firewall-cmd", "--zone=docker", f"--{option}-interface={bridge}") for bridge in bridges
+        )
+
+    return (
+        Remedy(
+            summary=f"Put {listed(bridges, 'the bridge')} into firewalld's zone docker, whose packets it accepts",
+            now=zone("change"),
+            lasting=(sh("systemctl", "restart", "docker"),),
+            verify=(
+                *(sh("firewall-cmd", f"--get-zone-of-interface={bridge}") for bridge in bridges),
+                *retry(case),
+            ),
+            undo=zone("remove"),
+            risk=(
+                "firewalld accepts what comes in by these bridges, for the host as well. The engine puts them there "
+                "itself when it starts and finds firewalld running; a restart interrupts containers."
+            ),
         ),
     )
 
