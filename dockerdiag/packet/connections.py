@@ -34,6 +34,7 @@ def status_bits(packet: Packet, bit: int) -> Truth:
         return not first
     if bit == EXPECTED:
         return connection.state == "related"
-    if bit == ASSURED and not first:
+    # A first reply never makes a flow assured: TCP waits for the client's ACK, UDP for a stream of two seconds.
+    if bit == ASSURED and not first and connection.direction == "original":
         return Unknown("whether the flow is assured yet is not known")
     return False

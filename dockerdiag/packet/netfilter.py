@@ -144,8 +144,10 @@ def _on_link(chain: Chain, view: View) -> bool:
 def _pass_group(passing: _Passing, steps: list[_Step]) -> None:
     """Takes the packet through chains of one priority, whose order the kernel does not show."""
     before = passing.view
-    alone = len(steps) == 1 and len(steps[0][1]) <= 1
-    reverse = None if alone else _Passing(before)
+    # Within a table handles tell the order.
+    tables = {id(table) for _, chains, _ in steps for table, _ in chains}
+    mixed = any(is_nat for _, _, is_nat in steps) and len(steps) > 1
+    reverse = _Passing(before) if len(tables) > 1 or mixed else None
     for step in steps:
         _pass_step(passing, step)
     if reverse is None or passing.view.packet == before.packet:

@@ -179,9 +179,10 @@ def _socket_owner(view: View) -> Value:
 
 def _length(view: View) -> Value:
     length = view.packet.length
-    if length is None or view.layer != "inet":
+    if length is None:
         return Unknown("the packet's length is not known")
-    return length
+    # At egress the frame has its Ethernet header again.
+    return length + 14 if view.hook == "egress" else length
 
 
 _META: Mapping[str, tuple[Callable[[View], Value], Kind]] = {
@@ -280,8 +281,17 @@ def _transport_header(protocol: str, name: str) -> Expression:
         return Expression(_of_protocol(protocols, lambda view: view.destination_port), "port")
     if name == "flags" and protocol == "tcp":
         return Expression(_of_protocol(protocols, _tcp_flags), "tcp flags")
+    if name == "length" and protocol == "udp":
+        return Expression(_of_protocol(protocols, _udp_length), "integer")
     doubt = Unknown(f"the field {protocol} {name} is not known of this packet")
     return Expression(_of_protocol(protocols, lambda _: doubt), "integer")
+
+
+def _udp_length(view: View) -> Value:
+    length = view.packet.length
+    if length is None:
+        return Unknown("the packet's length is not known")
+    return length - (20 if view.packet.family == 4 else 40)
 
 
 def _tcp_flags(view: View) -> Value:

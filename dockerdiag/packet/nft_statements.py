@@ -104,7 +104,7 @@ def _match(_: str, body: Json, sets: NamedSets) -> list[Item]:
         return [_membership(left, elements, operator == "!=")]
     if isinstance(right, dict) and not right.keys() & {"range", "prefix", "concat", "|", "elem"}:
         return [_comparison_of_two(left, read_expression(right, sets), operator)]
-    return [_comparison(left, read_element(left.kind, right), operator, listed=isinstance(right, list))]
+    return [_comparison(left, read_element(left.kind, right), operator)]
 
 
 def _membership(left: Expression, elements: Elements[Json], inverted: bool) -> Match:
@@ -119,9 +119,8 @@ def _membership(left: Expression, elements: Elements[Json], inverted: bool) -> M
     return match
 
 
-def _comparison(left: Expression, right: Element, operator: str, listed: bool) -> Match:
-    flags = left.kind in FLAG_KINDS
-    by_bit = flags and (operator == "in" or listed)
+def _comparison(left: Expression, right: Element, operator: str) -> Match:
+    by_bit = left.kind in FLAG_KINDS and operator in ("in", "!")
 
     def match(view: View) -> Truth:
         value = left.value(view)
@@ -130,7 +129,7 @@ def _comparison(left: Expression, right: Element, operator: str, listed: bool) -
         if isinstance(right, bool) and isinstance(value, str):
             return (value != "") is (right if operator != "!=" else not right)
         if by_bit and isinstance(value, int) and isinstance(right, int):
-            return (value & right != 0) is (operator != "!=")
+            return (value & right != 0) is (operator == "in")
         if operator in ("==", "in"):
             return covers(right, value)
         if operator == "!=":
