@@ -173,7 +173,8 @@ def check_host(
     timeout: Timeout = 60,
 ) -> int:
     """Find out what keeps containers from the internet (the default command)."""
-    from dockerdiag.diagnosis import Asked, AskedError, diagnose  # noqa: PLC0415
+    from dockerdiag.asked import Asked, AskedError  # noqa: PLC0415
+    from dockerdiag.diagnosis import diagnose  # noqa: PLC0415
     from dockerdiag.registry import formats  # noqa: PLC0415
     from dockerdiag.snapshot import Snapshot  # noqa: PLC0415
 
@@ -199,7 +200,8 @@ def demo(
     verbose: Verbose = False,
 ) -> int:
     """Show a report on a recorded host that is really broken; needs no Docker."""
-    from dockerdiag.diagnosis import Asked, diagnose  # noqa: PLC0415
+    from dockerdiag.asked import Asked  # noqa: PLC0415
+    from dockerdiag.diagnosis import diagnose  # noqa: PLC0415
     from dockerdiag.registry import formats  # noqa: PLC0415
     from dockerdiag.snapshot.store import load  # noqa: PLC0415
 
@@ -221,7 +223,7 @@ def collect(
     timeout: Timeout = 60,
 ) -> int:
     """Save what was read, to be judged elsewhere with --from. Credentials are left out."""
-    from dockerdiag.diagnosis import Asked, AskedError  # noqa: PLC0415
+    from dockerdiag.asked import Asked, AskedError  # noqa: PLC0415
     from dockerdiag.snapshot.store import dump  # noqa: PLC0415
 
     try:
@@ -309,7 +311,7 @@ def _progress() -> Iterator[Callable[[str], None] | None]:
 
 def _load(path: Path, known: "dict[str, Format]") -> "Snapshot | Report":
     """Reads a snapshot, or a report in a format that can be read back."""
-    from dockerdiag.diagnosis import AskedError  # noqa: PLC0415
+    from dockerdiag.asked import AskedError  # noqa: PLC0415
     from dockerdiag.snapshot.store import SnapshotError, load  # noqa: PLC0415
 
     reasons: list[str] = []

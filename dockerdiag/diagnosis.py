@@ -2,11 +2,12 @@
 
 import contextlib
 import io
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from fnmatch import fnmatchcase
-from ipaddress import IPv4Address, IPv6Address, ip_address
+from ipaddress import IPv4Address, IPv6Address
 
+from dockerdiag.asked import Asked, AskedError
 from dockerdiag.case import Case, Located, Traced
 from dockerdiag.configuration.daemon import daemon_settings
 from dockerdiag.destination import Destination, DestinationError
@@ -27,47 +28,6 @@ from dockerdiag.report import (
 from dockerdiag.snapshot import Engine, Snapshot, Unread
 from dockerdiag.unread import part_named, unread_parts
 from dockerdiag.version import __version__
-
-DEFAULT_ADDRESSES = (ip_address("1.1.1.1"), ip_address("2606:4700:4700::1111"))
-"""Where a walk goes unless somebody says: public, and in no list of bogons. Nothing is sent there."""
-
-ProgressFunction = Callable[[str], None]
-
-
-class AskedError(ValueError):
-    """What was asked makes no sense on this host: a name that it does not know, a destination that cannot be read."""
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """What the person at the command line wants to know."""
-
-    containers: tuple[str, ...] = ()
-    networks: tuple[str, ...] = ()
-    destinations: tuple[Destination, ...] = ()
-
-    @classmethod
-    def parse(
-        cls, containers: Sequence[str] = (), networks: Sequence[str] = (), destinations: Sequence[str] = ()
-    ) -> "Asked":
-        """Reads destinations as they are written.
-
-        Raises:
-            AskedError: for one that cannot be read.
-        """
-        try:
-            return cls(tuple(containers), tuple(networks), tuple(map(Destination.parse, destinations)))
-        except DestinationError as error:
-            raise AskedError(str(error)) from None
-
-    @property
-    def addresses(self) -> tuple[IPv4Address | IPv6Address, ...]:
-        """The addresses among the destinations, to ask the kernel about; names are known after reading only."""
-        found: list[IPv4Address | IPv6Address] = []
-        for destination in self.destinations:
-            with contextlib.suppress(ValueError):
-                found.append(ip_address(destination.host))
-        return tuple(found) or DEFAULT_ADDRESSES
 
 
 def diagnose(

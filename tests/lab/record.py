@@ -1,10 +1,11 @@
 """Snapshots of real hosts as fixtures: `python -m tests.lab.record NAME... --to FOLDER [--on SUITE]`.
 
 Each scenario is set up and broken on a lab host, `dockerdiag collect` reads that host, and the snapshot
-lands in FOLDER as NAME-SUITE.json.
+lands in FOLDER as NAME-SUITE.json.gz.
 """
 
 import argparse
+import gzip
 import sys
 from pathlib import Path
 
@@ -26,8 +27,8 @@ def record(scenario: Scenario, suite: str, folder: Path) -> Path:
         host.dockerdiag("collect", "-o", ON_THE_HOST, user=scenario.user, sudo=scenario.sudo).expect_success()
         snapshot = host.run(f"cat {ON_THE_HOST}").expect_success().stdout
     folder.mkdir(parents=True, exist_ok=True)
-    file = folder / f"{scenario.name}-{suite}.json"
-    file.write_text(snapshot)
+    file = folder / f"{scenario.name}-{suite}.json.gz"
+    file.write_bytes(gzip.compress(snapshot.encode(), mtime=0))
     return file
 
 

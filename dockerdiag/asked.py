@@ -1,0 +1,47 @@
+"""What the person at the command line wants to know."""
+
+import contextlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address, ip_address
+
+from dockerdiag.destination import Destination, DestinationError
+
+DEFAULT_ADDRESSES = (ip_address("1.1.1.1"), ip_address("2606:4700:4700::1111"))
+"""Where a walk goes unless somebody says: public, and in no list of bogons. Nothing is sent there."""
+
+
+class AskedError(ValueError):
+    """What was asked makes no sense on this host: a name that it does not know, a destination that cannot be read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What the person at the command line wants to know."""
+
+    containers: tuple[str, ...] = ()
+    networks: tuple[str, ...] = ()
+    destinations: tuple[Destination, ...] = ()
+
+    @classmethod
+    def parse(
+        cls, containers: Sequence[str] = (), networks: Sequence[str] = (), destinations: Sequence[str] = ()
+    ) -> "Asked":
+        """Reads destinations as they are written.
+
+        Raises:
+            AskedError: for one that cannot be read.
+        """
+        try:
+            return cls(tuple(containers), tuple(networks), tuple(map(Destination.parse, destinations)))
+        except DestinationError as error:
+            raise AskedError(str(error)) from None
+
+    @property
+    def addresses(self) -> tuple[IPv4Address | IPv6Address, ...]:
+        """The addresses among the destinations, to ask the kernel about; names are known after reading only."""
+        found: list[IPv4Address | IPv6Address] = []
+        for destination in self.destinations:
+            with contextlib.suppress(ValueError):
+                found.append(ip_address(destination.host))
+        return tuple(found) or DEFAULT_ADDRESSES

@@ -1,0 +1,47 @@
+"""The whole judgement over snapshots of real hosts: verdict, cause and evidence as their scenarios say."""
+
+from fnmatch import fnmatchcase
+
+import pytest
+
+from dockerdiag.registry import checks
+from dockerdiag.report import EXIT_CODES, Status
+from tests.lab.scenarios import all_scenarios
+from tests.recorded import Recorded, name_of, recorded
+
+RECORDED = recorded()
+ALARMS = (Status.FAIL, Status.WARN, Status.UNKNOWN)
+
+
+@pytest.mark.parametrize("one", RECORDED, ids=name_of)
+def test_verdict_and_cause(one: Recorded) -> None:
+    report = one.report()
+    assert (report.verdict, report.exit_code) == (one.scenario.verdict, one.scenario.exit_code)
+    if one.scenario.verdict == "ok":
+        alarms = [f for result in report.results for f in result.findings if f.status in ALARMS]
+        assert alarms == []
+    wanted = one.scenario.cause
+    if wanted is None:
+        return
+    assert report.cause is not None
+    assert fnmatchcase(report.cause.check, wanted.check)
+    assert any(fnmatchcase(report.cause.subject, pattern) for pattern in wanted.subjects), (
+        report.cause.subject
+    )
+    told = "\n".join(f"{piece.source}: {piece.text}" for piece in report.cause.evidence)
+    assert [piece for piece in wanted.evidence if piece not in told] == []
+
+
+def test_every_scenario_is_recorded() -> None:
+    assert {scenario.name for scenario in all_scenarios()} == {one.scenario.name for one in RECORDED}
+
+
+@pytest.mark.parametrize("check", [one.name for one in checks()[0]])
+def test_every_check_has_hosts_on_which_it_passes_and_hosts_on_which_it_does_not(check: str) -> None:
+    statuses = {result.status for one in RECORDED for result in one.report().results if result.check == check}
+    assert statuses & {Status.PASS, Status.NOTE}
+    assert statuses & {Status.FAIL, Status.WARN}
+
+
+def test_exit_codes_cover_every_verdict() -> None:
+    assert set(EXIT_CODES.values()) == {0, 1, 2, 3}
