@@ -83,7 +83,7 @@ def run(
             output, errors = _collect(process, name, deadline, maximum)
             status = process.wait(timeout=max(deadline.remaining, 0.01))
         except subprocess.TimeoutExpired:
-            raise ReadError(f"{name} gave no answer within {deadline.seconds:.3g} s") from None
+            raise ReadError(f"{name}: {deadline.late}") from None
         finally:
             end(process)
     return Output(output.decode(errors="replace"), errors.decode(errors="replace"), status)
@@ -124,7 +124,7 @@ def _collect(
         while selector.get_map():
             ready = selector.select(deadline.remaining)
             if not ready:
-                raise ReadError(f"{name} gave no answer within {deadline.seconds:.3g} s")
+                raise ReadError(f"{name}: {deadline.late}")
             for key, _ in ready:
                 pipe = process.stdout if key.fileobj is process.stdout else process.stderr
                 chunk = os.read(key.fd, 1 << 20)

@@ -11,12 +11,16 @@ from dockerdiag.snapshot import Unread
 
 T = TypeVar("T")
 
+_TIME_TO_ANSWER = 0.1
+"""Who had less cannot be blamed."""
+
 
 class Deadline:
     """A moment that nothing outlasts."""
 
-    def __init__(self, seconds: float) -> None:
+    def __init__(self, seconds: float, total: float | None = None) -> None:
         self.seconds = seconds
+        self._total = seconds if total is None else total
         self._end = time.monotonic() + seconds
 
     @property
@@ -26,12 +30,17 @@ class Deadline:
 
     def at_most(self, seconds: float) -> "Deadline":
         """This deadline, or one in `seconds` where that comes first."""
-        return Deadline(min(seconds, self.remaining))
+        return Deadline(min(seconds, self.remaining), self._total)
 
     @property
     def passed(self) -> str:
-        """The reason for what is open when it passes."""
-        return f"not read within {self.seconds:.3g} s"
+        """The reason for what is open when the whole time is over."""
+        return f"not read within {self._total:.3g} s"
+
+    @property
+    def late(self) -> str:
+        """The reason for one that did not answer in the time it had."""
+        return f"no answer within {self.seconds:.2g} s" if self.seconds >= _TIME_TO_ANSWER else self.passed
 
 
 def within(deadline: Deadline, function: Callable[[], T]) -> T:
@@ -53,7 +62,7 @@ def within(deadline: Deadline, function: Callable[[], T]) -> T:
     try:
         succeeded, result = answers.get(timeout=deadline.remaining)
     except queue.Empty:
-        raise ReadError(f"no answer within {deadline.seconds:.3g} s") from None
+        raise ReadError(deadline.late) from None
     if not succeeded:
         raise result
     return result  # type: ignore[no-any-return]  # the queue does not know T

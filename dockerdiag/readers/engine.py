@@ -1,8 +1,11 @@
 """The engine: what it says of itself, its networks and its containers."""
 
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from dataclasses import replace
 from functools import partial
+from json import JSONDecodeError
+from math import ceil
 from typing import Any, TypeVar
 
 from dockerdiag.readers.containers import container, network, pools
@@ -31,13 +34,18 @@ def read_engine(tree: Tree, deadline: Deadline) -> Engine:
     shown = mask_text(endpoint.url).text
     try:
         client = _within(deadline, partial(_connect, endpoint))
-        version, info = _within(deadline, client.version), _within(deadline, client.info)
+        with closing(client):
+            return _ask(client, endpoint, tree, deadline)
     except ReadError as error:
         raise ReadError(f"{shown}: {error}") from None
+
+
+def _ask(client: Any, endpoint: EngineEndpoint, tree: Tree, deadline: Deadline) -> Engine:
+    version, info = _within(deadline, client.version), _within(deadline, client.info)
     local = runs_here(endpoint.url, text(info, "Name"), text(info, "KernelVersion"))
     networks = unread_on_error(partial(_networks, client, deadline))
     return Engine(
-        endpoint=shown,
+        endpoint=mask_text(endpoint.url).text,
         context=endpoint.context,
         local=local,
         name=text(info, "Name"),
@@ -73,16 +81,26 @@ def _connect(endpoint: EngineEndpoint) -> Any:
         pair = (found["cert"], found["key"]) if "cert" in found and "key" in found else None
         tls = TLSConfig(client_cert=pair, ca_cert=found.get("ca"), verify=endpoint.verify)
     try:
-        return APIClient(base_url=endpoint.url, tls=tls, timeout=int(_ANSWER_SECONDS), use_ssh_client=True)
+        return APIClient(base_url=endpoint.url, tls=tls, timeout=ceil(_ANSWER_SECONDS), use_ssh_client=True)
     except DockerException as error:
-        raise ReadError(_refusal(error)) from None
+        raise _refusal(error) from None
 
 
-def _refusal(error: BaseException) -> str:
-    said = str(error).removeprefix("Error while fetching server API version: ")
-    if "paramiko" in said:
-        return "an engine by ssh needs docker's ssh extra (docker[ssh])"
-    return mask_text(said).text[:300]
+def _refusal(error: BaseException) -> ReadError:
+    """The error without what requests, urllib3 and docker have wrapped around it."""
+    if "paramiko" in str(error):
+        return ReadError("an engine by ssh needs docker's ssh extra (docker[ssh])")
+    cause: BaseException | None = error
+    innermost = error
+    while cause is not None:
+        if isinstance(cause, (OSError, ValueError)):
+            innermost = cause
+        cause = cause.__cause__ or cause.__context__
+    if isinstance(innermost, ConnectionResetError):
+        return ReadError("it closed the connection without an answer")
+    if isinstance(innermost, JSONDecodeError):
+        return ReadError("its answer is no JSON: this is no engine")
+    return ReadError(reason(innermost))
 
 
 def _within(deadline: Deadline, call: Callable[[], T]) -> T:
@@ -92,7 +110,7 @@ def _within(deadline: Deadline, call: Callable[[], T]) -> T:
     except ReadError:
         raise
     except Exception as error:  # noqa: BLE001 - requests, urllib3, ssl and json have no common class
-        raise ReadError(reason(error)) from None
+        raise _refusal(error) from None
 
 
 def _networks(client: Any, deadline: Deadline) -> tuple[Network, ...]:
@@ -102,18 +120,23 @@ def _networks(client: Any, deadline: Deadline) -> tuple[Network, ...]:
 def _containers(
     client: Any, networks: tuple[Network, ...] | Unread, tree: Tree, deadline: Deadline, *, local: bool
 ) -> tuple[Container, ...]:
+    ids = {} if isinstance(networks, Unread) else {one.name: one.id for one in networks}
+    found = []
+    for listed in _within(deadline, partial(client.containers, all=True)):
+        told = _within(deadline, partial(_inspect, client, listed["Id"]))
+        if told is not None:
+            one = container(told, ids, local=local)
+            found.append(_with_resolver(one, told, tree, deadline, local=local))
+    return tuple(found)
+
+
+def _inspect(client: Any, identity: str) -> Any:
     from docker.errors import NotFound  # noqa: PLC0415 - see _connect
 
-    ids = {} if isinstance(networks, Unread) else {one.name: one.id for one in networks}
-    listed = _within(deadline, partial(client.containers, all=True))
-    found = []
-    for one in listed:
-        try:
-            told = within(deadline.at_most(_ANSWER_SECONDS), partial(client.inspect_container, one["Id"]))
-        except NotFound:
-            continue  # removed since the list was made
-        found.append(_with_resolver(container(told, ids, local=local), told, tree, deadline, local=local))
-    return tuple(found)
+    try:
+        return client.inspect_container(identity)
+    except NotFound:
+        return None  # removed since the list was made
 
 
 def _with_resolver(

@@ -22,17 +22,21 @@ _NETDEV_CHAIN = re.compile(r'"hook":\s*"(?:in|e)gress"')
 
 def read_firewall(deadline: Deadline) -> Firewall:
     """Every rule set, each `Unread` by itself where it cannot be read."""
-    within = deadline.at_most(_TOOL_SECONDS)
-    nft = unread_on_error(partial(_nft, within))
+    nft = unread_on_error(partial(_nft, deadline))
     return Firewall(
         nft=nft,
-        iptables_nft=unread_on_error(partial(_iptables_nft, nft, 4, within)),
-        ip6tables_nft=unread_on_error(partial(_iptables_nft, nft, 6, within)),
-        iptables_legacy=unread_on_error(partial(_legacy, 4, within)),
-        ip6tables_legacy=unread_on_error(partial(_legacy, 6, within)),
+        iptables_nft=unread_on_error(partial(_iptables_nft, nft, 4, deadline)),
+        ip6tables_nft=unread_on_error(partial(_iptables_nft, nft, 6, deadline)),
+        iptables_legacy=unread_on_error(partial(_legacy, 4, deadline)),
+        ip6tables_legacy=unread_on_error(partial(_legacy, 6, deadline)),
         ipsets=unread_on_error(_ipsets),
         netdev_hooks=unread_on_error(partial(_netdev_hooks, nft)),
     )
+
+
+def _for_one_tool(deadline: Deadline) -> Deadline:
+    # Half of what is left, so that one that hangs leaves time for the others.
+    return deadline.at_most(min(_TOOL_SECONDS, deadline.remaining / 2))
 
 
 def _there(module: str) -> bool:
@@ -45,7 +49,7 @@ def _there(module: str) -> bool:
 def _nft(deadline: Deadline) -> str:
     if not _there("nf_tables"):
         return ""
-    return checked(["nft", "-j", "list", "ruleset"], deadline)
+    return checked(["nft", "-j", "list", "ruleset"], _for_one_tool(deadline))
 
 
 def _iptables_nft(nft: str | Unread, version: Literal[4, 6], deadline: Deadline) -> str:
@@ -54,7 +58,8 @@ def _iptables_nft(nft: str | Unread, version: Literal[4, 6], deadline: Deadline)
         return ""
     if not _there("nf_tables"):
         return ""
-    return checked([_save_tool(version, "nft", "nf_tables", deadline), "-c"], deadline)
+    within = _for_one_tool(deadline)
+    return checked([_save_tool(version, "nft", "nf_tables", within), "-c"], within)
 
 
 def _save_tool(version: Literal[4, 6], variant: str, says: str, deadline: Deadline) -> str:
@@ -82,16 +87,17 @@ def _save_tool(version: Literal[4, 6], variant: str, says: str, deadline: Deadli
 def _legacy(version: Literal[4, 6], deadline: Deadline) -> str:
     if not _registered_tables(version):
         return ""
-    by_library = partial(read_by_library, version, deadline)
+    within = _for_one_tool(deadline)
+    by_library = partial(read_by_library, version, within)
     try:
-        tool = _save_tool(version, "legacy", "legacy", deadline)
+        tool = _save_tool(version, "legacy", "legacy", within)
     except ReadError as error:
         text = by_library()
         if text is None:
             raise ReadError(f"{error}, nor is python-iptables (dockerdiag[legacy])") from None
         return text
     # Never with -t: that registers the table it names.
-    output = run([tool, "-c"], deadline)
+    output = run([tool, "-c"], within)
     if output.status != 0:
         raise failure(tool, output)
     if output.text.count("\n[") <= MAXIMUM_CHECKED_RULES:

@@ -147,7 +147,7 @@ def _line(pipe: IO[bytes], deadline: Deadline) -> bytes:
     size = 0
     while True:
         if not select.select([descriptor], [], [], deadline.remaining)[0]:
-            raise ReadError(f"no answer within {deadline.seconds:.3g} s")
+            raise ReadError(deadline.late)
         chunk = os.read(descriptor, 1 << 20)
         if not chunk:
             raise ReadError("its reader ended")

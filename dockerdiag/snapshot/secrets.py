@@ -245,7 +245,9 @@ def _mask_urls(text: str) -> tuple[str, int]:
             if longer is None:
                 continue
             end = longer.end() - 1 - match.start(2)
-        if text[match.start(2) : match.start(2) + end] == MASK:
+        userinfo = text[match.start(2) : match.start(2) + end]
+        # A user's name alone is a credential where it is a token, but for ssh.
+        if userinfo == MASK or (match[1].lower() == "ssh://" and ":" not in userinfo):
             continue
         kept += (text[position : match.start(2)], MASK)
         position = match.start(2) + end
