@@ -8,7 +8,6 @@ from dockerdiag.packet.links import Links
 from dockerdiag.packet.packet import IPAddress
 from dockerdiag.packet.routing import sysctl_name
 from dockerdiag.packet.world import World
-from dockerdiag.report import Disposition
 from dockerdiag.snapshot.model import Link, NetworkNamespace, Unread
 
 _ARP_SILENT = 8
@@ -20,7 +19,6 @@ class Silence:
     """Why nobody answers ARP for an address that is there."""
 
     kind: Literal["link", "sysctl"]
-    disposition: Disposition
     at: str
     reason: str
     sysctl: str | None = None
@@ -49,9 +47,7 @@ def silent(namespace: NetworkNamespace, links: Links, bridge: Link, address: IPA
     if address.version == 6:
         return
     if not bridge.arp:
-        yield Silence(
-            "link", Disposition.DROPPED, f"link {bridge.name}", f"ARP is switched off on {bridge.name}"
-        )
+        yield Silence("link", f"link {bridge.name}", f"ARP is switched off on {bridge.name}")
     if isinstance(namespace.sysctls, Unread):
         return
     for name in (bridge.name, "all"):
@@ -62,7 +58,7 @@ def silent(namespace: NetworkNamespace, links: Links, bridge: Link, address: IPA
         )
         if level == _ARP_SILENT or (level == _ARP_HOST_SCOPE and host_scope):
             reason = f"{sysctl_name(key)} = {level}: the host does not answer ARP for {address}"
-            yield Silence("sysctl", Disposition.DROPPED, sysctl_name(key), reason, key)
+            yield Silence("sysctl", sysctl_name(key), reason, key)
             return
 
 

@@ -73,9 +73,8 @@ def sources(world: World, containers: Sequence[str] = (), networks: Sequence[str
 
 
 def _leads_out(network: Network) -> bool:
-    return not (
-        network.internal or network.config_only or network.ingress or network.driver in _LEADS_NOWHERE
-    )
+    # The way out of an overlay network is in its containers' namespaces alone.
+    return not network.internal and (network.bridge is not None or network.driver in _UNDERLYING)
 
 
 def _alike(world: World, containers: Iterable[Container]) -> Iterator[Source]:

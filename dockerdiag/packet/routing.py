@@ -331,7 +331,9 @@ class Router:
         if lookup.outcome == "none":
             # Where a refusing route was all there was, it alone is the finding.
             at = f"no route to {destination}" if last else ""
-            return Obstacle("no-route", Disposition.NO_ROUTE, at, f"no table has a route to {destination}")
+            down = ", ".join(self._down(destination.version))
+            reason = f"no table has a route to {destination}" + (f"; {down} is down" if down else "")
+            return Obstacle("no-route", Disposition.NO_ROUTE, at, reason)
         if lookup.route is not None:
             at, what = f"route {describe_route(lookup.route)}", f"the route `{describe_route(lookup.route)}`"
         else:
@@ -341,6 +343,14 @@ class Router:
         does = "discards" if disposition is Disposition.DROPPED else "refuses"
         reason = f"{what} {does} what goes to {destination}"
         return Obstacle("route", disposition, at, reason, route=lookup.route, rule=lookup.rule)
+
+    def _down(self, family: int) -> list[str]:
+        """The links that have an address and are down, which takes their routes away."""
+        return [
+            name
+            for name, link in self.links.by_name.items()
+            if not link.up and not link.loopback and self.links.addresses(name, family)
+        ]
 
     def _ways(self, lookup: Lookup) -> tuple[Way, ...]:
         ways = []

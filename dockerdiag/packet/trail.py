@@ -1,9 +1,14 @@
 """What a walk leaves behind: its hops and halts, and which halt decides."""
 
 from dataclasses import replace
+from typing import TypedDict, Unpack
 
-from dockerdiag.packet.flow import Direction, Halt
+from dockerdiag.packet.flow import Direction, Halt, HaltKind, Isolation
+from dockerdiag.packet.netfilter import Stop
+from dockerdiag.packet.packet import Packet
+from dockerdiag.packet.world import Terrain
 from dockerdiag.report import Disposition, Hop, RuleReference
+from dockerdiag.snapshot.model import Neighbour, Route, RoutingRule
 
 _VERDICTS = {
     Disposition.DROPPED: "drop",
@@ -15,37 +20,88 @@ _VERDICTS = {
 }
 
 
+class HaltDetails(TypedDict, total=False):
+    """The fields of a halt that only some have."""
+
+    rule: RuleReference | None
+    netfilter: Stop | None
+    sysctl: str | None
+    link: str | None
+    route: Route | None
+    routing_rule: RoutingRule | None
+    neighbour: Neighbour | None
+    isolation: Isolation | None
+    networks: tuple[str, ...]
+
+
 class Trail:
-    """Collects hops and halts in the order of the journey."""
+    """Collects hops and halts in the order of the journey.
+
+    A place is named for the namespace it is in: plain on the host, `container …` where the packet comes from, with
+    the container's name elsewhere.
+    """
 
     def __init__(self) -> None:
         self.direction: Direction = "out"
+        self.origin: Terrain | None = None
+        """Where the flow's own packets are made; None where that namespace is not walked through."""
         self._hops: list[Hop] = []
         self._halts: list[tuple[Halt, int]] = []
         self._seen: set[tuple[object, ...]] = set()
 
-    def hop(self, place: str, text: str, verdict: str = "pass", rule: RuleReference | None = None) -> None:
+    def hop(
+        self,
+        terrain: Terrain,
+        place: str,
+        text: str,
+        verdict: str = "pass",
+        rule: RuleReference | None = None,
+    ) -> None:
         """The packet passed here."""
-        self._hops.append(Hop(self.direction, place, verdict, stop=False, rule=rule, text=text))
+        named = self._named(terrain, place)
+        self._hops.append(Hop(self.direction, named, verdict, stop=False, rule=rule, text=text))
 
-    def halt(self, halt: Halt) -> None:
+    def halt(
+        self,
+        terrain: Terrain,
+        place: str,
+        kind: HaltKind,
+        disposition: Disposition,
+        at: str,
+        reason: str,
+        packet: Packet,
+        **details: Unpack[HaltDetails],
+    ) -> None:
         """The packet stops here, or may. Another halt at the same setting adds nothing: mended is mended."""
-        by_rule = halt.rule is not None
-        key = (halt.kind, halt.at, halt.namespace, halt.disposition, halt.direction if by_rule else None)
+        namespace = None if terrain.is_host else terrain.namespace.name
+        by_rule = details.get("rule") is not None
+        key = (kind, at, namespace, disposition, self.direction if by_rule else None)
         if key in self._seen:
             return
         self._seen.add(key)
-        self._halts.append((halt, len(self._hops)))
-        verdict = _VERDICTS[halt.disposition]
-        self._hops.append(
-            Hop(halt.direction, halt.place, verdict, stop=False, rule=halt.rule, text=halt.reason)
+        named = self._named(terrain, place)
+        halt = Halt(
+            direction=self.direction,
+            place=named,
+            kind=kind,
+            disposition=disposition,
+            at=at,
+            reason=reason,
+            packet=packet,
+            namespace=namespace,
+            **details,
         )
+        self._halts.append((halt, len(self._hops)))
+        self._hops.append(Hop(self.direction, named, _VERDICTS[disposition], False, halt.rule, reason))
 
-    @property
-    def deciding(self) -> Halt | None:
-        """The first halt that is certain, else the first."""
-        found = self._deciding
-        return None if found is None else found[0]
+    def unread(self, terrain: Terrain, place: str, at: str, reason: str, packet: Packet) -> None:
+        """What would decide here was not read, or cannot be judged."""
+        self.halt(terrain, place, "unread", Disposition.UNKNOWN, at, reason, packet)
+
+    def _named(self, terrain: Terrain, place: str) -> str:
+        if terrain.owner is None:
+            return place
+        return f"container {place}" if terrain is self.origin else f"{terrain.owner.name} {place}"
 
     @property
     def _deciding(self) -> tuple[Halt, int] | None:
@@ -53,11 +109,11 @@ class Trail:
 
     @property
     def halts(self) -> tuple[Halt, ...]:
-        """The deciding one, then the others."""
-        decides = self.deciding
-        if decides is None:
+        """The one that decides (the first that is certain, else the first), then the others."""
+        found = self._deciding
+        if found is None:
             return ()
-        return (decides, *(halt for halt, _ in self._halts if halt is not decides))
+        return (found[0], *(halt for halt, _ in self._halts if halt is not found[0]))
 
     @property
     def hops(self) -> tuple[Hop, ...]:

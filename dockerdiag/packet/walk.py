@@ -60,7 +60,7 @@ def _journey(trip: Trip) -> Journey:
         entry=trip.entry,
         network=trip.network.name if trip.network is not None else None,
         translation=trip.translation,
-        shadowed_nat=trip.shadowed_nat,
+        shadowed_nat=trip.tracking.shadowed,
     )
 
 

@@ -1,0 +1,215 @@
+"""What keeps frames from their next machine: links without carrier, ports that do not forward, wrong neighbours."""
+
+from dockerdiag.packet import ethernet
+from dockerdiag.packet.packet import IPAddress, Packet
+from dockerdiag.packet.trail import Trail
+from dockerdiag.packet.world import Station, Terrain, World
+from dockerdiag.report import Disposition
+from dockerdiag.snapshot.model import Link, Neighbour, Unread
+
+_PORT_STATES = {0: "disabled", 1: "listening", 2: "learning", 4: "blocking"}
+_FORWARDING = 3
+_KNOWN = ("reachable", "permanent", "stale", "delay", "probe")
+
+
+class Adjacency:
+    """Looks at the links and neighbours on the way and puts what it finds on the trail."""
+
+    def __init__(self, world: World, trail: Trail) -> None:
+        self._world = world
+        self._trail = trail
+        self.mended: set[str] = set()
+        """Host links that were found broken: what follows from that alone is no further halt."""
+
+    # -- links --------------------------------------------------------------------------------------------------
+
+    def broken(self, terrain: Terrain, link: Link, packet: Packet) -> bool:
+        """Whether a link passes nothing; says why."""
+        fault = terrain.links.fault(link)
+        if fault is None:
+            return False
+        if not (link.kind == "veth" and link.up and self._far_end_is_down(terrain, link)):
+            at = f"link {fault.link}"
+            self._trail.halt(
+                terrain, fault.link, "link", Disposition.DROPPED, at, fault.reason, packet, link=fault.link
+            )
+        if terrain.is_host:
+            self.mended.add(link.name)
+        return True
+
+    def _far_end_is_down(self, terrain: Terrain, link: Link) -> bool:
+        """Whether a veth has no carrier for the other end is down, which that end's own halt tells."""
+        if terrain.is_host:
+            station = self._world.container_end(link)
+            return station is not None and station.link is not None and not station.link.up
+        other = self._world.host_end(link)
+        return other is not None and not other.up
+
+    def gone_with_its_link(self, terrain: Terrain, packet: Packet) -> bool:
+        """Whether a container has no route since its link is down, which takes the routes away; says so."""
+        if terrain.is_host:
+            return False
+        for name, link in terrain.links.by_name.items():
+            if not link.up and terrain.links.addresses(name, packet.family):
+                reason = f"{name} is down, and its routes are gone with it"
+                at = f"link {name}"
+                self._trail.halt(terrain, name, "link", Disposition.NO_ROUTE, at, reason, packet, link=name)
+                return True
+        return False
+
+    def port_state(self, terrain: Terrain, port: Link, packet: Packet) -> None:
+        """Says that a bridge port does not forward."""
+        if port.carrier is False or not port.up or port.bridge_port_state in (None, _FORWARDING):
+            return
+        state = _PORT_STATES.get(port.bridge_port_state, str(port.bridge_port_state))
+        reason = f"the bridge port {port.name} is {state}: it forwards nothing"
+        self._dropped(terrain, port, reason, packet)
+
+    def isolated(self, terrain: Terrain, port: Link, other: Link, packet: Packet) -> None:
+        """Says that a bridge keeps two ports apart."""
+        if port.bridge_port_isolated and other.bridge_port_isolated:
+            self._dropped(terrain, other, f"{port.name} and {other.name} are isolated bridge ports", packet)
+
+    def not_a_port(self, terrain: Terrain, link: Link, wanted: str, packet: Packet) -> None:
+        """Says that a container's link hangs on no bridge, or on another than its network's."""
+        master = terrain.links.master(link)
+        on = f"a port of bridge {master.name}" if master is not None else "a port of no bridge"
+        reason = f"{link.name}, the container's link, is {on}, not of bridge {wanted}"
+        self._dropped(terrain, link, reason, packet)
+        self.mended.add(wanted)
+
+    def _dropped(self, terrain: Terrain, link: Link, reason: str, packet: Packet) -> None:
+        at = f"link {link.name}"
+        self._trail.halt(terrain, link.name, "link", Disposition.DROPPED, at, reason, packet, link=link.name)
+
+    # -- who answers on a bridge --------------------------------------------------------------------------------
+
+    def silent(self, terrain: Terrain, bridge: Link, toward: IPAddress, packet: Packet) -> None:
+        """Says that the host does not answer for its address on a bridge."""
+        for fault in ethernet.silent(terrain.namespace, terrain.links, bridge, toward):
+            self._trail.halt(
+                terrain,
+                f"bridge {bridge.name}",
+                fault.kind,
+                Disposition.DROPPED,
+                fault.at,
+                fault.reason,
+                packet,
+                sysctl=fault.sysctl,
+                link=bridge.name,
+            )
+
+    def no_gateway(self, terrain: Terrain, bridge: Link, toward: IPAddress, packet: Packet) -> None:
+        """Says that nobody on a network's bridge has the gateway's address."""
+        network = self._world.network_by_bridge(bridge.name)
+        place, at = f"bridge {bridge.name}", f"address {toward} of {bridge.name}"
+        self.mended.add(bridge.name)
+        if terrain.links.addresses(bridge.name, packet.family) is None:
+            self._trail.unread(
+                terrain, place, at, f"the addresses of {bridge.name} could not be read", packet
+            )
+            return
+        disposition, reason = Disposition.DROPPED, f"{bridge.name} does not have the gateway address {toward}"
+        if network is not None and network.options.get("com.docker.network.bridge.inhibit_ipv4") == "true":
+            disposition = Disposition.UNKNOWN
+            reason = f"the gateway {toward} is another machine (inhibit_ipv4), which is not seen here"
+        self._trail.halt(terrain, place, "address", disposition, at, reason, packet, link=bridge.name)
+
+    def nobody(self, terrain: Terrain, bridge: Link, toward: IPAddress, packet: Packet) -> bool:
+        """Whether no machine on a bridge is known to have an address; says so."""
+        neighbour = terrain.neighbour(bridge, toward)
+        if neighbour is not None and neighbour.state in _KNOWN:
+            return False
+        network = self._world.network_by_bridge(bridge.name)
+        of = f"network {network.name}" if network is not None else bridge.name
+        unread = any(isinstance(self._world.terrain_of(c), Unread) for c in self._world.containers)
+        reason = f"{toward} belongs to {of}, and no container there has it"
+        disposition = Disposition.UNKNOWN if unread and neighbour is None else Disposition.NO_ROUTE
+        at = f"{toward} on {bridge.name}"
+        self._trail.halt(
+            terrain, f"bridge {bridge.name}", "route", disposition, at, reason, packet, link=bridge.name
+        )
+        return True
+
+    # -- the neighbour tables -----------------------------------------------------------------------------------
+
+    def of_container(self, terrain: Terrain, link: Link, toward: IPAddress, packet: Packet) -> None:
+        """What a container knows of its gateway's hardware address."""
+        entry = self._entry(terrain, link, toward, packet)
+        port = self._world.host_end(link)
+        host = self._world.host
+        bridge = host.links.bridge_of(port) if port is not None else None
+        if entry is None or bridge is None:
+            return
+        if entry.state == "permanent" and ethernet.owns(host.links, bridge, toward):
+            self._compare(terrain, link, entry, bridge.mac, packet)
+        elif "failed" in entry.state:
+            back = host.neighbour(bridge, packet.addresses.source)
+            if back is None or back.state != "reachable":
+                self._failed(terrain, link, entry, packet, Disposition.UNKNOWN)
+
+    def of_station(
+        self, terrain: Terrain, bridge: Link, station: Station, toward: IPAddress, packet: Packet
+    ) -> None:
+        """What the host knows of a container's hardware address."""
+        entry = self._entry(terrain, bridge, toward, packet)
+        if entry is None or station.link is None:
+            return
+        if entry.state == "permanent":
+            self._compare(terrain, bridge, entry, station.link.mac, packet)
+        elif "failed" in entry.state:
+            # A failed entry is tried anew with the next packet: it tells of the last try only.
+            self._failed(terrain, bridge, entry, packet, Disposition.UNKNOWN)
+
+    def of_uplink(self, terrain: Terrain, link: Link, toward: IPAddress, packet: Packet) -> None:
+        """What is known of the next machine out there."""
+        entry = self._entry(terrain, link, toward, packet)
+        if entry is not None and "failed" in entry.state:
+            self._failed(terrain, link, entry, packet, Disposition.NO_ROUTE)
+
+    def _entry(self, terrain: Terrain, link: Link, toward: IPAddress, packet: Packet) -> Neighbour | None:
+        neighbours = terrain.namespace.neighbours
+        if not isinstance(neighbours, Unread):
+            return terrain.neighbour(link, toward)
+        reason = f"the neighbours could not be read: {neighbours.reason}"
+        self._trail.unread(terrain, link.name, f"neighbour {toward} dev {link.name}", reason, packet)
+        return None
+
+    def _compare(
+        self, terrain: Terrain, link: Link, entry: Neighbour, right: str | None, packet: Packet
+    ) -> None:
+        if entry.mac is None or right is None or entry.mac.lower() == right.lower():
+            return
+        reason = f"{entry.address} is fixed to {entry.mac} on {link.name}, but it is {right}"
+        self._at(terrain, link, entry, Disposition.DROPPED, reason, packet)
+
+    def _failed(
+        self, terrain: Terrain, link: Link, entry: Neighbour, packet: Packet, disposition: Disposition
+    ) -> None:
+        if terrain.is_host and link.name in self.mended:
+            return
+        protocol = "ARP" if entry.family == 4 else "neighbour discovery"
+        reason = f"{entry.address} did not answer {protocol} on {link.name} when it was last asked"
+        self._at(terrain, link, entry, disposition, reason, packet)
+
+    def _at(
+        self,
+        terrain: Terrain,
+        link: Link,
+        entry: Neighbour,
+        disposition: Disposition,
+        reason: str,
+        packet: Packet,
+    ) -> None:
+        at = f"neighbour {entry.address} dev {link.name}"
+        self._trail.halt(
+            terrain,
+            link.name,
+            "neighbour",
+            disposition,
+            at,
+            reason,
+            packet,
+            link=link.name,
+            neighbour=entry,
+        )

@@ -1,0 +1,455 @@
+"""The walk against the kernel: each case breaks one thing, and what is predicted must be what packets then meet."""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from ipaddress import ip_address
+
+import pytest
+
+from dockerdiag.packet.walk import Flow, Journey, Source, walk
+from dockerdiag.report import Disposition
+from tests.kernel.walk_lab import (
+    BRIDGE,
+    CONTAINER,
+    GATEWAY,
+    GATEWAY6,
+    HOST,
+    PORT,
+    SERVER,
+    SERVER6,
+    SERVICE,
+    UPLINK,
+    Lab,
+    lab,
+)
+
+pytestmark = [pytest.mark.kernel, pytest.mark.skipif(os.geteuid() != 0, reason="makes namespaces")]
+
+
+@dataclass(frozen=True)
+class Case:
+    """One thing that is changed, and what names it. Without `at` the packet is delivered all the same."""
+
+    name: str
+    change: Callable[[Lab], object]
+    at: str | None = None
+    direction: str = "out"
+    disposition: Disposition = Disposition.DROPPED
+    destination: str = SERVER
+    arrives: bool = False
+    """It gets out although something on the way out is named: the host answers ARP on any link, and forwards."""
+
+
+def host(*lines: str) -> Callable[[Lab], object]:
+    return lambda here: here.run("host", *lines)
+
+
+def box(*lines: str) -> Callable[[Lab], object]:
+    return lambda here: here.run("box", *lines)
+
+
+def sysctl(key: str, value: object) -> Callable[[Lab], object]:
+    return lambda here: here.sysctl(key, value)
+
+
+def rules(role: str, text: str) -> Callable[[Lab], object]:
+    return lambda here: here.rules(role, text)
+
+
+def both(*changes: Callable[[Lab], object]) -> Callable[[Lab], object]:
+    return lambda here: [change(here) for change in changes]
+
+
+def forward(hook: str, rule: str, family: str = "ip", priority: int = 0) -> Callable[[Lab], object]:
+    chain = f"type filter hook {hook} priority {priority};"
+    return rules("host", f"table {family} t {{\n chain c {{\n {chain}\n {rule}\n }}\n}}\n")
+
+
+def second_uplink(here: Lab) -> None:
+    here.wire("net", "eth1", "eth1")
+    here.run("host", "ip address add 192.0.2.2/24 dev eth1")
+    here.run("net", "ip address add 192.0.2.1/24 dev eth1", "ip link set eth1 up")
+
+
+def by_second_uplink(here: Lab) -> None:
+    second_uplink(here)
+    here.rules(
+        "host",
+        f"""table ip m {{
+        chain c {{
+            type filter hook prerouting priority -150;
+            iifname {BRIDGE} meta mark set 7
+        }}
+    }}
+    """,
+    )
+    here.run(
+        "host", "ip route add default via 192.0.2.1 table 100", "ip rule add fwmark 7 lookup 100 priority 100"
+    )
+
+
+NO_ROUTE, REJECTED, UNANSWERED = Disposition.NO_ROUTE, Disposition.REJECTED, Disposition.NOT_ANSWERED
+
+CASES = [
+    Case("healthy", lambda _: None),
+    Case("healthy IPv6", lambda _: None, destination=SERVER6),
+    # forwarding
+    Case("ip_forward off", sysctl("ipv4/ip_forward", 0), "net.ipv4.ip_forward"),
+    Case(
+        "bridge does not forward",
+        sysctl(f"ipv4/conf/{BRIDGE}/forwarding", 0),
+        f"net.ipv4.conf.{BRIDGE}.forwarding",
+    ),
+    Case(
+        "uplink does not forward",
+        sysctl(f"ipv4/conf/{UPLINK}/forwarding", 0),
+        f"net.ipv4.conf.{UPLINK}.forwarding",
+        "reply",
+    ),
+    Case("another link does not forward", sysctl("ipv4/conf/lo/forwarding", 0)),
+    Case(
+        "ip_forward off, links on",
+        both(
+            sysctl("ipv4/ip_forward", 0),
+            sysctl(f"ipv4/conf/{BRIDGE}/forwarding", 1),
+            sysctl(f"ipv4/conf/{UPLINK}/forwarding", 1),
+        ),
+    ),
+    Case(
+        "IPv6 forwarding off",
+        sysctl("ipv6/conf/all/forwarding", 0),
+        "net.ipv6.conf.all.forwarding",
+        destination=SERVER6,
+    ),
+    Case("IPv6 link does not forward", sysctl(f"ipv6/conf/{BRIDGE}/forwarding", 0), destination=SERVER6),
+    # routes of the host
+    Case("no default route", host("ip route del default"), f"no route to {SERVER}", disposition=NO_ROUTE),
+    Case(
+        "blackhole",
+        host("ip route add blackhole 203.0.113.0/24"),
+        "route blackhole 203.0.113.0/24 table main",
+    ),
+    Case(
+        "unreachable",
+        host("ip route add unreachable 203.0.113.0/24"),
+        "route unreachable 203.0.113.0/24 table main",
+        disposition=REJECTED,
+    ),
+    Case(
+        "prohibit",
+        host("ip route add prohibit 203.0.113.0/24"),
+        "route prohibit 203.0.113.0/24 table main",
+        disposition=REJECTED,
+    ),
+    Case(
+        "IPv6 blackhole",
+        host("ip -6 route add blackhole fd00:203::/64"),
+        "route blackhole fd00:203::/64 table main metric 1024",
+        destination=SERVER6,
+    ),
+    Case("throw", host("ip route add throw 203.0.113.0/24 table 100", "ip rule add lookup 100 priority 10")),
+    Case("empty table", host("ip rule add from 172.17.0.0/16 lookup 100 priority 10")),
+    Case(
+        "blackhole in another table",
+        host(
+            "ip route add blackhole default table 100",
+            "ip rule add from 172.17.0.0/16 lookup 100 priority 10",
+        ),
+        "route blackhole default table 100",
+    ),
+    Case(
+        "unreachable rule",
+        host(f"ip rule add iif {BRIDGE} unreachable priority 10"),
+        f"rule 10: from all iif {BRIDGE} unreachable",
+        disposition=REJECTED,
+    ),
+    Case("rule for the host's own", host("ip rule add iif lo prohibit priority 10")),
+    Case(
+        "rule for root",
+        host("ip rule add uidrange 0-0 blackhole priority 10"),
+        "rule 10: from all uidrange 0 blackhole",
+    ),
+    Case("rule for a user", host("ip rule add uidrange 1000-1000 blackhole priority 10")),
+    Case(
+        "rule by port",
+        host(f"ip rule add ipproto udp dport {SERVICE} prohibit priority 10"),
+        disposition=REJECTED,
+        at=f"rule 10: from all ipproto 17 dport {SERVICE} prohibit",
+    ),
+    Case("rule by another port", host("ip rule add ipproto udp dport 53 prohibit priority 10")),
+    Case("rule for TCP", host("ip rule add ipproto tcp prohibit priority 10")),
+    Case(
+        "rule by mark",
+        both(
+            forward("prerouting", f"iifname {BRIDGE} meta mark set 0x7", priority=-150),
+            host("ip rule add fwmark 0x3/0x3 prohibit priority 10"),
+        ),
+        "rule 10: from all fwmark 0x3/0x3 prohibit",
+        disposition=REJECTED,
+    ),
+    Case(
+        "inverted rule",
+        host("ip rule add not fwmark 0xca6c blackhole priority 10"),
+        "rule 10: not from all fwmark 0xca6c blackhole",
+    ),
+    Case(
+        "wg-quick",
+        both(
+            second_uplink,
+            host(
+                "ip route add default via 192.0.2.1 table 51820",
+                "ip rule add not fwmark 0xca6c lookup 51820 priority 32764",
+                "ip rule add lookup main suppress_prefixlength 0 priority 32763",
+            ),
+        ),
+    ),
+    Case(
+        "goto",
+        host(
+            "ip rule add goto 50 priority 10",
+            "ip rule add prohibit priority 20",
+            "ip rule add lookup main priority 50",
+        ),
+    ),
+    Case(
+        "more specific route elsewhere",
+        both(second_uplink, host("ip route add 172.17.0.0/24 via 192.0.2.1 dev eth1")),
+        "route 172.17.0.0/24 table main dev eth1",
+        "reply",
+        NO_ROUTE,
+    ),
+    Case("metric", both(second_uplink, host("ip route add default via 192.0.2.1 metric 5"))),
+    Case(
+        "second uplink, strict, the rule for the answers too",
+        both(
+            second_uplink,
+            host(
+                "ip route add default via 192.0.2.1 table 100",
+                f"ip rule add iif {BRIDGE} lookup 100 priority 100",
+            ),
+            sysctl("ipv4/conf/all/rp_filter", 1),
+        ),
+    ),
+    Case(
+        "second uplink, strict, marks count",
+        both(
+            by_second_uplink, sysctl("ipv4/conf/all/rp_filter", 1), sysctl("ipv4/conf/all/src_valid_mark", 1)
+        ),
+        "net.ipv4.conf.all.rp_filter",
+    ),
+    Case("second uplink, loose", both(by_second_uplink, sysctl("ipv4/conf/eth1/rp_filter", 2))),
+    Case(
+        "second uplink, strict",
+        both(by_second_uplink, sysctl("ipv4/conf/eth1/rp_filter", 1)),
+        "net.ipv4.conf.eth1.rp_filter",
+        "reply",
+    ),
+    Case(
+        "second uplink, strict everywhere",
+        both(by_second_uplink, sysctl("ipv4/conf/all/rp_filter", 1)),
+        "net.ipv4.conf.all.rp_filter",
+        "reply",
+    ),
+    Case(
+        "strict bridge, container's subnet elsewhere",
+        both(
+            second_uplink,
+            host("ip route add 172.17.0.0/24 dev eth1"),
+            sysctl(f"ipv4/conf/{BRIDGE}/rp_filter", 1),
+        ),
+        f"net.ipv4.conf.{BRIDGE}.rp_filter",
+    ),
+    Case("strict and symmetric", sysctl("ipv4/conf/all/rp_filter", 1)),
+    Case(
+        "container uses the host's address",
+        box(f"ip address add {HOST}/32 dev eth0", f"ip route replace default via {GATEWAY} src {HOST}"),
+        f"address {HOST}",
+    ),
+    # links
+    Case("bridge down", host(f"ip link set {BRIDGE} down"), f"link {BRIDGE}"),
+    Case("veth down", host(f"ip link set {PORT} down"), f"link {PORT}"),
+    Case("veth not enslaved", host(f"ip link set {PORT} nomaster"), f"link {PORT}", arrives=True),
+    Case(
+        "veth on another bridge",
+        host("ip link add other type bridge", "ip link set other up", f"ip link set {PORT} master other"),
+        f"link {PORT}",
+        arrives=True,
+    ),
+    Case("port disabled", host(f"bridge link set dev {PORT} state 0"), f"link {PORT}"),
+    Case(
+        "bridge without address",
+        host(f"ip address del {GATEWAY}/16 dev {BRIDGE}"),
+        f"address {GATEWAY} of {BRIDGE}",
+    ),
+    Case("bridge gone", host(f"ip link del {BRIDGE}"), f"link {BRIDGE}"),
+    Case("bridge without ARP", host(f"ip link set {BRIDGE} arp off"), f"link {BRIDGE}"),
+    Case(
+        "ARP not answered", sysctl(f"ipv4/conf/{BRIDGE}/arp_ignore", 8), f"net.ipv4.conf.{BRIDGE}.arp_ignore"
+    ),
+    Case("ARP restrained", sysctl("ipv4/conf/all/arp_ignore", 2)),
+    Case("isolated port alone", host(f"bridge link set dev {PORT} isolated on")),
+    Case("uplink down", host(f"ip link set {UPLINK} down"), f"no route to {SERVER}", disposition=NO_ROUTE),
+    Case(
+        "wrong neighbour of the container",
+        host(f"ip neigh replace {CONTAINER} lladdr 02:00:00:00:00:99 dev {BRIDGE} nud permanent"),
+        f"neighbour {CONTAINER} dev {BRIDGE}",
+        "reply",
+    ),
+    Case(
+        "wrong neighbour of the gateway",
+        box(f"ip neigh replace {GATEWAY} lladdr 02:00:00:00:00:99 dev eth0 nud permanent"),
+        f"neighbour {GATEWAY} dev eth0",
+    ),
+    # the container's own namespace
+    Case(
+        "container without default route",
+        box("ip route del default"),
+        f"no route to {SERVER}",
+        disposition=NO_ROUTE,
+    ),
+    Case("container's link down", box("ip link set eth0 down"), "link eth0", disposition=NO_ROUTE),
+    Case(
+        "container blackhole",
+        box("ip route add blackhole 203.0.113.0/24"),
+        "route blackhole 203.0.113.0/24 table main",
+    ),
+    Case(
+        "output drop in the container",
+        rules(
+            "box",
+            "table inet kill {\n chain out {\n type filter hook output priority 0; policy drop;\n }\n}\n",
+        ),
+        "nft inet kill out (policy drop)",
+    ),
+    Case(
+        "input drop in the container",
+        rules(
+            "box", "table ip kill {\n chain in {\n type filter hook input priority 0; policy drop;\n }\n}\n"
+        ),
+        "nft ip kill in (policy drop)",
+        "reply",
+    ),
+    Case(
+        "container without IPv6 default route",
+        box(f"ip -6 route del default via {GATEWAY6}"),
+        f"no route to {SERVER6}",
+        disposition=NO_ROUTE,
+        destination=SERVER6,
+    ),
+    # rules of the host
+    Case("forward drop", forward("forward", f"oifname {UPLINK} drop"), "nft ip t c handle 2"),
+    Case(
+        "forward drop of replies",
+        forward("forward", f"iifname {UPLINK} drop", "inet"),
+        "nft inet t c handle 2",
+        "reply",
+    ),
+    Case("reject", forward("forward", "reject"), "nft ip t c handle 2", disposition=REJECTED),
+    Case(
+        "raw drop", forward("prerouting", "ip daddr 203.0.113.10 drop", priority=-300), "nft ip t c handle 2"
+    ),
+    Case("input does not matter", forward("input", "drop")),
+    Case(
+        "docker's raw rule spares answers",
+        forward("prerouting", f"ip daddr {CONTAINER} iifname != {BRIDGE} drop", priority=-300),
+    ),
+    Case(
+        "bridge family",
+        forward("prerouting", f"iifname {PORT} ether type ip drop", "bridge", -300),
+        "nft bridge t c handle 2",
+    ),
+    Case("bridge input", forward("input", "ip daddr 203.0.113.10 drop", "bridge"), "nft bridge t c handle 2"),
+    Case(
+        "bridge output",
+        forward("output", f"ip daddr {CONTAINER} drop", "bridge"),
+        "nft bridge t c handle 2",
+        "reply",
+    ),
+    Case("bridge forward does not matter", forward("forward", "drop", "bridge")),
+    *(
+        Case(
+            f"ingress of {link}",
+            rules(
+                "host",
+                f"table netdev n {{\n chain c {{\n type filter hook ingress device {link} priority 0;\n"
+                f" ip protocol udp drop\n }}\n}}\n",
+            ),
+            "nft netdev n c handle 2",
+            direction,
+        )
+        for link, direction in ((PORT, "out"), (BRIDGE, "out"), (UPLINK, "reply"))
+    ),
+    # translation
+    Case(
+        "not translated",
+        host("nft delete table ip nat"),
+        f"source {CONTAINER} not translated",
+        disposition=UNANSWERED,
+    ),
+    Case(
+        "accept before masquerade",
+        rules(
+            "host",
+            "table ip a {\n chain p {\n type nat hook postrouting priority 99;\n"
+            f" ip saddr {CONTAINER} accept\n }}\n}}\n",
+        ),
+    ),
+    Case(
+        "accept before masquerade in its chain",
+        host(f"nft insert rule ip nat post ip saddr {CONTAINER} accept"),
+        "nft ip nat post handle 3",
+        disposition=UNANSWERED,
+    ),
+    Case(
+        "foreign source",
+        host(f"nft insert rule ip nat post oifname {UPLINK} snat to 192.0.2.77"),
+        "nft ip nat post handle 3",
+        disposition=UNANSWERED,
+    ),
+    Case(
+        "notrack",
+        forward("prerouting", f"iifname {BRIDGE} notrack", priority=-300),
+        "nft ip t c handle 2",
+        disposition=UNANSWERED,
+    ),
+    Case(
+        "notrack of answers",
+        forward("prerouting", f"iifname {UPLINK} notrack", priority=-300),
+        "nft ip t c handle 2",
+        "reply",
+        UNANSWERED,
+    ),
+    Case(
+        "not translated, strict uplink",
+        both(host("nft delete table ip nat"), sysctl(f"ipv4/conf/{UPLINK}/rp_filter", 1)),
+        f"source {CONTAINER} not translated",
+        disposition=UNANSWERED,
+    ),
+]
+
+
+def predict(here: Lab, destination: str, container: int = 0) -> Journey:
+    snapshot = here.snapshot()
+    return walk(snapshot, Flow(Source(here.containers[container]), ip_address(destination), "udp", SERVICE))
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_the_walk_foretells_what_the_kernel_does(case: Case) -> None:
+    with lab(f"ddw{os.getpid()}") as here:
+        case.change(here)
+        journey = predict(here, case.destination)
+        arrived, answered = here.probe(case.destination)
+    shown = [f"{hop.direction} {hop.place}: {hop.text}" for hop in journey.hops]
+    assert answered == (journey.disposition is Disposition.DELIVERED), (journey.halts, shown)
+    stopped_on_the_way_out = bool(journey.halts) and journey.halts[0].direction == "out"
+    unanswered = bool(journey.halts) and journey.halts[0].kind == "unanswered"
+    assert arrived == (unanswered or case.arrives or not stopped_on_the_way_out), (journey.halts, shown)
+    if case.at is None:
+        assert journey.disposition is Disposition.DELIVERED, shown
+        return
+    assert (journey.disposition, journey.halts[0].direction, journey.halts[0].at) == (
+        case.disposition,
+        case.direction,
+        case.at,
+    ), shown
