@@ -14,6 +14,7 @@ from dockerdiag.readers.errors import ReadError, denied
 from dockerdiag.readers.files import read_kernel_file
 from dockerdiag.readers.legacy import MAXIMUM_CHECKED_RULES, read_by_library, same_rules
 from dockerdiag.readers.modules import presence
+from dockerdiag.readers.processes import may_administer_network
 from dockerdiag.snapshot import Firewall, IpSet, NetdevHook, Unread
 
 _TOOL_SECONDS = 20.0
@@ -123,6 +124,9 @@ def _registered_tables(version: Literal[4, 6]) -> tuple[str, ...]:
 def _ipsets() -> tuple[IpSet, ...]:
     if not _there("ip_set"):
         return ()
+    # pyroute2 leaves its socket open when it is refused.
+    if not may_administer_network():
+        raise ReadError(denied())
     from dockerdiag.readers.ipsets import read_ipsets  # noqa: PLC0415 - few hosts have sets
 
     return read_ipsets()

@@ -15,6 +15,7 @@ from dockerdiag.snapshot.secrets import PROXY_VARIABLES, mask_arguments, mask_va
 
 T = TypeVar("T")
 
+_CAP_NET_ADMIN = 12
 _PTRACE = "CAP_SYS_PTRACE"
 
 
@@ -47,6 +48,13 @@ def in_this_pid_namespace(pid: int) -> bool:
         return False
     numbers = next((line.split()[1:] for line in status.splitlines() if line.startswith("NSpid:")), [])
     return len(numbers) <= 1
+
+
+def may_administer_network() -> bool:
+    """Whether this process has CAP_NET_ADMIN."""
+    status = read_kernel_file("/proc/thread-self/status")
+    effective = next((line.split()[1] for line in status.splitlines() if line.startswith("CapEff:")), "0")
+    return bool(int(effective, 16) >> _CAP_NET_ADMIN & 1)
 
 
 def namespace_of(pid: int | str) -> str:
