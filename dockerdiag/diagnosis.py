@@ -145,20 +145,25 @@ def _not_loaded(broken: Broken) -> Result:
 
 
 def _explained(results: Iterable[Result]) -> tuple[Result, ...]:
-    """Replaces the patterns in `explains` by the ids of findings that are there."""
+    """Replaces the patterns in `explains` by the ids of findings that are there, and of what follows from those."""
     results = tuple(results)
-    ids = [
-        finding.id
+    told = {
+        finding.id: finding.explains
         for result in results
         for finding in result.findings
         if finding.status in (Status.FAIL, Status.WARN)
-    ]
+    }
+
+    def follow(patterns: Sequence[str], met: dict[str, None]) -> dict[str, None]:
+        for one in told:
+            if one not in met and any(fnmatchcase(one, pattern) for pattern in patterns):
+                met[one] = None
+                follow(told[one], met)
+        return met
 
     def resolved(finding: Finding) -> Finding:
-        if not finding.explains:
-            return finding
-        met = [one for one in ids if one != finding.id and any(fnmatchcase(one, p) for p in finding.explains)]
-        return replace(finding, explains=tuple(dict.fromkeys(met)))
+        met = follow(finding.explains, {})
+        return replace(finding, explains=tuple(one for one in met if one != finding.id))
 
     return tuple(replace(result, findings=tuple(map(resolved, result.findings))) for result in results)
 
