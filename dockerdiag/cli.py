@@ -35,9 +35,19 @@ class DefaultToCheck(TyperGroup):
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Puts `check` before arguments that name no command and no option of the group itself."""
         own = {name for parameter in self.get_params(ctx) for name in parameter.opts}
-        if not args or (args[0] not in self.commands and args[0] not in own):
+        first_word_is_completed = ctx.resilient_parsing and not args
+        if not first_word_is_completed and (not args or (args[0] not in self.commands and args[0] not in own)):
             args = ["check", *args]
         return super().parse_args(ctx, args)
+
+    def shell_complete(self, ctx: Any, incomplete: str) -> list[Any]:
+        """Offers the commands, and the options of `check` beside those of the group."""
+        items = super().shell_complete(ctx, incomplete)
+        check = self.commands["check"]
+        if incomplete.startswith("-"):
+            context = check.make_context("check", [], parent=ctx, resilient_parsing=True)
+            items += check.shell_complete(context, incomplete)
+        return items
 
 
 app = typer.Typer(
