@@ -155,10 +155,10 @@ def _explained(results: Iterable[Result]) -> tuple[Result, ...]:
     }
 
     def follow(patterns: Sequence[str], met: dict[str, None]) -> dict[str, None]:
-        for one in told:
+        for one, explained in told.items():
             if one not in met and any(fnmatchcase(one, pattern) for pattern in patterns):
                 met[one] = None
-                follow(told[one], met)
+                follow(explained, met)
         return met
 
     def resolved(finding: Finding) -> Finding:
