@@ -1,5 +1,6 @@
 """Runs a host's tool: no shell, a deadline, bounded output, and nothing left running."""
 
+import atexit
 import contextlib
 import os
 import selectors
@@ -7,8 +8,10 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import IO
 
 from dockerdiag.readers.deadline import Deadline
@@ -78,7 +81,7 @@ def run(
         )
     except OSError as error:
         raise ReadError(f"{name} cannot be run: {(error.strerror or str(error)).lower()}") from None
-    with process:
+    with process, _ended_at_exit(process):
         try:
             output, errors = _collect(process, name, deadline, maximum)
             status = process.wait(timeout=max(deadline.remaining, 0.01))
@@ -137,6 +140,17 @@ def _collect(
                 if pipe is process.stdout or sizes[pipe] <= _MAXIMUM_ERRORS:
                     chunks[pipe].append(chunk)
     return b"".join(chunks[process.stdout]), b"".join(chunks[process.stderr])
+
+
+@contextmanager
+def _ended_at_exit(process: subprocess.Popen[bytes]) -> Iterator[None]:
+    """A thread that waits for a tool is left behind when the total deadline passes; the tool must not be."""
+    hook = partial(end, process)
+    atexit.register(hook)
+    try:
+        yield
+    finally:
+        atexit.unregister(hook)
 
 
 def end(process: subprocess.Popen[bytes]) -> None:

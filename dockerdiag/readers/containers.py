@@ -25,7 +25,7 @@ def network(told: Mapping[str, Any]) -> Network:
         ingress=boolean(told, "Ingress"),
         config_only=boolean(told, "ConfigOnly"),
         pools=pools(items(mapping(told, "IPAM"), "Config")),
-        options={key: str(value) for key, value in mapping(told, "Options").items()},
+        options=mask_variables({key: str(value) for key, value in mapping(told, "Options").items()}),
         compose_project=text(mapping(told, "Labels"), _PROJECT) or None,
     )
 

@@ -98,7 +98,7 @@ class SideBySide:
                 break
             results[name] = result
             if self._progress is not None:
-                self._progress(f"read {name}")
+                self._progress(f"read {name.replace('_', ' ')}")
         return {name: results.get(name, Unread(self._deadline.passed)) for name in self._names}
 
 

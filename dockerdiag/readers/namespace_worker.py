@@ -7,6 +7,7 @@ request, and ends with stdin.
 import ctypes
 import json
 import os
+import signal
 import sys
 from dataclasses import replace
 from typing import Any
@@ -60,6 +61,8 @@ def read(request: dict[str, Any]) -> NetworkNamespace:
 
 def main() -> None:
     """Answers until stdin ends."""
+    # Not the default, which leaves running tools behind.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     adapter: TypeAdapter[NetworkNamespace | Unread] = TypeAdapter(NetworkNamespace | Unread)
     for line in sys.stdin.buffer:
         request = json.loads(line)

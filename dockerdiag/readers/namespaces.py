@@ -1,5 +1,6 @@
 """The network namespaces of running containers, read by a few workers that enter one after the other."""
 
+import atexit
 import json
 import os
 import queue
@@ -16,6 +17,7 @@ from dockerdiag.snapshot import NetworkNamespace, Unread
 
 _MAXIMUM_WORKERS = 4
 _NAMESPACE_SECONDS = 15.0
+_SECONDS_TO_END = 1.0
 
 
 def read_namespaces(
@@ -65,6 +67,7 @@ class _Worker:
         self._destinations = tuple(destinations)
         self._process: subprocess.Popen[bytes] | None = None
         self._closed = False
+        atexit.register(self.close)
 
     def ask(self, name: str, pid: int) -> NetworkNamespace | Unread:
         """Reads one namespace.
@@ -97,6 +100,7 @@ class _Worker:
 
     def close(self) -> None:
         """Ends the process, and starts no other."""
+        atexit.unregister(self.close)
         self._closed = True
         self._end()
 
@@ -118,8 +122,13 @@ class _Worker:
     def _end(self) -> None:
         process, self._process = self._process, None
         if process is not None:
-            end(process)
-            process.wait()
+            # It ends the tools that it runs, which lead sessions of their own.
+            process.terminate()
+            try:
+                process.wait(_SECONDS_TO_END)
+            except subprocess.TimeoutExpired:
+                end(process)
+                process.wait()
             for pipe in (process.stdin, process.stdout):
                 if pipe is not None:
                     pipe.close()

@@ -3,6 +3,8 @@
 import importlib.util
 import subprocess
 import sys
+import time
+from pathlib import Path
 
 import pytest
 
@@ -275,6 +277,22 @@ def test_one_that_is_gone_costs_only_itself(namespace) -> None:
 def test_a_pid_that_changed_hands_is_not_read(namespace) -> None:
     found = read_namespaces({"net:[1]": namespace.pid}, (), Deadline(30))
     assert found["net:[1]"] == Unread("the container was restarted while the host was read")
+
+
+def test_a_hung_tool_is_ended_with_its_worker(
+    namespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Its sleep is found again by the odd number.
+    (tmp_path / "nft").write_text("#!/bin/sh\nexec sleep 300.0625\n")
+    (tmp_path / "nft").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/sbin:/usr/bin:/sbin:/bin")
+    started = time.monotonic()
+    found = read_namespaces({namespace.name: namespace.pid}, (), Deadline(3))
+    assert time.monotonic() - started < 6
+    assert namespace.name in found
+    time.sleep(0.3)
+    commands = [file.read_bytes() for file in Path("/proc").glob("[0-9]*/cmdline") if file.exists()]
+    assert b"sleep\x00300.0625\x00" not in commands
 
 
 def test_the_deadline_is_kept(namespace) -> None:
