@@ -95,6 +95,24 @@ CASES = [
     Case("healthy", lambda _: None),
     Case("healthy IPv6", lambda _: None, destination=SERVER6),
     # forwarding
+    *(
+        Case(
+            f"without bridge netfilter, {name}", both(sysctl("bridge/bridge-nf-call-iptables", 0), change), at
+        )
+        for name, change, at in (
+            ("healthy", lambda _: None, None),
+            (
+                "raw drop",
+                forward("prerouting", "ip daddr 203.0.113.10 drop", priority=-300),
+                "nft ip t c handle 2",
+            ),
+            (
+                "bridge input",
+                forward("input", "ip daddr 203.0.113.10 drop", "bridge"),
+                "nft bridge t c handle 2",
+            ),
+        )
+    ),
     Case("ip_forward off", sysctl("ipv4/ip_forward", 0), "net.ipv4.ip_forward"),
     Case(
         "bridge does not forward",

@@ -92,7 +92,7 @@ class Lab:
     prefix: str
     networks: list[Network] = field(default_factory=list)
     containers: list[Container] = field(default_factory=list)
-    _server: "subprocess.Popen[str] | None" = None
+    _servers: "dict[str, subprocess.Popen[str]]" = field(default_factory=dict)
     _holders: "dict[str, subprocess.Popen[bytes]]" = field(default_factory=dict)
     _words: int = 0
 
@@ -187,24 +187,24 @@ class Lab:
             )
         )
 
-    def probe(self, destination: str = SERVER, role: str = "box") -> tuple[bool, bool]:
-        """Whether a datagram arrives at the internet's server, and whether an answer comes back."""
-        assert self._server is not None
-        assert self._server.stdout is not None
+    def probe(self, destination: str = SERVER, role: str = "box", server: str = "net") -> tuple[bool, bool]:
+        """Whether a datagram arrives at a server, and whether an answer comes back."""
+        stream = self._servers[server].stdout
+        assert stream is not None
         self._words += 1
         word = f"word{self._words}"
         command = [*self._inside(role), sys.executable, "-S", "-c", _CLIENT, destination, str(SERVICE), word]
         client = subprocess.run(command, capture_output=True, text=True, check=True)
-        os.set_blocking(self._server.stdout.fileno(), False)
-        arrived = f"got {word}\n" in iter(self._server.stdout.readline, "")
+        os.set_blocking(stream.fileno(), False)
+        arrived = f"got {word}\n" in iter(stream.readline, "")
         return arrived, client.stdout.strip() == "yes"
 
     def serve(self, role: str) -> None:
-        """Starts the server that answers."""
+        """Starts a server that answers."""
         command = [*self._inside(role), sys.executable, "-S", "-c", _SERVER, str(SERVICE)]
-        self._server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-        assert self._server.stdout is not None
-        assert self._server.stdout.readline() == "ready\n"
+        server = self._servers[role] = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        assert server.stdout is not None
+        assert server.stdout.readline() == "ready\n"
 
     def snapshot(self) -> Snapshot:
         """What the host holds now."""
@@ -240,13 +240,12 @@ class Lab:
 
     def close(self) -> None:
         """Ends its processes and removes its namespaces."""
-        for process in (self._server, *self._holders.values()):
-            if process is not None:
-                process.kill()
-                process.wait()
-                for stream in (process.stdin, process.stdout):
-                    if stream is not None:
-                        stream.close()
+        for process in (*self._servers.values(), *self._holders.values()):
+            process.kill()
+            process.wait()
+            for stream in (process.stdin, process.stdout):
+                if stream is not None:
+                    stream.close()
         for path in Path("/run/netns").glob(f"{self.prefix}-*"):
             subprocess.run(["ip", "netns", "delete", path.name], check=False)
 
