@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 EX_USAGE, EX_SOFTWARE, EX_IOERR = 64, 70, 74
 """sysexits.h: wrong usage, an error of our own, a file that cannot be written."""
 
+MAXIMUM_REPORT = 64 * 1024 * 1024
+"""Bytes of a report that are read back; one of a thousand containers has a few MB."""
+
 _UsageError: Any = typer.BadParameter.__mro__[1]
 _ClickException: Any = typer.BadParameter.__mro__[2]
 """Click's classes; typer 0.26 and later carry a click of their own, earlier ones use the package."""
@@ -36,7 +39,9 @@ class DefaultToCheck(TyperGroup):
         """Puts `check` before arguments that name no command and no option of the group itself."""
         own = {name for parameter in self.get_params(ctx) for name in parameter.opts}
         first_word_is_completed = ctx.resilient_parsing and not args
-        if not first_word_is_completed and (not args or (args[0] not in self.commands and args[0] not in own)):
+        if not first_word_is_completed and (
+            not args or (args[0] not in self.commands and args[0] not in own)
+        ):
             args = ["check", *args]
         return super().parse_args(ctx, args)
 
@@ -146,6 +151,10 @@ Outputs = Annotated[
     list[Path],
     typer.Option("--output", "-o", metavar="FILE", help="Write a file too, in the format of its suffix."),
 ]
+FromFile = Annotated[
+    Path | None,
+    typer.Option("--from", metavar="FILE", help="Judge a snapshot again, or show a report again."),
+]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Show what passed, and every hop.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing when the verdict is ok.")]
 FailOnOption = Annotated[
@@ -171,10 +180,7 @@ def check_host(
     ] = [],  # noqa: B006
     format_name: FormatName = "text",
     output: Outputs = [],  # noqa: B006
-    from_file: Annotated[
-        Path | None,
-        typer.Option("--from", metavar="FILE", help="Judge a snapshot again, or show a report again."),
-    ] = None,
+    from_file: FromFile = None,
     only: OnlyChecks = [],  # noqa: B006
     skip: SkippedChecks = [],  # noqa: B006
     verbose: Verbose = False,
@@ -201,6 +207,37 @@ def check_host(
     except AskedError as error:
         _fail_usage(str(error))
     return _deliver(report, chosen, files, verbose=verbose, quiet=quiet, fail_on=fail_on)
+
+
+@app.command("trace")
+def trace(
+    container: Annotated[str, typer.Argument(metavar="CONTAINER", help="Whose packet (name or id).")],
+    destination: Annotated[
+        str, typer.Argument(metavar="HOST[:PORT][/PROTO]", help="Where to; nothing is sent.")
+    ],
+    format_name: FormatName = "text",
+    output: Outputs = [],  # noqa: B006
+    from_file: FromFile = None,
+    timeout: Timeout = 60,
+) -> int:
+    """Show one packet's way and its answer's, hop by hop, with the rule or setting that decides each."""
+    from dockerdiag.asked import Asked, AskedError  # noqa: PLC0415
+    from dockerdiag.diagnosis import traced  # noqa: PLC0415
+    from dockerdiag.registry import formats  # noqa: PLC0415
+    from dockerdiag.snapshot import Snapshot  # noqa: PLC0415
+
+    known = formats()[0]
+    chosen = _format_named(known, format_name)
+    files = [(path, _format_of(known, path)) for path in output]
+    try:
+        asked = Asked.parse(containers=[container], destinations=[destination])
+        loaded = _load(from_file, known) if from_file is not None else _read(timeout, asked)
+        if not isinstance(loaded, Snapshot):
+            _fail_usage(f"{from_file} is a report; a walk needs a snapshot")
+        report = traced(loaded, asked)
+    except AskedError as error:
+        _fail_usage(str(error))
+    return _deliver(report, chosen, files, verbose=True, quiet=False, fail_on="warn")
 
 
 @app.command("demo")
@@ -328,13 +365,19 @@ def _load(path: Path, known: "dict[str, Format]") -> "Snapshot | Report":
     for one in known.values():
         if one.read is not None and path.name.endswith(tuple(one.suffixes)):
             try:
-                return one.read(path.read_text(encoding="utf-8"))
+                return one.read(_bounded_text(path))
             except (OSError, ValueError) as error:
                 reasons.append(f"as a report: {error}")
     try:
         return load(path)
     except SnapshotError as error:
         raise AskedError(f"{path} cannot be read: {'; '.join((*reasons, str(error)))}") from None
+
+
+def _bounded_text(path: Path) -> str:
+    if not path.is_file() or path.stat().st_size > MAXIMUM_REPORT:
+        raise ValueError(f"it is not a file of at most {MAXIMUM_REPORT // 1024**2} MiB")
+    return path.read_text(encoding="utf-8")
 
 
 def _deliver(

@@ -16,6 +16,7 @@ from dockerdiag.packet.walk import Walker
 from dockerdiag.registry import Broken, Check
 from dockerdiag.report import (
     Cause,
+    Disposition,
     Finding,
     Report,
     Result,
@@ -53,6 +54,19 @@ def diagnose(
         walks=tuple(traced.journey.to_walk(traced.containers) for traced in case.traced),
         unread=tuple(UnreadPart(part, reason) for part, reason in unread_parts(snapshot)),
     )
+
+
+def traced(snapshot: Snapshot, asked: Asked) -> Report:
+    """A report on walks alone: ok where all arrive, broken where one is stopped, else unknown.
+
+    Raises:
+        AskedError: as `diagnose`.
+    """
+    report = diagnose(snapshot, asked, ())
+    ends = {walk.disposition for walk in report.walks}
+    unsure = not ends or Disposition.UNKNOWN in ends
+    stopped = ends - {Disposition.DELIVERED, Disposition.UNKNOWN}
+    return replace(report, verdict=Verdict.BROKEN if stopped else Verdict.UNKNOWN if unsure else Verdict.OK)
 
 
 def _case(snapshot: Snapshot, asked: Asked) -> Case:

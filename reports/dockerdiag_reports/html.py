@@ -184,4 +184,10 @@ def _other_walks(report: Report, shown: Walk | None) -> Sequence[tuple[Walk, boo
     return listed
 
 
-FORMAT = Format(name="html", suffixes=(".html", ".htm"), media_type="text/html; charset=utf-8", render=render)
+FORMAT = Format(
+    name="html",
+    suffixes=(".html", ".htm"),
+    media_type="text/html; charset=utf-8",
+    render=render,
+    read=read_back,
+)

@@ -2,7 +2,7 @@
 
 from dockerdiag.formatting import Format, RenderOptions
 from dockerdiag.report import Report
-from dockerdiag.report_json import dumps
+from dockerdiag.report_json import dumps, loads
 
 
 def render(report: Report, options: RenderOptions) -> str:  # noqa: ARG001 - JSON is the same whoever asks
@@ -10,4 +10,4 @@ def render(report: Report, options: RenderOptions) -> str:  # noqa: ARG001 - JSO
     return dumps(report) + "\n"
 
 
-FORMAT = Format(name="json", suffixes=(".json",), media_type="application/json", render=render)
+FORMAT = Format(name="json", suffixes=(".json",), media_type="application/json", render=render, read=loads)

@@ -136,6 +136,8 @@ def last_word(told: Outline) -> str:
         return f"{told.cause.code} on {told.cause.subject}{hit}" + (
             f"; {more} more to look at" if more else ""
         )
+    if not report.results and report.walks:
+        return "; ".join(dict.fromkeys(f"the packet to {walk.to} {ending(walk)}" for walk in report.walks))
     if report.verdict is Verdict.OK:
         return "nothing was found that keeps containers from the internet"
     if report.verdict is Verdict.UNKNOWN:
@@ -182,7 +184,7 @@ def words(value: Any) -> str:
 
 def asked(report: Report) -> str:
     """How much was asked: checks, and walks with their ends."""
-    checks = counted(len(report.results), "check")
+    checks = counted(len(report.results), "check") if report.results else "one container's way out"
     if not report.walks:
         return f"{checks}; no packet was walked"
     ends = Counter(walk.disposition.value for walk in report.walks)
