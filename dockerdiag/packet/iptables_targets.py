@@ -6,17 +6,19 @@ from ipaddress import ip_address, ip_network
 from typing import Literal
 
 from dockerdiag.packet.iptables_words import Extension, Option, RuleWords
-from dockerdiag.packet.packet import EPHEMERAL_PORTS, IPAddress, Packet, PortRange
+from dockerdiag.packet.packet import RANDOM_PORTS, IPAddress, Packet, PortRange
 from dockerdiag.packet.rules import Change, Item, Nat, NoTrack, Verdict
 from dockerdiag.packet.translating import masquerade_address, redirect_address
 from dockerdiag.packet.truth import Unknown
 from dockerdiag.packet.view import View
 
 _WITHOUT_EFFECT = frozenset(
-    "AUDIT CHECKSUM CLASSIFY CONNSECMARK DSCP ECN HL IDLETIMER LED LOG NFACCT NFLOG RATEEST SECMARK SET TCPMSS "
-    "TCPOPTSTRIP TEE TOS TRACE TTL ULOG".split()
-)
-"""Targets after which the packet goes on, and nothing that a rule asks for has changed but what no rule is judged by."""
+    {
+        "AUDIT", "CHECKSUM", "CLASSIFY", "CONNSECMARK", "DSCP", "ECN", "HL", "IDLETIMER", "LED", "LOG", "NFACCT",
+        "NFLOG", "RATEEST", "SECMARK", "SET", "TCPMSS", "TCPOPTSTRIP", "TEE", "TOS", "TRACE", "TTL", "ULOG",
+    }
+)  # fmt: skip
+"""Targets after which the packet goes on, changed in nothing that the judged matches ask for."""
 
 _UNFORESEEABLE = {
     "NFQUEUE": "a program in user space decides",
@@ -167,7 +169,7 @@ def _port_option(target: Extension) -> Callable[[View], PortRange | None]:
         ports = _ports(option.value)
         return lambda _: ports
     if target.option("--random", "--random-fully") is not None:
-        return lambda _: PortRange(*EPHEMERAL_PORTS)
+        return lambda _: PortRange(*RANDOM_PORTS)
     return _keep_port
 
 

@@ -165,7 +165,7 @@ def _pass_group(passing: _Passing, steps: list[_Step]) -> None:
                 rule=chain.own_reference(chain.base_text),
                 base_chain=chain.own_reference(chain.base_text),
                 path=(),
-                reason=f"chains of {table.name} and of other tables have the same priority, and which comes first decides",
+                reason=f"chains of {table.name} and of others have the same priority, and which comes first decides",
             )
         )
 

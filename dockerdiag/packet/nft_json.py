@@ -52,12 +52,13 @@ def read_listing(text: str, devices: tuple[NetdevHook, ...] | Unread) -> list[Li
     """The tables of a listing.
 
     Raises:
-        ValueError: The text is no listing.
+        ValueError: The text is no JSON.
+        TypeError: It is no listing.
     """
     listing = json_module.loads(text)
     objects = listing.get("nftables") if isinstance(listing, dict) else None
     if not isinstance(objects, list):
-        raise ValueError("the text is no nftables listing")
+        raise TypeError("the text is no nftables listing")
     tables: dict[tuple[str, str], ListedTable] = {}
     for entry in objects:
         if not isinstance(entry, dict) or not entry:

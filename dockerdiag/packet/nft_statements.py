@@ -7,7 +7,7 @@ from typing import Literal
 
 from dockerdiag.packet.nft_expressions import Expression, NamedSets, read_expression
 from dockerdiag.packet.nft_literals import FLAG_KINDS, Json, Kind, read_element, read_map, read_set
-from dockerdiag.packet.packet import EPHEMERAL_PORTS, IPAddress, Packet, PortRange
+from dockerdiag.packet.packet import RANDOM_PORTS, IPAddress, Packet, PortRange
 from dockerdiag.packet.rules import Change, Choice, Item, Match, Nat, NoTrack, Verdict
 from dockerdiag.packet.translating import masquerade_address, redirect_address
 from dockerdiag.packet.truth import Truth, Unknown, negate
@@ -361,7 +361,7 @@ def _port_of(body: Json, sets: NamedSets) -> Callable[[View], PortRange | Unknow
         return lambda view: _one_port(operand(view))
     flags = body.get("flags", [])
     if "random" in flags or "fully-random" in flags:
-        return lambda _: PortRange(*EPHEMERAL_PORTS)
+        return lambda _: PortRange(*RANDOM_PORTS)
     return lambda _: None
 
 

@@ -12,6 +12,9 @@ IPAddress = IPv4Address | IPv6Address
 EPHEMERAL_PORTS = (32768, 60999)
 """net.ipv4.ip_local_port_range's default: a client's source port is one of these."""
 
+RANDOM_PORTS = (1024, 65535)
+"""Where NAT looks for a source port when it is told to choose at random."""
+
 Protocol = Literal["tcp", "udp", "icmp", "icmpv6"]
 PROTOCOL_NUMBERS: dict[str, int] = {"icmp": 1, "tcp": 6, "udp": 17, "icmpv6": 58}
 

@@ -15,7 +15,7 @@ _VERSIONS: tuple[tuple[Literal[4, 6], str], ...] = ((4, "ip"), (6, "ip6"))
 def parse(firewall: Firewall) -> Ruleset:
     """The rules of one namespace in one form.
 
-    It raises on no input: what cannot be read becomes rules, chains or whole rule sets that are unknown, with the reason.
+    It raises on no input: what cannot be read becomes unknown rules, chains or whole rule sets, with the reason.
     """
     ruleset = Ruleset()
     sets = IpSets.of(firewall.ipsets)

@@ -1,6 +1,7 @@
 """The cases by family: one seed makes one case, the same on every machine."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 
@@ -13,19 +14,23 @@ Make = Callable[[Random], RuleTexts]
 
 def _random_iptables_nft(random: Random) -> RuleTexts:
     return RuleTexts(
-        iptables_nft=random_iptables.random_rules(random, 4), ip6tables_nft=random_iptables.random_rules(random, 6)
+        iptables_nft=random_iptables.random_rules(random, 4),
+        ip6tables_nft=random_iptables.random_rules(random, 6),
     )
 
 
 def _random_iptables_legacy(random: Random) -> RuleTexts:
     return RuleTexts(
-        iptables_legacy=random_iptables.random_rules(random, 4), ip6tables_legacy=random_iptables.random_rules(random, 6)
+        iptables_legacy=random_iptables.random_rules(random, 4),
+        ip6tables_legacy=random_iptables.random_rules(random, 6),
     )
 
 
 def _random_nft(random: Random) -> RuleTexts:
     kinds = ("ip", "ip6", "inet", "inet", "bridge", "netdev")
-    text, hooks = random_nft.random_tables(random, tuple(random.choice(kinds) for _ in range(random.randint(1, 4))))
+    text, hooks = random_nft.random_tables(
+        random, tuple(random.choice(kinds) for _ in range(random.randint(1, 4)))
+    )
     return RuleTexts(nft=text, netdev_hooks=hooks)
 
 
@@ -49,17 +54,22 @@ def _mix(random: Random) -> RuleTexts:
 
 
 def _docker_iptables_nft(random: Random) -> RuleTexts:
-    return RuleTexts(iptables_nft=docker_like.docker_rules(random, 4), ip6tables_nft=docker_like.docker_rules(random, 6))
+    return RuleTexts(
+        iptables_nft=docker_like.docker_rules(random, 4), ip6tables_nft=docker_like.docker_rules(random, 6)
+    )
 
 
 def _docker_iptables_legacy(random: Random) -> RuleTexts:
     return RuleTexts(
-        iptables_legacy=docker_like.docker_rules(random, 4), ip6tables_legacy=docker_like.docker_rules(random, 6)
+        iptables_legacy=docker_like.docker_rules(random, 4),
+        ip6tables_legacy=docker_like.docker_rules(random, 6),
     )
 
 
 def _docker_nft(random: Random) -> RuleTexts:
-    forward = random.choice(("", "*filter\n:INPUT ACCEPT [0:0]\n:FORWARD DROP [0:0]\n:OUTPUT ACCEPT [0:0]\nCOMMIT\n"))
+    forward = random.choice(
+        ("", "*filter\n:INPUT ACCEPT [0:0]\n:FORWARD DROP [0:0]\n:OUTPUT ACCEPT [0:0]\nCOMMIT\n")
+    )
     if random.random() < 0.6:
         forward = ""
     text = docker_like.docker_tables(random, 4) + docker_like.docker_tables(random, 6)
@@ -88,7 +98,9 @@ def _docker_beside_firewall(random: Random) -> RuleTexts:
 def _firewalls(random: Random) -> RuleTexts:
     kind = random.choice(("ufw", "firewalld", "kill switch", "kube"))
     if kind == "ufw":
-        return RuleTexts(iptables_nft=firewall_like.ufw_rules(random, 4), ip6tables_nft=firewall_like.ufw_rules(random, 6))
+        return RuleTexts(
+            iptables_nft=firewall_like.ufw_rules(random, 4), ip6tables_nft=firewall_like.ufw_rules(random, 6)
+        )
     if kind == "kube":
         return RuleTexts(iptables_nft=firewall_like.kube_rules(random))
     if kind == "firewalld":
@@ -116,7 +128,8 @@ def make_case(seed: int, flows: int = 4) -> Case:
     random = Random(seed)
     weights = [weight for weight, _ in FAMILIES.values()]
     family = random.choices(list(FAMILIES), weights)[0]
-    return Case(f"seed {seed}", family, FAMILIES[family][1](random), random_flows(random, flows))
+    texts = replace(FAMILIES[family][1](random), bridge_netfilter=random.random() < 0.3)
+    return Case(f"seed {seed}", family, texts, random_flows(random, flows))
 
 
 def cases(number: int, first_seed: int = 0) -> Iterator[Case]:
@@ -150,7 +163,8 @@ def golden_cases() -> Iterator[Case]:
             text = text.replace("priority dstnat", "priority -100")
             yield Case(name, "engine 29.7.2, nftables", RuleTexts(nft=text), flows)
             continue
-        tables = {"iptables_nft" if version == 4 else "ip6tables_nft": text}
         if random.random() < 0.4:
-            tables = {"iptables_legacy" if version == 4 else "ip6tables_legacy": text}
-        yield Case(name, "engine 29.7.2, iptables", RuleTexts(**tables), flows)
+            texts = RuleTexts(iptables_legacy=text) if version == 4 else RuleTexts(ip6tables_legacy=text)
+        else:
+            texts = RuleTexts(iptables_nft=text) if version == 4 else RuleTexts(ip6tables_nft=text)
+        yield Case(name, "engine 29.7.2, iptables", texts, flows)

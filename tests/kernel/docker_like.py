@@ -29,7 +29,9 @@ def _nat(version: int, proxy: bool, skip: bool) -> tuple[list[str], list[str]]:
             lines.append(f"-A DOCKER -i {bridge} -j RETURN")
     address = networks["br0"][1]
     source = "! -i br0 " if proxy else ""
-    lines.append(f"-A DOCKER {source}-p tcp -m tcp --dport 8080 -j DNAT --to-destination {_target(version, address, 80)}")
+    lines.append(
+        f"-A DOCKER {source}-p tcp -m tcp --dport 8080 -j DNAT --to-destination {_target(version, address, 80)}"
+    )
     if not proxy:
         lines.append(f"-A POSTROUTING -s {address} -d {address} -p tcp -m tcp --dport 80 -j MASQUERADE")
     return ["DOCKER"], lines
@@ -107,7 +109,9 @@ def _damage(random: Random, version: int, table: str, hooks: tuple[str, ...], li
             lines.insert(random.randrange(len(lines) + 1), line)
         else:
             chain = random.choice((*hooks, "DOCKER-USER" if table == "filter" else "DOCKER"))
-            lines.insert(random.randrange(len(lines) + 1), random_iptables.random_rule(random, version, table, chain))
+            lines.insert(
+                random.randrange(len(lines) + 1), random_iptables.random_rule(random, version, table, chain)
+            )
     return lines
 
 
@@ -115,19 +119,32 @@ def docker_rules(random: Random, version: int) -> str:
     """A rule set of one generation for iptables-restore."""
     generation = random.choice(("first", "third", "fourth", "fourth"))
     proxy = random.random() < 0.7
-    hooks = {"filter": ("INPUT", "FORWARD", "OUTPUT"), "nat": ("PREROUTING", "INPUT", "OUTPUT", "POSTROUTING")}
+    hooks = {
+        "filter": ("INPUT", "FORWARD", "OUTPUT"),
+        "nat": ("PREROUTING", "INPUT", "OUTPUT", "POSTROUTING"),
+    }
     if generation == "first":
         chains, lines = _first_generation(version)
     else:
         chains, lines = _later_generation(version, generation == "third", random.random() < 0.15)
     if "DOCKER-USER" not in chains:
         chains.append("DOCKER-USER")
-    text = _table("filter", hooks["filter"], random.random() < 0.7, chains, _damage(random, version, "filter", hooks["filter"], lines))
+    text = _table(
+        "filter",
+        hooks["filter"],
+        random.random() < 0.7,
+        chains,
+        _damage(random, version, "filter", hooks["filter"], lines),
+    )
     nat_chains, nat_lines = _nat(version, proxy, skip=generation != "fourth")
-    text += _table("nat", hooks["nat"], False, nat_chains, _damage(random, version, "nat", hooks["nat"], nat_lines))
+    text += _table(
+        "nat", hooks["nat"], False, nat_chains, _damage(random, version, "nat", hooks["nat"], nat_lines)
+    )
     if generation == "fourth":
         address = _NETWORKS[version]["br0"][1]
-        text += _table("raw", ("PREROUTING", "OUTPUT"), False, [], [f"-A PREROUTING -d {address} ! -i br0 -j DROP"])
+        text += _table(
+            "raw", ("PREROUTING", "OUTPUT"), False, [], [f"-A PREROUTING -d {address} ! -i br0 -j DROP"]
+        )
     return "\n".join(text) + "\n"
 
 
@@ -141,7 +158,12 @@ def docker_tables(random: Random, version: int) -> str:
     for kind in ("filter-forward-in", "filter-forward-out", "nat-postrouting-in", "nat-postrouting-out"):
         chosen = [bridge for bridge in bridges if random.random() < 0.93]
         elements = ", ".join(f'"{bridge}" : jump {kind}__{bridge}' for bridge in chosen)
-        lines += [f"map {kind}-jumps {{", "type ifname : verdict", f"elements = {{ {elements} }}" if chosen else "", "}"]
+        lines += [
+            f"map {kind}-jumps {{",
+            "type ifname : verdict",
+            f"elements = {{ {elements} }}" if chosen else "",
+            "}",
+        ]
     policy = "drop" if random.random() < 0.05 else "accept"
     chains: dict[str, list[str]] = {
         "filter-FORWARD": [

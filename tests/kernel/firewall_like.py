@@ -14,7 +14,10 @@ def ufw_rules(random: Random, version: int) -> str:
     lines = ["*filter", ":INPUT DROP [0:0]", f":FORWARD {policy} [0:0]", ":OUTPUT ACCEPT [0:0]"]
     lines += [f":{chain} - [0:0]" for chain in chains]
     for hook in hooks:
-        lines += [f"-A {hook.upper()} -j ufw{six}-before-{hook}", f"-A {hook.upper()} -j ufw{six}-after-{hook}"]
+        lines += [
+            f"-A {hook.upper()} -j ufw{six}-before-{hook}",
+            f"-A {hook.upper()} -j ufw{six}-after-{hook}",
+        ]
     lines += [
         f"-A ufw{six}-before-input -i lo -j ACCEPT",
         f"-A ufw{six}-before-input -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT",
@@ -26,7 +29,7 @@ def ufw_rules(random: Random, version: int) -> str:
         f"-A ufw{six}-before-forward {icmp} -j ACCEPT",
         f"-A ufw{six}-before-forward -j ufw{six}-user-forward",
         f"-A ufw{six}-after-input -p udp -m udp --dport 137 -j DROP",
-        f"-A ufw{six}-logging-deny -m limit --limit 3/min --limit-burst 10 -j LOG --log-prefix \"[UFW BLOCK] \"",
+        f'-A ufw{six}-logging-deny -m limit --limit 3/min --limit-burst 10 -j LOG --log-prefix "[UFW BLOCK] "',
         f"-A ufw{six}-user-input -p tcp -m tcp --dport 22 -j ACCEPT",
         f"-A ufw{six}-user-input -p tcp -m multiport --dports 80,443 -j ACCEPT",
         f"-A ufw{six}-user-limit -j REJECT",
@@ -56,9 +59,12 @@ def firewalld_table(random: Random) -> str:
     for zone in names:
         verdict = "accept" if target[zone] == "accept" else ""
         reject = target[zone] if target[zone] != "accept" else "accept"
-        allow = ["tcp dport 22 ct state { new, untracked } accept", "udp dport 53 ct state { new, untracked } accept"]
+        allow = [
+            "tcp dport 22 ct state { new, untracked } accept",
+            "udp dport 53 ct state { new, untracked } accept",
+        ]
         if random.random() < 0.3:
-            allow.append('ip saddr { 10.1.0.0/24, 203.0.113.0/28 } tcp dport { 80, 443 } accept')
+            allow.append("ip saddr { 10.1.0.0/24, 203.0.113.0/28 } tcp dport { 80, 443 } accept")
         lines += [f"chain filter_IN_{zone}_allow {{", *allow, "}"]
         lines += [f"chain filter_IN_{zone} {{", f"jump filter_IN_{zone}_allow"]
         lines += ["meta l4proto { icmp, ipv6-icmp } accept", reject, "}"]
@@ -67,7 +73,8 @@ def firewalld_table(random: Random) -> str:
     masquerade = 'oifname != "lo" masquerade' if random.random() < 0.4 else ""
     lines += [
         "chain nat_POST_public {", masquerade, "}",
-        "chain nat_POSTROUTING {", f"type nat hook postrouting priority srcnat + {random.choice((0, 10))}; policy accept;",
+        "chain nat_POSTROUTING {",
+        f"type nat hook postrouting priority srcnat + {random.choice((0, 10))}; policy accept;",
         'oifname "eth0" goto nat_POST_public', "}",
         "chain raw_PREROUTING {", "type filter hook prerouting priority raw + 10; policy accept;",
         "icmpv6 type { nd-router-advert, nd-neighbor-solicit } accept",
@@ -76,7 +83,8 @@ def firewalld_table(random: Random) -> str:
         "ct state { established, related } accept", "ct status dnat accept", 'iifname "lo" accept',
         "ct state invalid drop", "jump filter_INPUT_ZONES", "reject with icmpx admin-prohibited", "}",
         "chain filter_FORWARD {", "type filter hook forward priority filter + 10; policy accept;",
-        "ct state { established, related } accept", "ct status dnat accept", 'iifname "lo" accept', "ct state invalid drop",
+        "ct state { established, related } accept", "ct status dnat accept", 'iifname "lo" accept',
+        "ct state invalid drop",
         "jump filter_FORWARD_IN_ZONES", "jump filter_FORWARD_OUT_ZONES", "reject with icmpx admin-prohibited", "}",
         "}",
     ]  # fmt: skip
@@ -106,6 +114,7 @@ def kill_switch_table(random: Random) -> str:
 
 def kube_rules(random: Random) -> str:
     """As kube-proxy marks, masquerades and drops; and fail2ban's chain beside it."""
+    service = random.choice(("203.0.113.10", "10.96.0.10"))
     lines = [
         "*filter", ":INPUT ACCEPT [0:0]", f":FORWARD {random.choice(('DROP', 'ACCEPT'))} [0:0]", ":OUTPUT ACCEPT [0:0]",
         ":KUBE-FORWARD - [0:0]", ":KUBE-FIREWALL - [0:0]", ":f2b-sshd - [0:0]",
@@ -115,8 +124,7 @@ def kube_rules(random: Random) -> str:
         "-A KUBE-FORWARD -m conntrack --ctstate INVALID -j DROP",
         '-A KUBE-FORWARD -m comment --comment "kubernetes forwarding rules" -m mark --mark 0x4000/0x4000 -j ACCEPT',
         '-A KUBE-FORWARD -m comment --comment "conntrack rule" -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT',
-        '-A KUBE-FIREWALL ! -s 127.0.0.0/8 -d 127.0.0.0/8 -m comment --comment "block incoming localnet connections" '
-        "-m conntrack ! --ctstate RELATED,ESTABLISHED,DNAT -j DROP",
+        "-A KUBE-FIREWALL ! -s 127.0.0.0/8 -d 127.0.0.0/8 -m conntrack ! --ctstate RELATED,ESTABLISHED,DNAT -j DROP",
         "-A KUBE-FIREWALL -m mark --mark 0x8000/0x8000 -j DROP",
         f"-A f2b-sshd -s {random.choice(('10.1.0.2', '192.0.2.7'))}/32 -j REJECT --reject-with icmp-port-unreachable",
         "-A f2b-sshd -j RETURN", "COMMIT",
@@ -125,7 +133,7 @@ def kube_rules(random: Random) -> str:
         ":KUBE-SEP-A - [0:0]",
         "-A PREROUTING -j KUBE-SERVICES", "-A OUTPUT -j KUBE-SERVICES",
         '-A POSTROUTING -m comment --comment "kubernetes postrouting rules" -j KUBE-POSTROUTING',
-        f"-A KUBE-SERVICES -d {random.choice(('203.0.113.10', '10.96.0.10'))}/32 -p udp -m udp --dport 53 -j KUBE-SVC-A",
+        f"-A KUBE-SERVICES -d {service}/32 -p udp -m udp --dport 53 -j KUBE-SVC-A",
         "-A KUBE-SVC-A -m statistic --mode random --probability 0.50000000000 -j KUBE-SEP-A" if random.random() < 0.2
         else "-A KUBE-SVC-A -j KUBE-SEP-A",
         "-A KUBE-SEP-A -s 10.2.0.2/32 -j KUBE-MARK-MASQ",

@@ -8,7 +8,7 @@ from typing import Literal
 Address = IPv4Address | IPv6Address
 Protocol = Literal["tcp", "udp", "icmp", "icmpv6"]
 NUMBERS = {"icmp": 1, "tcp": 6, "udp": 17, "icmpv6": 58}
-NAMES = {number: name for name, number in NUMBERS.items()}
+NAMES: dict[int, Protocol] = {1: "icmp", 6: "tcp", 17: "udp", 58: "icmpv6"}
 FLAGS = {"fin": 1, "syn": 2, "rst": 4, "psh": 8, "ack": 16, "urg": 32}
 
 
@@ -31,7 +31,13 @@ class Frame:
         else:
             flags = {"icmp": 0, "icmpv6": 129}.get(self.protocol, 0)
         return Frame(
-            self.protocol, self.destination, self.source, self.destination_port, self.source_port, flags, self.sequence
+            self.protocol,
+            self.destination,
+            self.source,
+            self.destination_port,
+            self.source_port,
+            flags,
+            self.sequence,
         )
 
 
@@ -41,7 +47,7 @@ def _checksum(data: bytes) -> int:
     total = sum(struct.unpack(f"!{len(data) // 2}H", data))
     while total > 0xFFFF:
         total = (total & 0xFFFF) + (total >> 16)
-    return ~total & 0xFFFF
+    return int(~total & 0xFFFF)
 
 
 def _transport(frame: Frame) -> bytes:
@@ -78,7 +84,15 @@ def write(frame: Frame, source_mac: str, destination_mac: str) -> bytes:
         )  # fmt: skip
         head = head[:10] + struct.pack("!H", _checksum(head)) + head[12:]
         return macs + b"\x08\x00" + head + body
-    head = struct.pack("!IHBB16s16s", 6 << 28, len(body), NUMBERS[frame.protocol], 64, frame.source.packed, frame.destination.packed)
+    head = struct.pack(
+        "!IHBB16s16s",
+        6 << 28,
+        len(body),
+        NUMBERS[frame.protocol],
+        64,
+        frame.source.packed,
+        frame.destination.packed,
+    )
     return macs + b"\x86\xdd" + head + body
 
 
@@ -105,7 +119,13 @@ def read_packet(data: bytes) -> Frame | None:
         flags = body[13] if protocol == "tcp" else 0
     sequence = struct.unpack("!I", body[4:8])[0] if protocol == "tcp" else 7
     return Frame(
-        protocol, ip_address(source), ip_address(destination), ports[0], ports[1], flags, sequence  # type: ignore[arg-type]
+        protocol,
+        ip_address(source),
+        ip_address(destination),
+        ports[0],
+        ports[1],
+        flags,
+        sequence,
     )
 
 

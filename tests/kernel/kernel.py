@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from dockerdiag.snapshot.model import Firewall, IpSet, NetdevHook
 from tests.kernel import frames
 from tests.kernel.frames import Frame
-from tests.kernel.namespaces import GATEWAYS, MACS, PORTS, Namespaces, inside, run
+from tests.kernel.namespaces import GATEWAYS, MACS, PORTS, Namespaces, inside, run, set_sysctl
 from tests.kernel.tracing import Step, listen, read_steps
 
 _PATIENCE = 0.25
@@ -29,7 +29,9 @@ TRACE_HOOK = NetdevHook("netdev", "tracing", "ingress", ("port0", "port1", "eth0
 IPSETS = (
     IpSet("ddk-net", "hash:net", "inet", ("10.1.0.0/16", "203.0.113.0/28", "203.0.113.10 nomatch")),
     IpSet("ddk-ip", "hash:ip", "inet", ("10.1.0.2", "203.0.113.10")),
-    IpSet("ddk-port", "hash:ip,port", "inet", ("203.0.113.10,tcp:443", "203.0.113.10,udp:53", "10.1.0.2,tcp:80")),
+    IpSet(
+        "ddk-port", "hash:ip,port", "inet", ("203.0.113.10,tcp:443", "203.0.113.10,udp:53", "10.1.0.2,tcp:80")
+    ),
     IpSet("ddk-link", "hash:net,iface", "inet", ("10.1.0.0/24,br0",)),
     IpSet("ddk-net6", "hash:net", "inet6", ("fd00:1::/64", "fd00:ffff::10")),
 )
@@ -45,6 +47,8 @@ class RuleTexts:
     iptables_legacy: str = ""
     ip6tables_legacy: str = ""
     netdev_hooks: tuple[NetdevHook, ...] = ()
+    bridge_netfilter: bool = False
+    """Whether br_netfilter hands bridged frames to the IP hooks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +122,8 @@ class Kernel:
         """
         with inside(self.host):
             run("nft", "-f", "-", text="flush ruleset\n")
+            for switch in ("bridge-nf-call-iptables", "bridge-nf-call-ip6tables"):
+                set_sysctl(f"bridge/{switch}", str(int(texts.bridge_netfilter)))
             for tool, text in (("iptables", texts.iptables_legacy), ("ip6tables", texts.ip6tables_legacy)):
                 if text or self.legacy_used:
                     run(f"{tool}-legacy-restore", text=_EMPTY_LEGACY + text)
@@ -144,14 +150,17 @@ class Kernel:
             self._counters = self._read_counters()
         data = frames.write(frame, MACS[source], MACS[GATEWAYS[source]])
         self.sockets[source].send(data)
+        trace = self.trace
+        if trace is None:
+            raise RuntimeError("the sockets are not open")
         deadline = time.monotonic() + _PATIENCE
         while time.monotonic() < deadline:
-            readable, _, _ = select.select([*self.sockets.values(), *self.local, self.trace], [], [], 0.02)
-            if self.trace in readable:
-                drop = next((step for step in read_steps(self.trace) if step.drops), None)
+            readable, _, _ = select.select([*self.sockets.values(), *self.local, trace], [], [], 0.02)
+            if trace in readable:
+                drop = next((step for step in read_steps(trace) if step.drops), None)
                 if drop is not None:
                     return Outcome(None, dropped_by=drop)
-            arrived = self._arrival(frame, source, readable)
+            arrived = self._arrival(frame, readable)
             if arrived is not None:
                 return arrived
             if not readable and self.has_legacy_rules:
@@ -167,7 +176,7 @@ class Kernel:
         if self.trace is not None:
             read_steps(self.trace)
 
-    def _arrival(self, sent: Frame, source: str, readable: list[socket.socket]) -> Outcome | None:
+    def _arrival(self, sent: Frame, readable: list[socket.socket]) -> Outcome | None:
         for role, endpoint in self.sockets.items():
             while endpoint in readable and (received := _receive(endpoint)) is not None:
                 data, address = received

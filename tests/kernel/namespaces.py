@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Self
 
 _CLONE_NEWNET = 0x40000000
 _LIBC = ctypes.CDLL(None, use_errno=True)
@@ -76,7 +77,7 @@ class Namespaces:
 
     names: dict[str, str] = field(default_factory=dict)
 
-    def __enter__(self) -> "Namespaces":
+    def __enter__(self) -> Self:
         try:
             self._make()
         except BaseException:
@@ -125,7 +126,10 @@ class Namespaces:
         lines = []
         for link in ("br0", "br1", "eth0"):
             address, address6 = HOST_ADDRESSES[link]
-            lines += [f"addr add {address}/24 broadcast + dev {link}", f"addr add {address6}/64 dev {link} nodad"]
+            lines += [
+                f"addr add {address}/24 broadcast + dev {link}",
+                f"addr add {address6}/64 dev {link} nodad",
+            ]
         lines += ["route add default via 198.51.100.1", "route add default via fd00:9::1 dev eth0"]
         for role, link in GATEWAYS.items():
             addresses = ("198.51.100.1", "fd00:9::1") if role == "internet" else ENDPOINT_ADDRESSES[role]

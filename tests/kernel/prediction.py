@@ -31,6 +31,7 @@ class HostSurroundings:
     def route_link(
         self, destination: IPAddress, source: IPAddress | None, in_link: str | None, mark: int | None
     ) -> str:
+        del source, in_link, mark  # one routing table serves all here
         if self.address_type(destination) == "local":
             return "lo"
         for name, networks in _NETWORKS.items():
@@ -41,7 +42,7 @@ class HostSurroundings:
     def local_addresses(self, link: str) -> tuple[IPAddress, ...]:
         return tuple(ip_address(text) for text in HOST_ADDRESSES.get(link, ()))
 
-    def link_group(self, link: str) -> int:
+    def link_group(self, _: str) -> int:
         return 0
 
 
@@ -71,12 +72,13 @@ def first_packet(frame: Frame) -> Packet:
         protocol=frame.protocol,
         addresses=addresses,
         connection=Connection("new", "original", addresses),
-        tcp_flags=frozenset(name for name, bit in FLAGS.items() if frame.protocol == "tcp" and frame.flags & bit),
+        tcp_flags=frozenset(
+            name for name, bit in FLAGS.items() if frame.protocol == "tcp" and frame.flags & bit
+        ),
         icmp_type=frame.flags if is_icmp else None,
         icmp_code=0 if is_icmp else None,
         length=payload_length(frame),
         ttl=64,
-        bridge_netfilter=False,
     )
 
 
@@ -100,38 +102,46 @@ class Walk:
     verdict: Literal["accept", "drop", "reject", "unknown"] = "accept"
 
     def hook(self, layer: Layer, hook: Hook, **place: str | None) -> None:
-        links = {"in_link": None, "out_link": None, "in_port": None, "out_port": None, **place}
-        crossing = cross(self.ruleset, layer, hook, replace(self.packet, **links), HostSurroundings())
+        packet = replace(
+            self.packet,
+            in_link=place.get("in_link"),
+            out_link=place.get("out_link"),
+            in_port=place.get("in_port"),
+            out_port=place.get("out_port"),
+        )
+        crossing = cross(self.ruleset, layer, hook, packet, HostSurroundings())
         if self.verdict == "accept":
             self.verdict = crossing.verdict
         self.stops += crossing.stops
         self.packet = crossing.packet
 
 
-def predict(ruleset: Ruleset, packet: Packet, source: str) -> Prediction:
+def predict(ruleset: Ruleset, packet: Packet, source: str, bridge_netfilter: bool = False) -> Prediction:
     """Takes `packet` from the endpoint `source` through the host.
 
     Unknown verdicts do not end the walk: what comes after may drop the packet in any case.
     """
     port, link = PORTS[source], GATEWAYS[source]
     mac = MACS[link]
-    walk = Walk(ruleset, replace(packet, mac_source=MACS[source], mac_destination=mac), [])
+    packet = replace(packet, mac_source=MACS[source], mac_destination=mac, bridge_netfilter=bridge_netfilter)
+    walk = Walk(ruleset, packet, [])
+    in_port = port if port != link else None
     walk.hook("netdev", "ingress", in_link=port)
     if port != link:
         walk.hook("bridge", "prerouting", in_link=link, in_port=port)
         walk.hook("bridge", "input", in_link=link, in_port=port)
         walk.hook("netdev", "ingress", in_link=link)
-    walk.hook("inet", "prerouting", in_link=link)
+    walk.hook("inet", "prerouting", in_link=link, in_port=in_port)
     destination = walk.packet.addresses.destination
     surroundings = HostSurroundings()
     if surroundings.address_type(destination) != "unicast":
-        walk.hook("inet", "input", in_link=link)
+        walk.hook("inet", "input", in_link=link, in_port=in_port)
         return Prediction(walk.verdict, tuple(walk.stops), walk.packet, "host")
     walk.packet = replace(walk.packet, ttl=63)
     out = surroundings.route_link(destination, None, None, 0)
-    walk.hook("inet", "forward", in_link=link, out_link=out)
+    walk.hook("inet", "forward", in_link=link, out_link=out, in_port=in_port)
     # Since Linux 5.7 rules at postrouting see the link that a forwarded packet came in by.
-    walk.hook("inet", "postrouting", in_link=link, out_link=out)
+    walk.hook("inet", "postrouting", in_link=link, out_link=out, in_port=in_port)
     role = next(role for role, gateway in GATEWAYS.items() if gateway == out)
     walk.packet = replace(walk.packet, mac_source=MACS[out], mac_destination=MACS[role])
     walk.hook("netdev", "egress", out_link=out)
@@ -139,5 +149,7 @@ def predict(ruleset: Ruleset, packet: Packet, source: str) -> Prediction:
         walk.hook("bridge", "output", out_link=out, out_port=PORTS[role])
         walk.hook("bridge", "postrouting", out_link=out, out_port=PORTS[role])
         walk.hook("netdev", "egress", out_link=PORTS[role])
-    known = role == "internet" or str(destination) in ENDPOINT_ADDRESSES[role]
+    # Nothing on a link but the endpoints has a neighbour entry.
+    off_link = all(destination not in network for networks in _NETWORKS.values() for network in networks)
+    known = off_link or str(destination) in ENDPOINT_ADDRESSES[role]
     return Prediction(walk.verdict, tuple(walk.stops), walk.packet, role if known else None)

@@ -58,19 +58,28 @@ def protocol_words(random: Random, version: int) -> Words:
     if roll < 0.2:
         return not_or(random, words, 0.4)
     if roll < 0.65:
-        return [*words, "-m", protocol, *not_or(random, [random.choice(("--dport", "--dport", "--sport")), random.choice(_PORTS)])]
+        return [
+            *words,
+            "-m",
+            protocol,
+            *not_or(random, [random.choice(("--dport", "--dport", "--sport")), random.choice(_PORTS)]),
+        ]
     if roll < 0.85:
         ports = ",".join(random.sample(("443", "80", "53", "22", "8080", "1000:40000"), random.randint(1, 4)))
         option = random.choice(("--dports", "--sports", "--ports"))
         return [*words, "-m", "multiport", *not_or(random, [option, ports])]
     if protocol == "tcp":
-        flags = random.choice(("--syn", "--tcp-flags SYN,ACK SYN", "--tcp-flags FIN,SYN,RST,ACK SYN", "--tcp-flags ALL SYN,ACK"))
+        flags = random.choice(
+            ("--syn", "--tcp-flags SYN,ACK SYN", "--tcp-flags FIN,SYN,RST,ACK SYN", "--tcp-flags ALL SYN,ACK")
+        )
         return [*words, "-m", "tcp", *not_or(random, flags.split())]
     return words
 
 
 def _conntrack(random: Random, version: int) -> Words:
-    states = ",".join(random.sample(("NEW", "ESTABLISHED", "RELATED", "INVALID", "UNTRACKED"), random.randint(1, 3)))
+    states = ",".join(
+        random.sample(("NEW", "ESTABLISHED", "RELATED", "INVALID", "UNTRACKED"), random.randint(1, 3))
+    )
     roll = random.random()
     if roll < 0.5:
         return ["-m", "conntrack", *not_or(random, ["--ctstate", states])]
@@ -122,9 +131,19 @@ def _mark(random: Random, _: int) -> Words:
 
 
 def _simple(random: Random, version: int) -> Words:
-    time_to_live = ["-m", "ttl", random.choice(("--ttl-lt", "--ttl-eq", "--ttl-gt")), random.choice(("63", "64", "10"))]
+    time_to_live = [
+        "-m",
+        "ttl",
+        random.choice(("--ttl-lt", "--ttl-eq", "--ttl-gt")),
+        random.choice(("63", "64", "10")),
+    ]
     if version == 6:
-        time_to_live = ["-m", "hl", random.choice(("--hl-lt", "--hl-eq", "--hl-gt")), random.choice(("63", "64"))]
+        time_to_live = [
+            "-m",
+            "hl",
+            random.choice(("--hl-lt", "--hl-eq", "--hl-gt")),
+            random.choice(("63", "64")),
+        ]
     return random.choice(
         (
             ["-m", "comment", "--comment", random.choice(('"it\'s \\"quoted\\""', "plain", "-x"))],
@@ -133,7 +152,8 @@ def _simple(random: Random, version: int) -> Words:
             ["-m", "pkttype", *not_or(random, ["--pkt-type", random.choice(("unicast", "broadcast", "multicast"))])],
             ["-m", "physdev", *not_or(random, ["--physdev-in", "port0"])],
             ["-m", "physdev", *not_or(random, ["--physdev-is-bridged"])],
-            ["-m", "iprange", *not_or(random, [random.choice(("--src-range", "--dst-range")), random.choice(_RANGES[version])])],
+            ["-m", "iprange", *not_or(random, ["--src-range", random.choice(_RANGES[version])])],
+            ["-m", "iprange", *not_or(random, ["--dst-range", random.choice(_RANGES[version])])],
         )
     )  # fmt: skip
 
@@ -174,8 +194,24 @@ def _target(random: Random, version: int, table: str, chain: str, users: tuple[s
         options.append((1, ["-j", "LOG", "--log-prefix", '"-x y "']))
     if table == "mangle":
         options += [
-            (5, ["-j", "MARK", *random.choice(("--set-xmark 0x1/0xffffffff", "--set-xmark 0x10/0xf0", "--or-mark 0x3")).split()]),
-            (2, ["-j", "CONNMARK", *random.choice(("--save-mark", "--restore-mark", "--set-xmark 0x1/0x3")).split()]),
+            (
+                5,
+                [
+                    "-j",
+                    "MARK",
+                    *random.choice(
+                        ("--set-xmark 0x1/0xffffffff", "--set-xmark 0x10/0xf0", "--or-mark 0x3")
+                    ).split(),
+                ],
+            ),
+            (
+                2,
+                [
+                    "-j",
+                    "CONNMARK",
+                    *random.choice(("--save-mark", "--restore-mark", "--set-xmark 0x1/0x3")).split(),
+                ],
+            ),
         ]
     if table == "raw":
         options.append((2, ["-j", "CT", "--notrack"]))
@@ -187,7 +223,9 @@ def _nat_targets(random: Random, version: int, chain: str) -> list[Words]:
     targets: list[Words] = []
     if chain == "POSTROUTING":
         targets.append(["-j", "MASQUERADE"])
-        source = random.choice(("198.51.100.7", "203.0.113.99") if version == 4 else ("fd00:9::7", "fd00:8::9"))
+        source = random.choice(
+            ("198.51.100.7", "203.0.113.99") if version == 4 else ("fd00:9::7", "fd00:8::9")
+        )
         targets.append(["-j", "SNAT", "--to-source", source])
     if chain in ("PREROUTING", "OUTPUT"):
         if version == 4:
@@ -199,7 +237,11 @@ def _nat_targets(random: Random, version: int, chain: str) -> list[Words]:
 
 
 def _with_port(words: Words) -> bool:
-    return "-p" in words and words[words.index("-p") + 1] in ("tcp", "udp") and words[words.index("-p") - 1] != "!"
+    return (
+        "-p" in words
+        and words[words.index("-p") + 1] in ("tcp", "udp")
+        and words[words.index("-p") - 1] != "!"
+    )
 
 
 def random_rule(random: Random, version: int, table: str, chain: str, users: tuple[str, ...] = ()) -> str:

@@ -14,7 +14,15 @@ _HOOKS = {
 _PRIORITIES = ("-300", "-250", "-150", "-10", "0", "0", "10", "50", "150", "filter", "mangle")
 _BRIDGE_PRIORITIES = ("-300", "-200", "0", "100")
 
-_V4 = ("10.1.0.2", "10.1.0.0/24", "10.0.0.0/8", "203.0.113.10", "203.0.113.0-203.0.113.99", "198.51.100.2", "192.0.2.1")
+_V4 = (
+    "10.1.0.2",
+    "10.1.0.0/24",
+    "10.0.0.0/8",
+    "203.0.113.10",
+    "203.0.113.0-203.0.113.99",
+    "198.51.100.2",
+    "192.0.2.1",
+)
 _V6 = ("fd00:1::2", "fd00:1::/64", "fd00::/16", "fd00:ffff::10", "fd00:9::2", "2001:db8::1")
 _DECLARATIONS = """
   set nets4 { type ipv4_addr; flags interval; elements = { 10.1.0.0/24, 203.0.113.8-203.0.113.11, 192.0.2.1 } }
@@ -56,7 +64,9 @@ def _addresses(random: Random, family: str) -> str:
     if roll < 0.5:
         return f"{header} {field} {negation}{random.choice(pool)}"
     if roll < 0.7:
-        return f"{header} {field} {negation}@{random.choice(('nets4', 'hosts4')) if version == 4 else 'nets6'}"
+        return (
+            f"{header} {field} {negation}@{random.choice(('nets4', 'hosts4')) if version == 4 else 'nets6'}"
+        )
     if roll < 0.85:
         pair = ("10.1.0.2", "203.0.113.0/24") if version == 4 else ("fd00:1::2", "fd00:ffff::/64")
         return f"{header} {field} {negation}{{ {', '.join(pair)} }}"
@@ -65,7 +75,7 @@ def _addresses(random: Random, family: str) -> str:
             random,
             f"ip {field} . tcp dport @pairs",
             f"ip {field} & 255.255.0.0 == 10.1.0.0",
-            f"ip saddr . ip daddr {{ 10.1.0.2 . 203.0.113.10, 10.1.0.2 . 10.2.0.0/24 }}",
+            "ip saddr . ip daddr { 10.1.0.2 . 203.0.113.10, 10.1.0.2 . 10.2.0.0/24 }",
         )
     return f"ip6 {field} and ffff:ffff:: == fd00:1::"
 
@@ -87,24 +97,48 @@ def _transport(random: Random) -> str:
 def _connection(random: Random) -> str:
     return _pick(
         random,
-        "ct state established,related", "ct state new", "ct state { new, untracked }", "ct state invalid", "ct state != new",
+        "ct state established,related", "ct state new", "ct state { new, untracked }", "ct state invalid",
+        "ct state != new", "ct state != established,related", "tcp flags ! syn",
         "ct state != established", "ct direction original",
-        "ct direction reply", "ct status dnat", "ct status snat", "ct status seen-reply", "ct mark 0x1", "ct mark != 0x1",
+        "ct direction reply", "ct status dnat", "ct status snat", "ct status seen-reply", "ct mark 0x1",
+        "ct mark != 0x1",
         "ct mark & 0xf == 0x0", "ct original ip saddr 10.1.0.0/24", "ct original ip daddr 203.0.113.10",
-        "ct reply ip saddr 203.0.113.10", "ct state untracked", "ct status & (snat | dnat) != 0",
+        "ct reply ip saddr 203.0.113.10", "ct state untracked", "tcp flags != syn,ack",
+        "ct status & (snat | dnat) != 0",
         "ct state new,established,untracked",
     )  # fmt: skip
 
 
 def _meta(random: Random, hook: str) -> str:
-    options = ["meta mark 0x1", "meta mark != 0x1", "meta mark & 0xf0 == 0x10", "meta mark { 0x0, 0x10 }", "iifgroup 0"]
+    options = [
+        "meta mark 0x1",
+        "meta mark != 0x1",
+        "meta mark & 0xf0 == 0x10",
+        "meta mark { 0x0, 0x10 }",
+        "iifgroup 0",
+    ]
     if hook == "prerouting":
-        options += ["fib daddr type local", "fib daddr type != local", "fib saddr . iif oif missing", "fib saddr . iif oif exists",
-                    "fib daddr type { local, broadcast }", "fib daddr . iif type local", "fib saddr . mark . iif oif missing"]  # fmt: skip
+        options += [
+            "fib daddr type local",
+            "fib daddr type != local",
+            "fib saddr . iif oif missing",
+            "fib saddr . iif oif exists",
+            "fib daddr type { local, broadcast }",
+            "fib daddr . iif type local",
+            "fib saddr . mark . iif oif missing",
+        ]
     if hook in ("input", "forward", "prerouting"):
-        options += ["meta pkttype host", "meta pkttype != broadcast", "meta skuid != 0", "ether saddr 02:00:00:00:01:02"]
+        options += [
+            "meta pkttype host",
+            "meta pkttype != broadcast",
+            "meta skuid != 0",
+            "ether saddr 02:00:00:00:01:02",
+        ]
     if hook in ("forward", "postrouting"):
-        options += ["fib saddr type local", "fib daddr oifname \"eth0\"" if hook == "forward" else "meta mark 0x3"]
+        options += [
+            "fib saddr type local",
+            'fib daddr oifname "eth0"' if hook == "forward" else "meta mark 0x3",
+        ]
     return random.choice(options)
 
 
@@ -152,16 +186,19 @@ def _verdict(random: Random, family: str, hook: str, users: tuple[str, ...]) -> 
         return "return"
     if roll < 0.92 and family == "ip":
         return "meta mark set ip saddr map @marks counter"
-    return _pick(random, "counter", "continue", 'log prefix "x"' if inet else "counter", "counter comment \"a remark\"")
+    return _pick(
+        random, "counter", "continue", 'log prefix "x"' if inet else "counter", 'counter comment "a remark"'
+    )
 
 
 def _map_rule(random: Random, family: str, hook: str, users: tuple[str, ...]) -> str:
     options = ["accept", "drop", "continue", "return", *(f"jump {user}" for user in users)]
     one, two, three = (random.choice(options) for _ in range(3))
+    link = "iifname" if hook in ("prerouting", "input", "forward", "ingress") else "oifname"
     rules = [
         f"tcp dport vmap {{ 443 : {one}, 80-100 : {two} }}",
         f"meta l4proto vmap {{ tcp : {one}, udp : {two}, icmp : {three} }}",
-        f'{"iifname" if hook in ("prerouting", "input", "forward", "ingress") else "oifname"} vmap {{ "br0" : {one}, "eth0" : {two} }}',
+        f'{link} vmap {{ "br0" : {one}, "eth0" : {two} }}',
     ]
     if family in ("ip", "ip6", "inet"):
         rules.append(f"ct state vmap {{ new : {one}, established : {two}, related : accept }}")
@@ -188,12 +225,18 @@ def _nat_rule(random: Random, family: str, hook: str) -> str:
     word = f" {version}" if family == "inet" else ""
     four = version == "ip"
     if hook == "postrouting":
-        source = _pick(random, "198.51.100.7", "203.0.113.99") if four else _pick(random, "fd00:9::7", "fd00:8::9")
+        source = (
+            _pick(random, "198.51.100.7", "203.0.113.99") if four else _pick(random, "fd00:9::7", "fd00:8::9")
+        )
         action = _pick(random, "masquerade", "masquerade", f"snat{word} to {source}", "accept", "return")
         if four and action.startswith("snat") and random.random() < 0.3:
             action = f"snat{word} to ip saddr map {{ 10.1.0.2 : 198.51.100.9, 10.2.0.2 : 198.51.100.8 }}"
     else:
-        target = _pick(random, "10.1.0.2", "203.0.113.10", "10.2.0.2") if four else _pick(random, "fd00:1::2", "fd00:ffff::10")
+        target = (
+            _pick(random, "10.1.0.2", "203.0.113.10", "10.2.0.2")
+            if four
+            else _pick(random, "fd00:1::2", "fd00:ffff::10")
+        )
         action = _pick(random, f"dnat{word} to {target}", f"dnat{word} to {target}", "accept", "redirect")
         if four and random.random() < 0.2:
             action = f"dnat{word} to ip daddr map {{ 198.51.100.2 : 10.1.0.2, 203.0.113.10 : 10.2.0.2 }}"
@@ -208,7 +251,11 @@ def _nat_rule(random: Random, family: str, hook: str) -> str:
 
 
 def _chain(random: Random, family: str, hook: str, number: int, users: tuple[str, ...]) -> list[str]:
-    kind = "nat" if family in ("ip", "ip6", "inet") and hook in ("prerouting", "postrouting") and random.random() < 0.4 else "filter"
+    kind = (
+        "nat"
+        if family in ("ip", "ip6", "inet") and hook in ("prerouting", "postrouting") and random.random() < 0.4
+        else "filter"
+    )
     priority = random.choice(_BRIDGE_PRIORITIES if family in ("bridge", "netdev") else _PRIORITIES)
     if kind == "nat":
         priority = {"prerouting": "dstnat", "postrouting": "srcnat"}[hook]
@@ -216,14 +263,20 @@ def _chain(random: Random, family: str, hook: str, number: int, users: tuple[str
             priority += f" {_pick(random, '+', '-')} {random.randint(1, 60)}"
     devices = ""
     if family == "netdev":
-        devices = _pick(random, ' device "port0"', ' device "eth0"', ' devices = { "port0", "eth0" }', ' device "br0"')
+        devices = _pick(
+            random, ' device "port0"', ' device "eth0"', ' devices = { "port0", "eth0" }', ' device "br0"'
+        )
     policy = "drop" if kind == "filter" and random.random() < 0.12 else "accept"
-    lines = [f"chain {hook}{number} {{", f"type {kind} hook {hook}{devices} priority {priority}; policy {policy};"]
+    lines = [
+        f"chain {hook}{number} {{",
+        f"type {kind} hook {hook}{devices} priority {priority}; policy {policy};",
+    ]
     for _ in range(random.randint(0, 5)):
-        lines.append(_nat_rule(random, family, hook) if kind == "nat" else random_rule(random, family, hook, users))
-    if kind == "filter" and family in ("ip", "ip6", "inet") and hook == "prerouting" and priority in ("-300", "-250"):
-        if random.random() < 0.3:
-            lines.append(f"{_addresses(random, family)} notrack")
+        rule = _nat_rule(random, family, hook) if kind == "nat" else random_rule(random, family, hook, users)
+        lines.append(rule)
+    early = kind == "filter" and hook == "prerouting" and priority in ("-300", "-250")
+    if early and family in ("ip", "ip6", "inet") and random.random() < 0.3:
+        lines.append(f"{_addresses(random, family)} notrack")
     return [*lines, "}"]
 
 

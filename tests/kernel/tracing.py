@@ -37,7 +37,7 @@ def listen() -> socket.socket:
 
 def read_steps(listener: socket.socket) -> list[Step]:
     """What has been traced since the last call."""
-    steps = []
+    steps: list[Step] = []
     while True:
         try:
             data = listener.recv(1 << 16)
