@@ -36,7 +36,8 @@ class DaemonSettings:
     managed: bool | None
     """Whether docker.service started it; None where that cannot be told."""
     settings: Mapping[str, Setting]
-    """Every networking option that this engine has, by flag name, and `host`, `config-file`."""
+    """Every networking option that this engine has, by flag name; `host`, `config-file`; the proxies of any engine;
+    and by their names the variables of `dockerdiag.configuration.dockerd_options.SWITCHES`."""
     running_command_line: tuple[str, ...] | None
     start_command_line: tuple[str, ...] | None
     """What docker.service would start, variables expanded; None where that cannot be told."""

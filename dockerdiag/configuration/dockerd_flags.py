@@ -20,6 +20,8 @@ from dockerdiag.configuration.dockerd_options import (
 
 _TRUE = frozenset({"1", "t", "T", "true", "TRUE", "True"})
 _FALSE = frozenset({"0", "f", "F", "false", "FALSE", "False"})
+# A switch that says nothing of networking stands in for what is passed over, so that positions stay.
+_PASSED_OVER = "--raw-logs"
 _INTEGER = re.compile(r"[+-]?(0[xX](_?[0-9a-fA-F])+|0[bB](_?[01])+|0[oO]?(_?[0-7])+|0|[1-9](_?[0-9])*)")
 
 
@@ -60,18 +62,32 @@ class _RefusedError(Exception):
     """dockerd prints this and ends."""
 
 
+class _PerhapsRefusedError(_RefusedError):
+    """Some engines end at this; whether this one does is not known."""
+
+
 class _UnknownFlagError(_RefusedError):
     """A flag that no known engine of that version has."""
 
 
-def parse_flags(arguments: Sequence[str], version: Version | None) -> DockerdFlags:
+def parse_flags(arguments: Sequence[str], version: Version | None, *, runs: bool = False) -> DockerdFlags:
     """Parses the arguments after `dockerd`.
 
     Args:
         arguments: the words of the command line without the program itself.
         version: the engine's; with None, flags of any engine are known.
+        runs: whether a daemon runs with them, so that every word is valid: a flag that is not known here
+            is passed over, if it is plain where its value ends (`--name=value`).
     """
-    return _Parser(arguments, options_of(version), version).parse()
+    options = options_of(version)
+    if runs:
+        arguments = [_PASSED_OVER if _is_self_contained(word, options) else word for word in arguments]
+    return _Parser(arguments, options, version).parse()
+
+
+def _is_self_contained(word: str, options: Mapping[str, Option]) -> bool:
+    name, equals, _ = word.removeprefix("--").partition("=")
+    return word.startswith("--") and bool(equals) and bool(name) and name not in options
 
 
 class _Parser:
@@ -106,7 +122,9 @@ class _Parser:
                 may_be_newer = self._version is None or self._version > NEWEST_KNOWN
                 errors.append(FlagError(start, str(error), certain=not may_be_newer))
             except _RefusedError as error:
-                errors.append(FlagError(start, str(error)))
+                errors.append(
+                    FlagError(start, str(error), certain=not isinstance(error, _PerhapsRefusedError))
+                )
         if stray and not errors:
             words = " ".join(self._arguments[position] for position in stray)
             errors.append(FlagError(stray[0], f"dockerd accepts no arguments, but got: {words}"))
@@ -179,9 +197,11 @@ class _Parser:
                 return text
 
     def _addresses(self, option: Option, text: str) -> tuple[str, ...]:
-        # Engines 26 to 28 take several addresses in one --dns; older and newer ones do not.
-        several = option.name == "dns" and (self._version is None or (26, 0) <= self._version < (29, 0))
-        if several:
+        version = self._version or (26, 0)
+        if option.name == "dns" and "," in text and (20, 10) < version < (26, 0):
+            raise _PerhapsRefusedError(f"several addresses in one --dns: {text}")
+        # 20.10 does not take several addresses in one --dns, 26 to 28 do, 29 does not.
+        if option.name == "dns" and (26, 0) <= version < (29, 0):
             return tuple(parse_address(part.strip()) for part in text.replace('"', "").split(","))
         may_have_zone = option.name != "dns" or self._version is None or self._version >= (29, 0)
         return (parse_address(text, zone=may_have_zone),)

@@ -149,7 +149,7 @@ def _others() -> Iterator[Option]:
         "allow-nondistributable-artifacts", Kind.LIST, key="allow-nondistributable-artifacts", until=(28, 0)
     )
     yield Option("cdi-spec-dir", Kind.LIST, key="cdi-spec-dirs", since=(25, 0))
-    yield Option("feature", Kind.LIST, key="features", since=(28, 0))
+    yield Option("feature", Kind.LIST, key="features", since=(27, 0))
     yield Option("nri-opts", Kind.LIST, key="nri-opts", since=(29, 0))
     for name, key in (
         ("add-runtime", "runtimes"),
@@ -167,6 +167,9 @@ def _others() -> Iterator[Option]:
 
 
 OPTIONS: tuple[Option, ...] = (*_networking(), *_others())
+
+SWITCHES: tuple[str, ...] = ("DOCKER_INSECURE_NO_IPTABLES_RAW", "DOCKER_IGNORE_BR_NETFILTER_ERROR")
+"""Variables of dockerd's environment that change networking and that no flag sets: `1` turns them on."""
 
 NEWEST_KNOWN: Version = (29, 7)
 """A newer engine may have options that are not listed here."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from dockerdiag.configuration.command_line import EnvironmentVariable
 from dockerdiag.configuration.daemon_json import DaemonJson
 from dockerdiag.configuration.dockerd_flags import parse_flags
-from dockerdiag.configuration.dockerd_options import Version, options_of
+from dockerdiag.configuration.dockerd_options import SWITCHES, Version, options_of
 from dockerdiag.configuration.environment_file import read_environment_file
 from dockerdiag.configuration.origin import LocatedText, Origin
 from dockerdiag.configuration.proxies import VARIABLES
@@ -56,8 +56,8 @@ def inert_settings(
 
 
 def _why_inert(variable: EnvironmentVariable, service: EffectiveService) -> str | None:
-    is_proxy = any(variable.name in names for names in VARIABLES.values())
-    if variable.name not in service.variables and not is_proxy:
+    is_read = variable.name in SWITCHES or any(variable.name in names for names in VARIABLES.values())
+    if variable.name not in service.variables and not is_read:
         return f"no ExecStart= expands ${variable.name}"
     effective = service.environment.get(variable.name)
     if effective is None:

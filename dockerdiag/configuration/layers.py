@@ -5,7 +5,14 @@ from dataclasses import dataclass
 
 from dockerdiag.configuration.daemon_json import DaemonJson
 from dockerdiag.configuration.dockerd_flags import DockerdFlags
-from dockerdiag.configuration.dockerd_options import Option, SettingValue, Version, default_of, options_of
+from dockerdiag.configuration.dockerd_options import (
+    SWITCHES,
+    Option,
+    SettingValue,
+    Version,
+    default_of,
+    options_of,
+)
 from dockerdiag.configuration.origin import Origin
 from dockerdiag.configuration.proxies import VARIABLES
 from dockerdiag.configuration.settings import Known, State, Unknown
@@ -22,12 +29,12 @@ class Sources:
     file: DaemonJson | Unknown
     """daemon.json, or why what it says is not known."""
     environment: Callable[[str], State | None]
-    """What the environment says of a proxy setting; None where it says nothing."""
+    """What the environment says of a proxy or a switch; None where it says nothing."""
     version: Version | None
 
 
 def layered(sources: Sources) -> dict[str, State]:
-    """The state of each networking option, of `host` and of `config-file`."""
+    """The state of each setting that `setting_names` lists."""
     options = options_of(sources.version)
     return {
         name: _state(options[name], sources) if name in options else _of_environment(name, sources)
@@ -36,12 +43,12 @@ def layered(sources: Sources) -> dict[str, State]:
 
 
 def setting_names(version: Version | None) -> tuple[str, ...]:
-    """The settings that an engine has and that concern networking, by flag name.
+    """The settings that an engine has and that concern networking: by flag name, the switches by their variable.
 
     Before engine 23 a proxy has no flag and no key: the environment alone sets it.
     """
     networking = (name for name, option in options_of(version).items() if option.networking)
-    return tuple(dict.fromkeys((*networking, *VARIABLES, "host", "config-file")))
+    return tuple(dict.fromkeys((*networking, *VARIABLES, "host", "config-file", *SWITCHES)))
 
 
 def _of_environment(name: str, sources: Sources) -> State:

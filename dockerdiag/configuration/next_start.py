@@ -1,7 +1,7 @@
 """What docker.service will start: unit, drop-ins, environment files, daemon.json as they are on disk."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from dockerdiag.configuration.command_line import Argument
 from dockerdiag.configuration.contradictions import contradictions
@@ -52,7 +52,7 @@ def next_start(snapshot: Snapshot, serving: Serving, version: Version | None) ->
     arguments, doubt = start.arguments()
     if arguments is None:
         return start.untold(doubt)
-    return start.settled(arguments, file, _Environment(start.service, unit, serving.process))
+    return start.settled(arguments, file, _Environment(start.service, unit, serving.process), serving.process)
 
 
 @dataclass(slots=True)
@@ -82,20 +82,28 @@ class _Start:
         return (None, doubt) if doubt is not None else (service.commands[0], "")
 
     def settled(
-        self, arguments: tuple[Argument, ...], file: TextFile | Unread | None, environment: "_Environment"
+        self,
+        arguments: tuple[Argument, ...],
+        file: TextFile | Unread | None,
+        environment: "_Environment",
+        process: DaemonProcess | None,
     ) -> NextStart:
         """The settings that a command line and the file on disk bring."""
         words = arguments[1:]
-        flags = parse_flags([word.text for word in words], self.version)
+        runs = process is not None and process.command_line == tuple(argument.text for argument in arguments)
+        flags = parse_flags([word.text for word in words], self.version, runs=runs)
         origins = {name: words[flag.position].origin for name, flag in flags.values.items()}
         on_disk = _file_on_disk(file, self.daemon_json, flags)
-        sources = Sources(flags, origins, on_disk, environment.proxy, self.version)
+        sources = Sources(flags, origins, on_disk, environment.state, self.version)
         errors = [*_flag_errors(flags, words)]
         if isinstance(on_disk, DaemonJson):
             errors += on_disk.errors
             errors += conflicts(on_disk, flags, origins)
         states = layered(sources)
         errors += contradictions(states, self.version)
+        if runs and not _is_newer(file, process):
+            # The daemon has started with just this; the doubt is about what is known here of its options.
+            errors = [replace(error, certain=False) for error in errors]
         # What is certain comes first, for it is the reason that is given.
         errors.sort(key=lambda error: not error.certain)
         if errors:
@@ -109,6 +117,13 @@ class _Start:
             service=self.service,
             daemon_json=self.daemon_json,
         )
+
+
+def _is_newer(file: TextFile | Unread | None, process: DaemonProcess | None) -> bool:
+    if not isinstance(file, TextFile):
+        return False
+    started = process.started_at if process is not None else None
+    return started is None or file.modified_at is None or file.modified_at > started
 
 
 def _doubt(service: EffectiveService, arguments: tuple[Argument, ...]) -> str | None:
@@ -157,7 +172,7 @@ class _Environment:
         self._unit = unit
         self._process = process
 
-    def proxy(self, setting: str) -> State | None:
+    def state(self, setting: str) -> State | None:
         if self._service.unread:
             return Unknown(f"what the unit's variables are is unknown: {self._service.unread[0]}")
         return from_environment(setting, self._variable)

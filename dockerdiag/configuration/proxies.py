@@ -22,10 +22,10 @@ def from_environment(setting: str, look_up: Callable[[str], State | None]) -> St
     """The variable that decides a proxy setting; None where none is set, unknown where one that could is.
 
     Args:
-        setting: `http-proxy`, `https-proxy` or `no-proxy`.
+        setting: `http-proxy`, `https-proxy`, `no-proxy`, or the name of a variable.
         look_up: a variable by name.
     """
-    for name in VARIABLES[setting]:
+    for name in VARIABLES.get(setting, (setting,)):
         found = look_up(name)
         if isinstance(found, Unknown) or (found is not None and found.value):
             return found

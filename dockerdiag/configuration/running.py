@@ -41,14 +41,14 @@ def running_settings(snapshot: Snapshot, serving: Serving, version: Version | No
         reason = f"the command line of process {process.pid} could not be read: {process.command_line.reason}"
         return Running(_told_by_engine(_all_unknown(reason, version), snapshot, {}), None)
     arguments = process.command_line[1:]
-    flags = parse_flags(arguments, version)
+    flags = parse_flags(arguments, version, runs=True)
     origins = _flag_origins(process, arguments, flags)
-    if flags.errors and flags.errors[0].certain:
-        # It runs, so it understood every word: the table of flags is behind this engine.
+    if flags.errors:
+        # It runs, so it understood every word: what is known here of flags is behind this engine.
         reason = f"the running command line was not understood: {flags.errors[0].text}"
         return Running(_all_unknown(reason, version), process.command_line)
     file, today = _file_at_start(snapshot.daemon_json, process, flags, version)
-    sources = Sources(flags, origins, file, partial(_proxy_of_process, process), version)
+    sources = Sources(flags, origins, file, partial(_variable_of_process, process), version)
     if_unchanged = layered(replace(sources, file=today)) if today is not None else {}
     return Running(_told_by_engine(layered(sources), snapshot, if_unchanged), process.command_line)
 
@@ -95,7 +95,7 @@ def _file_at_start(
     return read, None
 
 
-def _proxy_of_process(process: DaemonProcess, setting: str) -> State | None:
+def _variable_of_process(process: DaemonProcess, setting: str) -> State | None:
     variables = process.environment
     if isinstance(variables, Unread):
         return Unknown(f"the environment of process {process.pid} could not be read: {variables.reason}")

@@ -4,7 +4,7 @@ Both sort the files by their base name over all folders, /etc before /run before
 outright win over a pattern. They differ in three things. procps reads /etc/sysctl.conf after all others, systemd
 only where a link in sysctl.d leads to it. procps writes a key again for each line that sets it, systemd once, in
 the place of the first line that gave it this value. An exclusion (`-net.ipv4.conf.eth0.rp_filter`) may be a
-pattern in procps alone.
+pattern in newer procps alone (not in 4.0.4, but in 4.0.7).
 """
 
 from collections.abc import Iterable, Iterator
@@ -48,6 +48,8 @@ class BootValue:
     """What ufw sets whenever it starts, in no fixed order with systemd-sysctl."""
     certain: bool = True
     """False where the order of events at boot decides what systemd's value is."""
+    procps_certain: bool = True
+    """False where it depends on the version of procps."""
 
     @property
     def agree(self) -> bool:
@@ -80,21 +82,21 @@ def final(boot: BootSysctls, key: str) -> BootValue:
             `net/ipv4/conf/all/forwarding` are one knob; a change of it sets the same key of `default`
             and of every link.
     """
+    keys = _family(key)
+    in_folders = _in_folders(boot.files)
     conf = [file for file in boot.files if file.path == _SYSCTL_CONF]
     ufw = [file for file in boot.files if file.path == _UFW]
-    keys = _family(key)
-    systemd = [
-        *_kernel_command_line(boot.kernel_command_line),
-        *_writes(_once(_lines(_in_folders(boot.files))), keys, exclusions_are_patterns=False),
-    ]
-    procps = _writes(list(_lines([*_in_folders(boot.files), *conf])), keys, exclusions_are_patterns=True)
-    at_ufw_start = _writes(list(_lines(ufw)), keys, exclusions_are_patterns=True)
+    systemd = [*_kernel_command_line(boot.kernel_command_line), *_writes(_once(_lines(in_folders)), keys)]
+    procps_lines = list(_lines([*in_folders, *conf]))
+    procps = _of_present_link(_writes(procps_lines, keys), key)
+    newer_procps = _of_present_link(_writes(procps_lines, keys, patterns_exclude=True), key)
     present, appearing = _of_present_link(systemd, key), _of_appearing_link(systemd, key)
     return BootValue(
         systemd=appearing,
-        procps=_of_present_link(list(procps), key),
-        ufw=_of_present_link(list(at_ufw_start), key),
-        certain=_value(present) == _value(appearing),
+        procps=procps,
+        ufw=_of_present_link(_writes(list(_lines(ufw)), keys), key),
+        certain=_value(present) == _value(appearing) and not _may_not_stick(systemd, key),
+        procps_certain=_value(procps) == _value(newer_procps),
     )
 
 
@@ -163,22 +165,21 @@ def _once(lines: Iterable[_Line]) -> list[_Line]:
     return list(kept.values())
 
 
-def _writes(lines: list[_Line], keys: frozenset[str], *, exclusions_are_patterns: bool) -> Iterator[_Line]:
+def _writes(lines: list[_Line], keys: frozenset[str], *, patterns_exclude: bool = False) -> list[_Line]:
     """What is written to some keys, in order. A pattern passes over keys that another line names."""
     named = {line.key for line in lines}
-    excluded = [
-        line.key for line in lines if line.value is None and line.is_pattern and exclusions_are_patterns
-    ]
+    excluded = [line.key for line in lines if line.value is None and line.is_pattern and patterns_exclude]
+    writes: list[_Line] = []
     for line in lines:
-        if line.value is None:
-            continue
-        if not line.is_pattern:
-            if line.key in keys:
-                yield line
-            continue
-        for key in sorted(keys - named):
-            if _matches(key, line.key) and not any(fnmatchcase(key, pattern) for pattern in excluded):
-                yield replace(line, key=key)
+        if line.value is not None and line.is_pattern:
+            writes += [
+                replace(line, key=key)
+                for key in sorted(keys - named)
+                if _matches(key, line.key) and not any(fnmatchcase(key, pattern) for pattern in excluded)
+            ]
+        elif line.value is not None and line.key in keys:
+            writes.append(line)
+    return writes
 
 
 def _matches(key: str, pattern: str) -> bool:
@@ -245,6 +246,17 @@ def _of_appearing_link(writes: list[_Line], key: str) -> Assigned | None:
         return _of_present_link(writes, key)
     own = _last(line for line in writes if line.key == key)
     return own or _of_present_link(writes, f"{parts[0]}default/{parts[2]}")
+
+
+def _may_not_stick(writes: list[_Line], key: str) -> bool:
+    """Whether systemd, which does not write what a key already is, may leave it to a later write of default."""
+    parts = _split(key)
+    if parts is None or parts[0] != _IPV4 or parts[1] in {"all", "default"} or _forwarding_knobs(key):
+        return False
+    default = f"{_IPV4}default/{parts[2]}"
+    own = max((index for index, line in enumerate(writes) if line.key == key), default=None)
+    later = [] if own is None else [line for line in writes[own:] if line.key == default]
+    return own is not None and any(line.value != writes[own].value for line in later)
 
 
 def _spread(writes: list[_Line], key: str, knobs: frozenset[str]) -> Assigned | None:

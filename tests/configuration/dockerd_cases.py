@@ -1,4 +1,4 @@
-"""Command lines and configuration files with what dockerd does with them, the same for the parser and for real engines."""
+"""Command lines and configuration files, and what dockerd does with them: for the parser and for real engines."""
 
 from dataclasses import dataclass, field
 
@@ -38,8 +38,8 @@ COMMAND_LINES = (
     _refused("--mtu= 5"), _refused("--mtu=1.5"), _refused("--mtu=abc"), _refused("--mtu=08"), _refused("--mtu=1__4"),
     _taken("--dns=1.1.1.1", "--dns=::1"), _taken("--dns", "1.1.1.1"), _refused("--dns=x"), _refused("--dns=01.1.1.1"),
     _refused("--dns=::1%eth0"), _taken("--dns=1.1.1.1,8.8.8.8", since=(26, 0)),
-    _taken("--ip=::1"), _refused("--ip=1"), _taken("--default-gateway=10.0.0.1"), _taken("--default-gateway-v6=10.0.0.1"),
-    _taken("--default-gateway=", since=(26, 0)),
+    _taken("--ip=::1"), _refused("--ip=1"), _taken("--default-gateway=10.0.0.1"),
+    _taken("--default-gateway-v6=10.0.0.1"), _taken("--default-gateway=", since=(26, 0)),
     _taken("--bip=x", "--fixed-cidr=y", "--fixed-cidr-v6="), _taken("--bip6=x", since=(28, 0)),
     _taken("--userland-proxy=false", "--userland-proxy-path=/x", "--live-restore", "--ip-forward=false"),
     _taken("--ip-forward-no-drop", since=(28, 0)), _taken("--allow-direct-routing", since=(28, 2)),
@@ -49,7 +49,8 @@ COMMAND_LINES = (
     _taken("--network-control-plane-mtu=1400"), _taken("--network-diagnostic-port=1"),
     _taken("--firewall-backend=nftables", since=(29, 0)), _taken("--bridge-accept-fwmark=1", since=(29, 0)),
     _taken("--graph=/x", until=(23, 0)), _taken("-g", "/x", until=(23, 0)), _taken("--cluster-store=x", until=(23, 0)),
-    _taken("--oom-score-adjust=1", until=(26, 0)), _taken("--restart"), _taken("-r"), _taken("--validate", since=(23, 0)),
+    _taken("--oom-score-adjust=1", until=(26, 0)), _taken("--restart"), _taken("-r"),
+    _taken("--validate", since=(23, 0)),
     _taken("--log-format=json", since=(25, 0)), _taken("--feature=a=true", since=(28, 0)), _taken("--config-file=/x"),
     _taken("--log-opt", "a=b", "--label=a=b", "--exec-opt", "a=b", "--storage-opt=x", "--data-root", "/x"),
 )  # fmt: skip
@@ -84,7 +85,8 @@ def _good(text: str, *arguments: str, **values: object) -> ConfigurationFile:
 
 CONFIGURATION_FILES = (
     _bad("", until=(23, 0)), _bad("  \n", until=(23, 0)), _bad("\ufeff{}", until=(23, 0)), _bad("{} x", since=(23, 0)),
-    _bad("[]"), _good("null"), _good("{}"), _bad("{"), _bad('{"mtu": 1,}'), _bad("{'mtu': 1}"), _bad('{"mtu": 1} }', since=(23, 0)),
+    _bad("[]"), _good("null"), _good("{}"), _bad("{"), _bad('{"mtu": 1,}'), _bad("{'mtu': 1}"),
+    _bad('{"mtu": 1} }', since=(23, 0)),
     _bad('{"mtu": 01}'), _bad("// no\n{}"), _bad('{"bridge": "a\nb"}'), _bad('{"mtu": NaN}'),
     _good('{"iptables": false}', iptables=False), _good('{"iptables": null}'), _bad('{"iptables": "false"}'),
     _bad('{"iptables": 0}'), _bad('{"IPTABLES": false}'), _good('{"iptables": false, "iptables": true}', iptables=True),
@@ -92,7 +94,8 @@ CONFIGURATION_FILES = (
     _good('{"mtu": 1400}', mtu=1400), _bad('{"mtu": "1400"}'), _bad('{"mtu": 1.0}'), _bad('{"mtu": 1e3}'),
     _bad('{"dns": "1.1.1.1"}'), _bad('{"dns": ["x"]}'), _good('{"dns": ["1.1.1.1", "::1"]}', dns=("1.1.1.1", "::1")),
     _good('{"dns-opts": ["ndots:2"]}', dns_opt=("ndots:2",)), _good('{"dns-opt": ["ndots:2"]}'),
-    _bad('{"ip": "x"}'), _bad('{"default-gateway": "x"}'), _good('{"default-gateway": "10.0.0.1"}', default_gateway="10.0.0.1"),
+    _bad('{"ip": "x"}'), _bad('{"default-gateway": "x"}'),
+    _good('{"default-gateway": "10.0.0.1"}', default_gateway="10.0.0.1"),
     _bad('{"hosts": ["unix:///x"]}', "-H", "unix:///x"), _bad('{"hosts": ["unix:///x"]}', "--host=unix:///y"),
     _bad('{"iptables": true}', "--iptables"), _bad('{"iptables": false, "mtu": 1}', "--mtu=1"),
     _bad('{"bridge": "x"}', "-b", "x"), _bad('{"dns": ["1.1.1.1"]}', "--dns=1.1.1.1"),

@@ -24,7 +24,11 @@ from dockerdiag.snapshot import (
 from tests.configuration.units import DROP_INS, unit
 
 PATH = "/etc/docker/daemon.json"
-UNIT = "[Service]\nType=notify\nEnvironmentFile=-/etc/default/docker\nExecStart=/usr/sbin/dockerd -H fd:// $DOCKER_OPTS\n"
+UNIT = """[Service]
+Type=notify
+EnvironmentFile=-/etc/default/docker
+ExecStart=/usr/sbin/dockerd -H fd:// $DOCKER_OPTS
+"""
 STARTED = 1000.0
 BEFORE, AFTER = STARTED - 100, STARTED + 100
 COMMAND_LINE = ("/usr/sbin/dockerd", "-H", "fd://")
@@ -238,6 +242,41 @@ def test_options_that_change_no_networking_are_not_called_inert() -> None:
     ).inert
 
 
+def test_variable_that_is_a_switch() -> None:
+    name = "DOCKER_INSECURE_NO_IPTABLES_RAW"
+    drop_in = {"x.conf": f"[Service]\nEnvironment={name}=1\n"}
+    assert judged(service=service(drop_in))[name].pending is True
+    settings = judged(daemons=(process(environment={name: "1"}),), service=service(drop_in))
+    assert known(settings[name].running)[0] == "1"
+    assert settings[name].pending is False
+    assert not settings.inert
+
+
+# -- engines that are newer than what is known here ------------------------------------------------------------------
+
+
+def test_unknown_flag_of_a_running_daemon_hides_nothing() -> None:
+    drop_in = {"x.conf": '[Service]\nEnvironment="DOCKER_OPTS=--new-thing=x --iptables=false"\n'}
+    running = process("--new-thing=x", "--iptables=false")
+    for version in ("28.5.2", "40.0.0"):
+        settings = judged(engine=engine(version), daemons=(running,), service=service(drop_in))
+        assert known(settings["iptables"].running)[0] is False
+        assert settings["iptables"].pending is False
+        assert not settings.start_errors
+
+
+def test_unknown_flag_that_may_take_the_next_word_leaves_all_unknown() -> None:
+    settings = judged(engine=engine("40.0.0"), daemons=(process("--new-thing", "--iptables=false"),))
+    assert isinstance(settings["iptables"].running, Unknown)
+
+
+def test_file_that_the_running_daemon_has_taken_is_no_certain_error() -> None:
+    settings = judged(daemon_json=file('{"new-thing": 1}'))
+    assert [error.certain for error in settings.start_errors] == [False]
+    settings = judged(daemon_json=file('{"new-thing": 1}', AFTER))
+    assert [error.certain for error in settings.start_errors] == [True]
+
+
 # -- proxies ---------------------------------------------------------------------------------------------------------
 
 
@@ -262,6 +301,11 @@ def test_file_wins_over_environment_each_by_itself() -> None:
         daemon_json=file('{"proxies": {"http-proxy": "http://file"}}'),
     )
     assert proxies(settings) == ["http://file", "http://env", None]
+
+
+def test_engine_without_proxy_flags_has_the_environment() -> None:
+    running = process(environment={"HTTPS_PROXY": "http://env"})
+    assert proxies(judged(engine=engine("20.10.24"), daemons=(running,))) == [None, "http://env", None]
 
 
 def test_flag_wins_over_environment() -> None:

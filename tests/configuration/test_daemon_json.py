@@ -79,7 +79,8 @@ def test_unknown_key_of_an_engine_that_is_newer_than_we_know_is_no_certain_error
 
 
 def test_addresses_and_network_options_read_like_their_flags() -> None:
-    text = '{"default-network-opts": {"bridge": {"com.docker.network.driver.mtu": "1400"}}, "host-gateway-ip": "1.1.1.1"}'
+    options = '"default-network-opts": {"bridge": {"com.docker.network.driver.mtu": "1400"}}'
+    text = f'{{{options}, "host-gateway-ip": "1.1.1.1"}}'
     values = read(text).values
     assert values["default-network-opt"].value == ("bridge=com.docker.network.driver.mtu=1400",)
     assert values["host-gateway-ip"].value == ("1.1.1.1",)

@@ -66,6 +66,11 @@ def test_unknown_flag_of_an_engine_that_is_newer_than_we_know_is_no_certain_erro
     assert parse_flags(["--new-thing"], NEW).errors[0].certain is True
 
 
+def test_several_addresses_in_one_flag_are_in_doubt_for_engines_in_between() -> None:
+    assert [error.certain for error in parse_flags(["--dns=1.1.1.1,8.8.8.8"], (24, 0)).errors] == [False]
+    assert [error.certain for error in parse_flags(["--dns=1.1.1.1,8.8.8.8"], OLD).errors] == [True]
+
+
 def test_default_of_ip6tables_depends_on_the_engine() -> None:
     option = options_of(None)["ip6tables"]
     assert default_of(option, OLD) is False

@@ -29,8 +29,11 @@ Path("/opt/started", arguments[0].decode()).write_text(repr((arguments, environm
 
 WRITTEN = {
     "kubespray": (
-        'Environment="DOCKER_OPTS=--data-root=/var/lib/docker --iptables=false \\\n --log-opt max-size=50m \\\n"\n'
-        'Environment="DOCKER_DNS_OPTIONS=\\\n    --dns 10.233.0.3 --dns 10.0.2.3  \\\n    --dns-search a.svc \\\n"\n',
+        # A continuation within quotes.
+        (
+            'Environment="DOCKER_OPTS=--data-root=/var/lib/docker --iptables=false \\\n --log-opt max-size=50m \\\n"\n'
+            'Environment="DOCKER_DNS_OPTIONS=\\\n    --dns 10.233.0.3 --dns 10.0.2.3  \\\n    --dns-search a \\\n"\n'
+        ),
         "$DOCKER_OPTS $DOCKER_DNS_OPTIONS $INSECURE_REGISTRY",
         "",
     ),

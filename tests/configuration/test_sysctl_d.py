@@ -121,9 +121,10 @@ def test_exclusion() -> None:
     text = "net.ipv4.conf.*.rp_filter=1\n-net.ipv4.conf.eth0.rp_filter\n-net.ipv4.conf.br-*.rp_filter\n"
     files = {"/etc/sysctl.d/1.conf": text}
     assert systemd(files, "net/ipv4/conf/all/rp_filter") == ("1", "/etc/sysctl.d/1.conf:1")
-    excluded, patterned = "net/ipv4/conf/eth0/rp_filter", "net/ipv4/conf/br-1/rp_filter"
-    assert procps(files, excluded) == ("1", "/etc/sysctl.d/1.conf:1")
-    assert procps(files, patterned) == ("1", "/etc/sysctl.d/1.conf:1")
+    # A link of its own still has what default got.
+    assert final(boot(files), "net/ipv4/conf/eth0/rp_filter").procps_certain
+    text = "net.ipv4.conf.*.rp_filter=1\n-net.ipv4.conf.a*.rp_filter\n"
+    assert not final(boot({"/etc/sysctl.d/1.conf": text}), "net/ipv4/conf/all/rp_filter").procps_certain
 
 
 def test_dash_before_an_assignment_only_forgives() -> None:
@@ -225,7 +226,7 @@ def apply(
 @pytest.mark.kernel
 @pytest.mark.skipif(not can_isolate(), reason="needs root, unshare, sysctl and systemd-sysctl")
 @settings(
-    max_examples=60,
+    max_examples=25,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
 )
@@ -246,4 +247,9 @@ def test_the_programs_set_what_was_predicted(
     }
     assert {key: done[key] for key in said} == said
     done = apply(tmp_path / "files", folders, sysctl_conf, "sysctl", "--system")
-    assert done == {key: value.procps.value if value.procps else "0" for key, value in predicted.items()}
+    said = {
+        key: value.procps.value if value.procps else "0"
+        for key, value in predicted.items()
+        if value.procps_certain
+    }
+    assert {key: done[key] for key in said} == said

@@ -113,7 +113,7 @@ def test_braces_make_one_argument() -> None:
 
 
 def test_debian_environment_file() -> None:
-    file = '# Use DOCKER_OPTS to modify the daemon startup options.\n#DOCKER_OPTS="--dns 8.8.8.8"\nDOCKER_OPTS="--ip-masq=false"\n'
+    file = '# Use DOCKER_OPTS to modify the options.\n#DOCKER_OPTS="--dns 8.8.8.8"\nDOCKER_OPTS="--ip-masq=false"\n'
     service = effective_service(unit(DEBIAN, environment_files={"/etc/default/docker": file}), "lab")
     assert words(service)[-1] == "--ip-masq=false"
     assert place(service, "--ip-masq=false") == "/etc/default/docker:3"
@@ -168,7 +168,10 @@ ExecStart=/usr/bin/dockerd-current \\
 
 
 def test_flannel() -> None:
-    fragment = "[Service]\nEnvironmentFile=-/run/flannel/docker\nExecStart=/usr/bin/dockerd $DOCKER_OPT_BIP $DOCKER_OPT_MTU $DOCKER_OPT_IPMASQ\n"
+    fragment = """[Service]
+EnvironmentFile=-/run/flannel/docker
+ExecStart=/usr/bin/dockerd $DOCKER_OPT_BIP $DOCKER_OPT_MTU $DOCKER_OPT_IPMASQ
+"""
     file = (
         'DOCKER_OPT_BIP="--bip=10.1.15.1/24"\nDOCKER_OPT_IPMASQ="--ip-masq=false"\nDOCKER_OPT_MTU="--mtu=1450"\n'
         'DOCKER_NETWORK_OPTIONS=" --bip=10.1.15.1/24 --ip-masq=false --mtu=1450"\n'
