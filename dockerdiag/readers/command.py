@@ -16,6 +16,7 @@ from typing import IO
 
 from dockerdiag.readers.deadline import Deadline
 from dockerdiag.readers.errors import ReadError, denied
+from dockerdiag.snapshot.secrets import mask_text
 
 MAXIMUM_OUTPUT = 256 * 1024 * 1024
 _MAXIMUM_ERRORS = 64 * 1024
@@ -106,7 +107,7 @@ def checked(arguments: Sequence[str], deadline: Deadline) -> str:
 
 def failure(tool: str, output: Output) -> ReadError:
     """The error for a tool that failed."""
-    said = " ".join(output.errors.split())[:300]
+    said = mask_text(" ".join(output.errors.split())).text[:300]
     if any(refusal in said.lower() for refusal in _REFUSALS):
         return ReadError(denied())
     name = tool.rpartition("/")[2]

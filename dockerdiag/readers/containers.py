@@ -68,7 +68,7 @@ def container(told: Mapping[str, Any], network_ids: Mapping[str, str], *, local:
             _endpoint(name, one, network_ids.get(name, ""))
             for name, one in _objects(mapping(networking, "Networks"))
         ),
-        namespace=_namespace(pid) if local and pid is not None and status in _ALIVE else None,
+        namespace=_namespace(pid, mode) if local and pid is not None and status in _ALIVE else None,
         ports=tuple(_ports(mapping(networking, "Ports") or mapping(host, "PortBindings"))),
         dns=texts(host, "Dns"),
         extra_hosts=texts(host, "ExtraHosts"),
@@ -114,9 +114,9 @@ def _proxies(environment: Iterable[str]) -> dict[str, str]:
     return mask_variables({name: value for name, _, value in pairs if name.lower() in PROXY_VARIABLES})
 
 
-def _namespace(pid: int) -> str:
+def _namespace(pid: int, mode: str) -> str:
     """Another user's process does not show its namespace; the place where it would be names it as well."""
     try:
-        return namespace_of(pid)
+        return namespace_of("self" if mode == "host" else pid)
     except OSError:
         return f"/proc/{pid}/ns/net"

@@ -58,7 +58,7 @@ def _ask(client: Any, endpoint: EngineEndpoint, tree: Tree, deadline: Deadline) 
         live_restore=boolean(info, "LiveRestoreEnabled"),
         http_proxy=mask_variable("HTTP_PROXY", text(info, "HttpProxy")).text,
         https_proxy=mask_variable("HTTPS_PROXY", text(info, "HttpsProxy")).text,
-        no_proxy=text(info, "NoProxy"),
+        no_proxy=mask_text(text(info, "NoProxy")).text,
         default_address_pools=pools(items(info, "DefaultAddressPools")),
         warnings=tuple(mask_text(warning).text for warning in texts(info, "Warnings")),
         networks=networks,

@@ -94,7 +94,7 @@ def _line(entry: Any) -> LogLine | None:
         "kernel" if entry.get("_TRANSPORT") == "kernel" else entry.get("UNIT") or entry.get("_SYSTEMD_UNIT")
     )
     seconds = int(entry.get("__REALTIME_TIMESTAMP", 0)) / 1_000_000
-    return LogLine(seconds, str(source or "systemd"), mask_text(message[:_MAXIMUM_LENGTH]).text)
+    return LogLine(seconds, str(source or "systemd"), mask_text(message).text[:_MAXIMUM_LENGTH])
 
 
 def _kernel_buffer() -> Iterator[LogLine]:
@@ -113,7 +113,7 @@ def _kernel_buffer() -> Iterator[LogLine]:
             # The time counts from boot, and stands still while the machine sleeps: a line may be younger.
             moment = (booted or 0.0) + int(header.split(",")[2]) / 1_000_000
             if moment >= since:
-                yield LogLine(moment, "kernel", text.split("\n", 1)[0][:_MAXIMUM_LENGTH])
+                yield LogLine(moment, "kernel", mask_text(text.split("\n", 1)[0]).text[:_MAXIMUM_LENGTH])
     finally:
         os.close(descriptor)
 

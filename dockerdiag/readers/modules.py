@@ -26,9 +26,9 @@ def loaded_modules() -> tuple[str, ...]:
     try:
         return tuple(line.split(" ", 1)[0] for line in read_kernel_file("/proc/modules").splitlines() if line)
     except FileNotFoundError:
-        if Path("/proc/self").exists():
-            return ()
-        raise
+        if _can_load_any():
+            raise
+        return ()
 
 
 @cache
@@ -38,13 +38,18 @@ def presence(module: str) -> Presence:
     A kernel without modules cannot load any: everything may be asked of it, so everything counts as present.
     """
     try:
-        if not Path("/proc/modules").exists() and Path("/proc/self").exists():
+        if not _can_load_any():
             return "present"
         if module in loaded_modules():
             return "present"
     except OSError:
         return "unknown"
     return _built_in(module)
+
+
+def _can_load_any() -> bool:
+    """Whether the kernel has modules at all; also where /proc is not there to tell."""
+    return Path("/proc/modules").exists() or not Path("/proc/self").exists()
 
 
 def _built_in(module: str) -> Presence:

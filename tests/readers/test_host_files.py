@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 
+from dockerdiag.readers import modules
 from dockerdiag.readers.boot_sysctls import read_boot_sysctls
 from dockerdiag.readers.deadline import Deadline
 from dockerdiag.readers.errors import ReadError
@@ -102,6 +103,57 @@ def test_modules_without_asking_for_any() -> None:
     if not Path("/proc/modules").exists():
         assert loaded_modules() == ()
         assert presence("nf_tables") == "present"
+
+
+BUILT_IN = f"/lib/modules/{os.uname().release}/modules.builtin"
+
+
+@pytest.mark.parametrize(
+    ("files", "module", "expected"),
+    [
+        ({"/proc/modules": "nf_tables 1 0 - Live 0x0\n"}, "nf_tables", "present"),
+        (
+            {"/proc/modules": "nf_tables_old 1 0\n", BUILT_IN: "kernel/net/netfilter/nf_tables.ko\n"},
+            "nf_tables",
+            "present",
+        ),
+        (
+            {"/proc/modules": "bridge 1 0\n", BUILT_IN: "kernel/net/ipv4/netfilter/ip_tables.ko\n"},
+            "nf_tables",
+            "absent",
+        ),
+        ({"/proc/modules": "", "/proc/kallsyms": "0000 T nft_do_chain\n"}, "nf_tables", "present"),
+        (
+            {"/proc/modules": "", "/proc/kallsyms": "0000 T nft_do_chain_arp\n0000 T tcp_v4_rcv\n"},
+            "nf_tables",
+            "absent",
+        ),
+        ({"/proc/modules": "", "/proc/kallsyms": "0000 t ip_set_test\t[ip_set]\n"}, "ip_set", "present"),
+        ({"/proc/modules": ""}, "ip_set", "unknown"),
+        ({"/proc/modules": "", "/proc/kallsyms": ""}, "ip_set", "unknown"),
+    ],
+)
+def test_whether_a_module_is_there_is_told_by_the_kernels_own_lists(
+    files: dict[str, str], module: str, expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def read(path: str, _maximum: int = 0) -> str:
+        if path not in files:
+            raise FileNotFoundError(path)
+        return files[path]
+
+    monkeypatch.setattr(modules, "read_kernel_file", read)
+    monkeypatch.setattr(modules, "_can_load_any", lambda: True)
+    presence.cache_clear()
+    try:
+        assert presence(module) == expected
+    finally:
+        presence.cache_clear()
+
+
+def test_a_credential_is_masked_before_a_long_line_is_cut() -> None:
+    line = _line({"MESSAGE": "x" * 4070 + " http://user:hunter2hunter2hunter2@proxy:1"})
+    assert line is not None
+    assert "hunter2" not in line.text
 
 
 @pytest.mark.parametrize(
