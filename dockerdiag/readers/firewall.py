@@ -8,7 +8,7 @@ import re
 from functools import partial
 from typing import Literal
 
-from dockerdiag.readers.command import checked, failure, find_tool, run
+from dockerdiag.readers.command import checked, find_tool, run
 from dockerdiag.readers.deadline import Deadline, unread_on_error
 from dockerdiag.readers.errors import ReadError, denied
 from dockerdiag.readers.files import read_kernel_file
@@ -18,6 +18,8 @@ from dockerdiag.readers.processes import may_administer_network
 from dockerdiag.snapshot import Firewall, IpSet, NetdevHook, Unread
 
 _TOOL_SECONDS = 20.0
+_ATTEMPTS = 2
+"""To read twice: the rules may change between one reading and the other."""
 _NETDEV_CHAIN = re.compile(r'"hook":\s*"(?:in|e)gress"')
 
 
@@ -97,15 +99,14 @@ def _legacy(version: Literal[4, 6], deadline: Deadline) -> str:
         if text is None:
             raise ReadError(f"{error}, nor is python-iptables (dockerdiag[legacy])") from None
         return text
-    # Never with -t: that registers the table it names.
-    output = run([tool, "-c"], within)
-    if output.status != 0:
-        raise failure(tool, output)
-    if output.text.count("\n[") <= MAXIMUM_CHECKED_RULES:
-        other = by_library()
-        if other is not None and not same_rules(output.text, other):
-            raise ReadError(f"{tool} and python-iptables disagree on the rules")
-    return output.text
+    for _ in range(_ATTEMPTS):
+        # Never with -t: that registers the table it names.
+        text = checked([tool, "-c"], within)
+        other = unread_on_error(by_library) if text.count("\n[") <= MAXIMUM_CHECKED_RULES else None
+        # A library that fails or crashes is no witness against the program.
+        if not isinstance(other, str) or same_rules(text, other):
+            return text
+    raise ReadError(f"{tool} and python-iptables disagree on the rules")
 
 
 def _registered_tables(version: Literal[4, 6]) -> tuple[str, ...]:
