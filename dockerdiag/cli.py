@@ -70,7 +70,6 @@ def run(arguments: list[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, _end_by_signal)
     try:
         code = app(args=arguments, standalone_mode=False)
-        sys.stdout.flush()
     except _ClickException as error:
         error.show()
         return EX_USAGE if isinstance(error, _UsageError) else EX_IOERR
@@ -78,10 +77,6 @@ def run(arguments: list[str] | None = None) -> int:
         return 128 + signal.SIGINT
     except SystemExit as error:
         return error.code if isinstance(error.code, int) else EX_SOFTWARE
-    except BrokenPipeError:
-        # The reader of stdout has gone; what is left in the buffer must not raise at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return EX_IOERR
     except Exception as error:  # noqa: BLE001 - whatever went wrong, an admin gets a sentence
         _say(f"an error of dockerdiag's own: {type(error).__name__}: {error}")
         if os.environ.get("DOCKERDIAG_DEBUG"):
@@ -400,8 +395,22 @@ def _deliver(
         code = written or code
     if not (quiet and report.verdict is Verdict.OK):
         options = RenderOptions(verbose=verbose, colour=_colour(), width=_width())
-        sys.stdout.write(chosen.render(report, options).rstrip("\n") + "\n")
+        code = _print(chosen.render(report, options)) or code
     return code
+
+
+def _print(text: str) -> int:
+    try:
+        sys.stdout.write(text.rstrip("\n") + "\n")
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Click would end with 1, which is a verdict. What is left in the buffer must not raise at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EX_IOERR
+    except OSError as error:
+        _say(f"cannot write to stdout: {error.strerror}")
+        return EX_IOERR
+    return 0
 
 
 def _colour() -> bool:

@@ -54,7 +54,7 @@ def _mine(halt: Halt) -> bool:
 
 @check(
     "packet-path",
-    title="Does anything else on the way stop the packet: a link, an address, a route, its own namespace?",
+    title="Does anything else on the way stop the packet: a link, an address, a route, the container's own namespace?",
     group="Packets",
     place=20,
     needs=NEEDS,
