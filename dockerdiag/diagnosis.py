@@ -127,8 +127,8 @@ def _judge(check: Check, case: Case) -> tuple[Result, list[tuple[Finding, int]]]
     for need in check.needs:
         part = part_named(case.snapshot, need)
         if isinstance(part, Unread):
-            reason = f"{need.replace('.', ' ')}: {part.reason}"
-            return Result(check.name, check.title, Status.UNKNOWN, reason), []
+            unread = f"{need.replace('.', ' ')}: {part.reason}"
+            return Result(check.name, check.title, Status.UNKNOWN, unread), []
     if check.needs and case.engine_elsewhere() is not None:
         return Result(check.name, check.title, Status.SKIP, f"the engine: {case.engine_elsewhere()}"), []
     try:
