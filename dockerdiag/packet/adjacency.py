@@ -104,10 +104,10 @@ class Adjacency:
         network = self._world.network_by_bridge(bridge.name)
         place, at = f"bridge {bridge.name}", f"address {toward} of {bridge.name}"
         self.mended.add(bridge.name)
-        if terrain.links.addresses(bridge.name, packet.family) is None:
-            self._trail.unread(
-                terrain, place, at, f"the addresses of {bridge.name} could not be read", packet
-            )
+        addresses = terrain.namespace.addresses
+        if isinstance(addresses, Unread):
+            reason = f"the addresses could not be read: {addresses.reason}"
+            self._trail.unread(terrain, place, at, reason, packet)
             return
         disposition, reason = Disposition.DROPPED, f"{bridge.name} does not have the gateway address {toward}"
         if network is not None and network.options.get("com.docker.network.bridge.inhibit_ipv4") == "true":

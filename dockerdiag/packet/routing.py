@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from functools import cached_property
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Literal
 
@@ -99,6 +100,7 @@ class Router:
         self.links = Links(namespace)
         self.fib = Fib(namespace, self.links)
         self._namespace = namespace
+        self._local_addresses: dict[str, tuple[IPAddress, ...] | None] = {}
         self._answers: dict[tuple[str, str | None, str | None], list[RouteAnswer]] = {}
         for answer in namespace.route_answers:
             self._answers.setdefault((answer.destination, answer.source, answer.in_link), []).append(answer)
@@ -438,17 +440,31 @@ class Router:
 
     def local_addresses(self, link: str) -> tuple[IPAddress, ...] | None:
         """The addresses that a packet leaving by `link` may be given, the kernel's first choice first."""
-        mine: list[Address] = []
+        if link not in self._local_addresses:
+            self._local_addresses[link] = self._choices(link)
+        return self._local_addresses[link]
+
+    def _choices(self, link: str) -> tuple[IPAddress, ...] | None:
+        found: list[IPAddress] = []
         for family in (4, 6):
-            candidates = self._by_preference(link, family)
-            if candidates is None:
+            own = self._by_preference(link, family)
+            if own is None:
                 return None
-            if not candidates:
-                for other in self.links.by_name:
-                    if other not in (link, LOOPBACK):
-                        candidates += self._by_preference(other, family) or []
-            mine += candidates
-        return tuple(ip_address(address.address) for address in mine)
+            found += [ip_address(address.address) for address in own] or self._everywhere[family]
+        return tuple(found)
+
+    @cached_property
+    def _everywhere(self) -> dict[int, list[IPAddress]]:
+        """What a link without addresses borrows from the others."""
+        return {
+            family: [
+                ip_address(address.address)
+                for name in self.links.by_name
+                if name != LOOPBACK
+                for address in self._by_preference(name, family) or []
+            ]
+            for family in (4, 6)
+        }
 
     def link_group(self, link: str) -> int | None:
         """The link's group: not part of a snapshot, so not known."""

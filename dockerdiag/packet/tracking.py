@@ -25,8 +25,8 @@ class Tracking:
         """The packet in another namespace: marks and connection tracking start anew there."""
         connection = Connection("new", "original", packet.addresses)
         if direction == "reply":
-            kept = self._kept.get(id(terrain))
-            if kept is not None and kept.state != "untracked":
+            kept = self._kept.get(id(terrain), connection)
+            if kept.state != "untracked":
                 connection = replace(kept, state="established", direction="reply")
             elif packet.protocol == "tcp":
                 # An answer to a request that was never tracked belongs to no flow.

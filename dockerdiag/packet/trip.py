@@ -26,9 +26,9 @@ _STOPPED = {"drop": Disposition.DROPPED, "reject": Disposition.REJECTED, "unknow
 
 @dataclass(frozen=True, slots=True)
 class _End:
-    """Where one direction ended: at a process, off the host by a link, or nowhere."""
+    """Where one direction ended: at a process, off the host by a link, beyond what can be seen, or at a halt."""
 
-    kind: Literal["delivered", "left", "lost"]
+    kind: Literal["delivered", "left", "beyond", "lost"]
     terrain: Terrain
     packet: Packet
     link: Link | None = None
@@ -73,11 +73,18 @@ class Trip:
             self.trail.unread(host, "engine", "engine", self.world.elsewhere, packet)
             return
         end = self._request()
-        if end.kind == "lost":
+        if self._is_over(end):
             return
         packet = self._answerable(end) if end.kind == "left" else end.packet
         self.trail.direction = "reply"
         self._answer(end, beginning.answer_to(packet))
+
+    def _is_over(self, end: _End) -> bool:
+        """Whether there is no more to follow."""
+        if end.kind == "lost" and not self.trail.halts:
+            reason = "the packet's way could not be followed here"
+            self.trail.unread(end.terrain, "routes", "unknown way", reason, end.packet)
+        return end.kind in ("lost", "beyond")
 
     # -- the request --------------------------------------------------------------------------------------------
 
@@ -155,7 +162,7 @@ class Trip:
             final = self._receive(end.terrain, link, packet, packet.addresses.destination, to_host=True)
         else:
             final = self._emit(end.terrain, packet, packet.addresses.source)
-        if final.kind == "lost":
+        if self._is_over(final):
             return
         if final.kind == "delivered" and final.terrain is (self.trail.origin or host):
             self.trail.hop(final.terrain, "process", "the answer arrives", "delivered")
@@ -233,6 +240,8 @@ class Trip:
             return _End("lost", terrain, packet)
         down = decision.lookup.outcome == "none" and self._adjacency.gone_with_its_link(terrain, packet)
         self._obstacles(terrain, "routes", decision.obstacles, packet, following=down)
+        if decision.kind != "nowhere" and not decision.ways:
+            self._unnamed(terrain, "routes", packet)
         if decision.ways:
             self.trail.hop(terrain, "routes", decision.text)
         ways = decision.ways or beginning.configured_way(terrain, packet.family)
@@ -414,10 +423,11 @@ class Trip:
             self.uplink = self.uplink or outer[0].name
             text = "it goes on by bridging; answers depend on the network out there"
             self.trail.hop(terrain, f"uplink {outer[0].name}", text)
-            return _End("lost", terrain, packet)
+            return _End("beyond", terrain, packet)
         if toward == packet.addresses.destination:
             if not self._adjacency.nobody(terrain, bridge, toward, packet):
                 self.trail.hop(terrain, f"bridge {bridge.name}", f"{toward} answers on {bridge.name}")
+                return _End("beyond", terrain, packet)
             return _End("lost", terrain, packet)
         self._adjacency.no_gateway(terrain, bridge, toward, packet)
         return self._ip_input(terrain, packet)
@@ -469,6 +479,8 @@ class Trip:
         if self.trail.direction == "out" and terrain.is_host and self.entry is None:
             self.entry = packet.in_link
         ways = self._homeward(terrain, decision, packet, following=following) if homeward else decision.ways
+        if decision.kind == "forward" and not ways:
+            self._unnamed(terrain, "routing", packet)
         if not ways:
             return _End("lost", terrain, packet)
         way = self._pick(ways)
@@ -638,7 +650,7 @@ class Trip:
         self.trail.direction = "reply"
         self._cross(host, "netdev", "ingress", replace(beginning.answer_to(packet), in_link=parent.name))
         self.trail.direction = "out"
-        return _End("lost", terrain, packet) if link is None else _End("left", terrain, packet, link)
+        return _End("beyond", terrain, packet) if link is None else _End("left", terrain, packet, link)
 
     # -- what is met --------------------------------------------------------------------------------------------
 
@@ -646,7 +658,12 @@ class Trip:
         self, terrain: Terrain, layer: Layer, hook: Hook, packet: Packet, *, doubt: str | None = None
     ) -> Packet:
         """Takes the packet through one hook; `doubt` says why it may not come there at all."""
-        crossing = cross(terrain.ruleset, layer, hook, packet, terrain.router)
+        ruleset = terrain.ruleset
+        translated = packet.connection.source_nat or packet.connection.destination_nat
+        idle = layer != "inet" or not (ruleset.tables or translated)
+        if idle and not ruleset.unreadable and not ruleset.base_chains(layer, hook):
+            return packet
+        crossing = cross(ruleset, layer, hook, packet, terrain.router)
         place = hook if layer == "inet" else f"{layer} {hook}"
         for stop in crossing.stops:
             self._stopped(terrain, place, stop, packet, doubt)
@@ -715,6 +732,10 @@ class Trip:
                 route=obstacle.route,
                 routing_rule=obstacle.rule,
             )
+
+    def _unnamed(self, terrain: Terrain, place: str, packet: Packet) -> None:
+        reason = terrain.links.unread or "the link that the route names is not there"
+        self.trail.unread(terrain, place, "links", reason, packet)
 
     def _pick(self, ways: tuple[Way, ...]) -> Way:
         self.branches = max(self.branches, len(ways))
