@@ -171,7 +171,8 @@ def _on(value: Callable[[View], Value], element: Element, inverted: bool) -> Mat
     return lambda view: negate(covers(element, value(view)), inverted)
 
 
-def _port_span(text: str) -> Interval:
+def _span(text: str) -> Interval:
+    """Reads `N`, `N:M`, `N:` or `:M` of 16-bit numbers."""
     low, separator, high = text.partition(":")
     if not separator:
         return Interval(int(low), int(low))
@@ -179,16 +180,16 @@ def _port_span(text: str) -> Interval:
 
 
 def _source_port(option: Option) -> Match:
-    return _on(lambda view: view.source_port, _port_span(option.value), option.inverted)
+    return _on(lambda view: view.source_port, _span(option.value), option.inverted)
 
 
 def _destination_port(option: Option) -> Match:
-    return _on(lambda view: view.destination_port, _port_span(option.value), option.inverted)
+    return _on(lambda view: view.destination_port, _span(option.value), option.inverted)
 
 
 def _multiport(option: Option) -> Match:
     try:
-        spans = [_port_span(text) for text in option.value.split(",")]
+        spans = [_span(text) for text in option.value.split(",")]
     except ValueError:
         return unknown_match(f"{option.name} {option.value} cannot be read")
     either = option.name == "--ports"
@@ -328,12 +329,11 @@ def _packet_type(option: Option) -> Match:
 
 
 def _number(option: Option, value: Callable[[View], int | None], what: str) -> Match:
-    low, separator, high = option.value.partition(":")
-    element = Interval(int(low), int(high) if separator else int(low))
+    element = _span(option.value)
     if option.name.endswith("-lt"):
-        element = Interval(0, int(low) - 1)
+        element = Interval(0, int(option.value) - 1)
     elif option.name.endswith("-gt"):
-        element = Interval(int(low) + 1, 2**32)
+        element = Interval(int(option.value) + 1, 2**32)
 
     def match(view: View) -> Truth:
         number = value(view)

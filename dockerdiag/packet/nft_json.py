@@ -10,7 +10,7 @@ from typing import Literal, cast
 
 from dockerdiag.packet.nft_expressions import NamedSets
 from dockerdiag.packet.nft_literals import Json
-from dockerdiag.packet.nft_statements import read_statement
+from dockerdiag.packet.nft_statements import MALFORMED, read_statement
 from dockerdiag.packet.nft_text import rule_text
 from dockerdiag.packet.packet import IPAddress
 from dockerdiag.packet.rules import ANY_KEY, Backend, Chain, Hooking, Item, Rule, RuleKey, Table
@@ -151,7 +151,7 @@ def listed_rule(listed: ListedRule, index: int, sets: NamedSets, backend: Backen
         backend=backend,
         handle=listed.handle,
         packets=_packets(listed.statements),
-        key=_key(listed.statements),
+        key=_safe_key(listed.statements),
     )
 
 
@@ -170,6 +170,13 @@ def _packets(statements: list[Json]) -> int | None:
             packets = counter.get("packets")
             return packets if isinstance(packets, int) else None
     return None
+
+
+def _safe_key(statements: list[Json]) -> RuleKey:
+    try:
+        return _key(statements)
+    except MALFORMED:
+        return ANY_KEY
 
 
 def _key(statements: list[Json]) -> RuleKey:

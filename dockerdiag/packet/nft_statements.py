@@ -40,8 +40,19 @@ _XT_WITHOUT_EFFECT = frozenset(
 )
 
 
+MALFORMED = (ValueError, TypeError, KeyError, IndexError, AttributeError)
+"""What reading JSON of an unexpected shape raises."""
+
+
 def read_statement(name: str, body: Json, sets: NamedSets) -> list[Item]:
     """The matches and actions that one statement is; unknown where this program does not know it."""
+    try:
+        return _read_known(name, body, sets)
+    except MALFORMED:
+        return [Verdict("unknown", reason=f"the statement {name} cannot be read")]
+
+
+def _read_known(name: str, body: Json, sets: NamedSets) -> list[Item]:
     if name in _WITHOUT_EFFECT:
         return []
     if name in VERDICTS:
@@ -59,10 +70,7 @@ def read_statement(name: str, body: Json, sets: NamedSets) -> list[Item]:
     reader = _READERS.get(name)
     if reader is None:
         return [Verdict("unknown", reason=f"the statement {name} is not known to this program")]
-    try:
-        return reader(name, body, sets)
-    except (ValueError, TypeError, KeyError, IndexError, AttributeError):
-        return [Verdict("unknown", reason=f"the statement {name} cannot be read")]
+    return reader(name, body, sets)
 
 
 def read_verdict(name: str, body: Json) -> Verdict:
@@ -91,10 +99,15 @@ def _extension(body: Json) -> list[Item]:
 # -- matches ---------------------------------------------------------------------------------------------------
 
 
+_OPERATORS = ("==", "!=", "in", "!", "<", "<=", ">", ">=")
+
+
 def _match(_: str, body: Json, sets: NamedSets) -> list[Item]:
     left = read_expression(body["left"], sets)
     right = body["right"]
     operator = body.get("op", "==")
+    if operator not in _OPERATORS:
+        return [_unknown_match(f"the operator {operator} is not known to this program")]
     if isinstance(right, dict) and "set" in right:
         return [_membership(left, read_set(left.kind, right["set"]), operator == "!=")]
     if isinstance(right, str) and right.startswith("@"):

@@ -15,12 +15,16 @@ def rule_text(statements: list[Json], comment: str | None) -> str:
 
 
 def _statement(name: str, body: Json) -> str:
+    try:
+        return _written(name, body)
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError):
+        return _raw(name, body)
+
+
+def _written(name: str, body: Json) -> str:
     writer = _STATEMENTS.get(name)
     if writer is not None:
-        try:
-            return writer(body)
-        except (KeyError, TypeError, ValueError, AttributeError, IndexError):
-            return _raw(name, body)
+        return writer(body)
     if body is None:
         return name
     if name in ("snat", "dnat", "masquerade", "redirect"):
