@@ -1,5 +1,6 @@
 """The recorded snapshots, and the scenario that each was made by."""
 
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -28,9 +29,13 @@ class Recorded(NamedTuple):
 
     def report(self) -> Report:
         """Judged as the scenario asks: its `-c` and no other option."""
-        arguments = self.scenario.arguments
-        containers = [arguments[at + 1] for at, word in enumerate(arguments) if word == "-c"]
-        return diagnose(self.snapshot, Asked.parse(containers=containers), *checks())
+        return _judged(self.path, self.scenario.arguments)
+
+
+@cache
+def _judged(path: Path, arguments: tuple[str, ...]) -> Report:
+    containers = [arguments[at + 1] for at, word in enumerate(arguments) if word == "-c"]
+    return diagnose(load(path), Asked.parse(containers=containers), *checks())
 
 
 def recorded() -> list[Recorded]:
