@@ -62,7 +62,7 @@ def _read_known(name: str, body: Json, sets: NamedSets) -> list[Item]:
     if name in _UNFORESEEABLE:
         return [Verdict("unknown", reason=f"{name}: {_UNFORESEEABLE[name]}")]
     if name == "reject":
-        return [Verdict("reject")]
+        return _reject(body)
     if name == "notrack":
         return [NoTrack()]
     if name == "xt":
@@ -71,6 +71,17 @@ def _read_known(name: str, body: Json, sets: NamedSets) -> list[Item]:
     if reader is None:
         return [Verdict("unknown", reason=f"the statement {name} is not known to this program")]
     return reader(name, body, sets)
+
+
+def _reject(body: Json) -> list[Item]:
+    """The listing leaves out that a rule which rejects in one protocol's way asks for that protocol."""
+    kind = (body or {}).get("type")
+    if kind == "tcp reset":
+        return [lambda view: view.packet.protocol == "tcp", Verdict("reject")]
+    if kind in ("icmp", "icmpv6"):
+        family = 4 if kind == "icmp" else 6
+        return [lambda view: view.packet.family == family, Verdict("reject")]
+    return [Verdict("reject")]
 
 
 def read_verdict(name: str, body: Json) -> Verdict:

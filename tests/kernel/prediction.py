@@ -129,9 +129,14 @@ def predict(ruleset: Ruleset, packet: Packet, source: str, bridge_netfilter: boo
     walk.hook("netdev", "ingress", in_link=port)
     if port != link:
         walk.hook("bridge", "prerouting", in_link=link, in_port=port)
+    if bridge_netfilter and port != link:
+        # br_netfilter calls the IP hook from within the bridge's own.
+        walk.hook("inet", "prerouting", in_link=link, in_port=in_port)
+    if port != link:
         walk.hook("bridge", "input", in_link=link, in_port=port)
         walk.hook("netdev", "ingress", in_link=link)
-    walk.hook("inet", "prerouting", in_link=link, in_port=in_port)
+    if not bridge_netfilter or port == link:
+        walk.hook("inet", "prerouting", in_link=link, in_port=in_port)
     destination = walk.packet.addresses.destination
     surroundings = HostSurroundings()
     if surroundings.address_type(destination) != "unicast":

@@ -176,7 +176,13 @@ def _verdict(random: Random, family: str, hook: str, users: tuple[str, ...]) -> 
     if roll < 0.68:
         return "counter drop"
     if roll < 0.74 and inet and hook in ("input", "forward"):
-        return "reject"
+        return _pick(
+            random,
+            "reject",
+            "reject",
+            "reject with icmpx admin-prohibited",
+            "meta l4proto tcp reject with tcp reset",
+        )
     if roll < 0.82:
         value = "0x1", "0x10", "meta mark | 0x3", "meta mark & 0xfffffff0", "ct mark"
         return f"meta mark set {random.choice(value if inet else value[:4])}"

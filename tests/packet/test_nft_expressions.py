@@ -193,6 +193,23 @@ def test_set_mark_counts_even_where_the_rule_matches_no_further() -> None:
     ).stops
 
 
+@pytest.mark.parametrize(
+    ("body", "verdict"),
+    [
+        (None, "reject"),
+        ({"type": "icmpx", "expr": "admin-prohibited"}, "reject"),
+        ({"type": "icmp", "expr": "port-unreachable"}, "reject"),
+        ({"type": "icmpv6", "expr": "port-unreachable"}, "accept"),
+        ({"type": "tcp reset"}, "reject"),
+    ],
+)
+def test_reject_asks_for_the_protocol_it_answers_in(body: Any, verdict: str) -> None:
+    firewall = nft(chain("forward", "forward"), rule("forward", {"reject": body}))
+    assert at(firewall, outgoing()).verdict == verdict
+    udp = "accept" if body == {"type": "tcp reset"} else verdict
+    assert at(firewall, outgoing("udp")).verdict == udp
+
+
 def test_verdict_map_with_ranges_and_catchall() -> None:
     data = {"set": [[22, {"accept": None}], [{"range": [80, 90]}, {"accept": None}], ["*", {"drop": None}]]}
     assert _verdict_of_map(data, 443) == "drop"
