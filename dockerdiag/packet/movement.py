@@ -1,0 +1,390 @@
+"""How a packet gets from namespace to namespace: in by links and bridges, through routing, out again."""
+
+from dataclasses import dataclass, replace
+from ipaddress import ip_address
+from typing import Literal
+
+from dockerdiag.packet import beginning, ethernet
+from dockerdiag.packet.adjacency import Adjacency
+from dockerdiag.packet.fib import describe_route
+from dockerdiag.packet.flow import Flow, Translation
+from dockerdiag.packet.packet import IPAddress, Packet
+from dockerdiag.packet.routing import Decision, Way
+from dockerdiag.packet.rulings import Rulings
+from dockerdiag.packet.tracking import Tracking
+from dockerdiag.packet.trail import Trail
+from dockerdiag.packet.world import Station, Terrain, World
+from dockerdiag.report import Disposition
+from dockerdiag.snapshot.model import Link, Network
+
+_MAX_ROUTINGS = 24
+UNDERLYING = ("macvlan", "ipvlan", "macvtap", "ipvtap")
+"""Kinds of links, and drivers of networks, that send by a parent link."""
+_TUNNELS = ("wireguard", "tun", "ipip", "sit", "gre", "xfrm", "ppp", "vti", "ip6tnl")
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """Where one direction ended: at a process, off the host by a link, beyond what can be seen, or at a halt."""
+
+    kind: Literal["delivered", "left", "beyond", "lost"]
+    terrain: Terrain
+    packet: Packet
+    link: Link | None = None
+    port: Link | None = None
+    """Of a bridge it left by: the port."""
+
+
+class Movement:
+    """Moves one flow's packets; `trail` has what they met.
+
+    Each method takes the packet as far as it goes. A stop is noted, and the packet goes on as if it were mended.
+
+    Args:
+        world: The snapshot.
+        flow: Who sends what where.
+        choice: Which way to take where a multipath route offers several.
+    """
+
+    def __init__(self, world: World, flow: Flow, choice: int = 0) -> None:
+        self.world = world
+        self.flow = flow
+        self.trail = Trail()
+        self.tracking = Tracking()
+        self.sent_from: IPAddress | None = None
+        self.uplink: str | None = None
+        self.entry: str | None = None
+        """The host's link that the container's packets come in by."""
+        self.network: Network | None = None
+        self.translation: Translation | None = None
+        self.branches = 1
+        """How many ways the widest multipath route offers."""
+        self._choice = choice
+        self._adjacency = Adjacency(world, self.trail)
+        self._rulings = Rulings(self.trail, self.tracking, self._adjacency)
+        self._routings = 0
+
+    def _pick(self, ways: tuple[Way, ...]) -> Way:
+        self.branches = max(self.branches, len(ways))
+        return ways[self._choice % len(ways)]
+
+    # -- a packet that comes in ---------------------------------------------------------------------------------
+
+    def _receive(
+        self, terrain: Terrain, link: Link, packet: Packet, toward: IPAddress, *, to_host: bool = False
+    ) -> End:
+        """A frame for who has `toward` comes in by `link`."""
+        packet = replace(packet, in_link=link.name, out_link=None, in_port=None, out_port=None)
+        packet = replace(packet, locally_generated=False)
+        self._adjacency.broken(terrain, link, packet)
+        packet = self._rulings.cross(terrain, "netdev", "ingress", packet)
+        bridge = terrain.links.bridge_of(link)
+        wanted = self._wanted_bridge(terrain, link, packet)
+        if wanted is not None and (bridge is None or bridge.name != wanted):
+            bridge = self._bridge(wanted, packet)
+            if bridge is None:
+                return End("lost", terrain, packet)
+            self._adjacency.not_a_port(terrain, link, wanted, packet)
+        if bridge is not None:
+            return self._bridged(terrain, bridge, link, packet, toward, to_host=to_host)
+        return self._ip_input(terrain, packet)
+
+    def _wanted_bridge(self, terrain: Terrain, link: Link, packet: Packet) -> str | None:
+        """The bridge that a container's link on the host belongs to."""
+        station = self.world.container_end(link) if terrain.is_host and link.kind == "veth" else None
+        if station is None or station.terrain is None or station.link is None:
+            return None
+        for address in station.terrain.links.addresses(station.link.name, packet.family) or ():
+            network = self.world.network_of(station.container, ip_address(address.address))
+            if network is not None:
+                return network.bridge
+        return None
+
+    def _bridge(self, name: str, packet: Packet) -> Link | None:
+        """A network's bridge; where it is missing, that is said."""
+        host = self.world.host
+        if (bridge := host.links.get(name)) is not None:
+            return bridge
+        place, at = f"bridge {name}", f"link {name}"
+        if host.links.unread is not None:
+            self.trail.unread(host, place, at, host.links.unread, packet)
+        else:
+            reason = f"the bridge {name} does not exist"
+            self.trail.halt(host, place, "link", Disposition.DROPPED, at, reason, packet, link=name)
+        return None
+
+    def _bridged(
+        self,
+        terrain: Terrain,
+        bridge: Link,
+        port: Link | None,
+        packet: Packet,
+        toward: IPAddress,
+        *,
+        to_host: bool = False,
+    ) -> End:
+        """A frame enters a bridge by `port`; who has the address `toward` gets it."""
+        called = ethernet.bridge_netfilter(terrain.namespace, bridge, packet.family)
+        port_name = port.name if port is not None else None
+        packet = replace(packet, in_link=bridge.name, in_port=port_name, bridge_netfilter=called)
+        if not self._adjacency.broken(terrain, bridge, packet) and port is not None:
+            self._adjacency.port_state(terrain, port, packet)
+        packet = self._rulings.cross(terrain, "bridge", "prerouting", packet)
+        owned = to_host or ethernet.owns(terrain.links, bridge, toward)
+        station = None if owned else self.world.station(bridge, toward)
+        if not owned and station is None:
+            return self._to_unseen(terrain, bridge, port, packet, toward)
+        if called:
+            packet = self._rulings.cross(terrain, "inet", "prerouting", packet)
+        if station is not None:
+            return self._across(terrain, bridge, port, packet, station)
+        if not to_host:
+            self._adjacency.silent(terrain, bridge, toward, packet)
+        packet = replace(packet, mac_destination=bridge.mac)
+        packet = self._rulings.cross(terrain, "bridge", "input", packet)
+        packet = self._rulings.cross(terrain, "netdev", "ingress", packet)
+        if not to_host:
+            text = f"{toward} is {bridge.name}'s address: the host takes the packet in"
+            self.trail.hop(terrain, f"bridge {bridge.name}", text)
+        return self._ip_input(terrain, packet, prerouted=bool(called))
+
+    def _to_unseen(
+        self, terrain: Terrain, bridge: Link, port: Link | None, packet: Packet, toward: IPAddress
+    ) -> End:
+        """Nobody that is known has `toward` on this bridge."""
+        outer = [p for p in ethernet.outer_ports(self.world, bridge) if p is not port]
+        if outer:
+            names = " or ".join(p.name for p in outer)
+            self.trail.hop(terrain, f"bridge {bridge.name}", f"{toward} is beyond {names}: bridged on")
+            self._l2_forward(terrain, bridge, packet, outer[0])
+            self.uplink = self.uplink or outer[0].name
+            text = "it goes on by bridging; answers depend on the network out there"
+            self.trail.hop(terrain, f"uplink {outer[0].name}", text)
+            return End("beyond", terrain, packet)
+        if toward == packet.addresses.destination:
+            if not self._adjacency.nobody(terrain, bridge, toward, packet):
+                self.trail.hop(terrain, f"bridge {bridge.name}", f"{toward} answers on {bridge.name}")
+                return End("beyond", terrain, packet)
+            return End("lost", terrain, packet)
+        self._adjacency.no_gateway(terrain, bridge, toward, packet)
+        return self._ip_input(terrain, packet)
+
+    def _across(
+        self, terrain: Terrain, bridge: Link, port: Link | None, packet: Packet, station: Station
+    ) -> End:
+        """From one port of a bridge to another."""
+        if station.port is not None:
+            if port is not None:
+                self._adjacency.isolated(terrain, port, station.port, packet)
+            packet = self._l2_forward(terrain, bridge, packet, station.port)
+        return self._into_station(terrain, bridge, station, packet)
+
+    def _l2_forward(self, terrain: Terrain, bridge: Link, packet: Packet, port: Link) -> Packet:
+        packet = replace(packet, out_link=bridge.name, out_port=port.name)
+        packet = self._rulings.cross(terrain, "bridge", "forward", packet)
+        if packet.bridge_netfilter is not False:
+            doubt = (
+                None if packet.bridge_netfilter else "whether bridged frames pass these rules was not read"
+            )
+            packet = self._rulings.cross(terrain, "inet", "forward", packet, doubt=doubt)
+            packet = self._rulings.cross(terrain, "inet", "postrouting", packet, doubt=doubt)
+        return self._rulings.cross(terrain, "bridge", "postrouting", packet)
+
+    def _ip_input(self, terrain: Terrain, packet: Packet, *, prerouted: bool = False) -> End:
+        """IP takes the packet in: prerouting, the routing decision, and what follows from it."""
+        if not prerouted:
+            packet = self._rulings.cross(terrain, "inet", "prerouting", packet)
+        if not packet.destination_known:
+            return End("lost", terrain, packet)
+        self._routings += 1
+        if self._routings > _MAX_ROUTINGS:
+            reason = "the packet goes round in circles"
+            self.trail.halt(terrain, "routing", "loop", Disposition.LOOPED, "routes", reason, packet)
+            return End("lost", terrain, packet)
+        decision = terrain.router.arrive(packet)
+        homeward = self._is_homeward(terrain, packet)
+        following = homeward and self.entry in self._adjacency.mended
+        self._rulings.obstacles(terrain, "routing", decision.obstacles, packet, following=following)
+        if decision.disagreement is not None:
+            reason = f"{decision.disagreement}: what decides was not seen"
+            self.trail.unread(terrain, "routing", "the kernel's own answer", reason, packet)
+        if decision.kind == "local":
+            mine = "this host" if terrain.owner is None else f"container {terrain.owner.name}"
+            self.trail.hop(terrain, "routing", f"{packet.addresses.destination} is an address of {mine}")
+            packet = self._rulings.cross(terrain, "inet", "input", packet)
+            return End("delivered", terrain, packet)
+        if self.trail.direction == "out" and terrain.is_host and self.entry is None:
+            self.entry = packet.in_link
+        ways = self._homeward(terrain, decision, packet, following=following) if homeward else decision.ways
+        if decision.kind == "forward" and not ways:
+            self._rulings.unnamed(terrain, "routing", packet)
+        if not ways:
+            return End("lost", terrain, packet)
+        way = self._pick(ways)
+        if decision.ways:
+            self.trail.hop(terrain, "routing", decision.text)
+        packet = replace(packet, out_link=way.link)
+        packet = self._rulings.cross(terrain, "inet", "forward", packet)
+        packet = self._rulings.cross(terrain, "inet", "postrouting", packet)
+        return self._transmit(terrain, way, packet)
+
+    def _is_homeward(self, terrain: Terrain, packet: Packet) -> bool:
+        back = self.trail.direction == "reply" and terrain.is_host and self.entry is not None
+        return back and packet.addresses.destination == self.sent_from
+
+    def _homeward(
+        self, terrain: Terrain, decision: Decision, packet: Packet, *, following: bool
+    ) -> tuple[Way, ...]:
+        """The way to the container; where the routes lead elsewhere, that is said and the right one taken."""
+        entry = self.entry or ""
+        wrong = next((way for way in decision.ways if way.link != entry), None)
+        if wrong is not None and not following:
+            route = decision.lookup.route
+            at = f"route {describe_route(route)} dev {wrong.link}" if route is not None else wrong.link
+            where = f"{packet.addresses.destination} is sent out of {wrong.link}, not to {entry}"
+            self.trail.halt(
+                terrain,
+                "routing",
+                "route",
+                Disposition.NO_ROUTE,
+                at,
+                f"the answer to {where}: {decision.text}",
+                packet,
+                link=wrong.link,
+                route=route,
+                routing_rule=decision.lookup.rule,
+            )
+        return (Way(entry),)
+
+    # -- a packet that goes out ---------------------------------------------------------------------------------
+
+    def _transmit(self, terrain: Terrain, way: Way, packet: Packet) -> End:
+        """The packet leaves by a link, for the gateway or for the destination itself."""
+        link = terrain.links.get(way.link)
+        packet = replace(packet, in_link=None, in_port=None, out_link=way.link)
+        if link is None:
+            reason = terrain.links.unread or f"{way.link} is not among the links"
+            self.trail.unread(terrain, way.link, f"link {way.link}", reason, packet)
+            return End("lost", terrain, packet)
+        toward = way.gateway or packet.addresses.destination
+        self._adjacency.broken(terrain, link, packet)
+        packet = self._rulings.cross(terrain, "netdev", "egress", packet)
+        if link.kind == "bridge":
+            return self._onto_bridge(terrain, link, packet, way)
+        if link.kind in UNDERLYING and not terrain.is_host:
+            return self._by_parent(terrain, packet, self.world.host_end(link), link.name, link)
+        if link.kind == "veth" and not terrain.is_host:
+            return self._through_veth(terrain, link, packet, toward)
+        station = self.world.container_end(link) if terrain.is_host else None
+        if station is not None and station.terrain is not None and station.link is not None:
+            packet = self.tracking.enter(station.terrain, packet, self.trail.direction)
+            return self._receive(station.terrain, station.link, packet, toward)
+        return self._leave(terrain, link, packet, way)
+
+    def _through_veth(self, terrain: Terrain, link: Link, packet: Packet, toward: IPAddress) -> End:
+        host = self.world.host
+        self._adjacency.of_container(terrain, link, toward, packet)
+        port = self.world.host_end(link)
+        if port is None:
+            why = (
+                host.links.unread
+                or "it is in a namespace that was not read, such as an overlay network's own"
+            )
+            reason = f"the other end of {link.name} was not found: {why}"
+            at = f"link {link.name}"
+            self.trail.halt(
+                terrain, link.name, "namespace", Disposition.UNKNOWN, at, reason, packet, link=link.name
+            )
+            return End("lost", terrain, packet)
+        self.trail.hop(terrain, link.name, f"through {link.name} to {port.name} on the host")
+        packet = self.tracking.enter(host, packet, self.trail.direction)
+        return self._receive(host, port, replace(packet, mac_source=link.mac), toward)
+
+    def _onto_bridge(self, terrain: Terrain, bridge: Link, packet: Packet, way: Way) -> End:
+        """The host puts a frame onto a bridge of its own."""
+        toward = way.gateway or packet.addresses.destination
+        station = self.world.station(bridge, toward)
+        if station is not None:
+            if station.port is not None:
+                packet = self._bridge_output(terrain, station.port, packet)
+                self._adjacency.of_station(terrain, bridge, station, toward, packet)
+            return self._into_station(terrain, bridge, station, packet)
+        if self.trail.origin is None and toward == self.sent_from:
+            self.trail.hop(terrain, f"bridge {bridge.name}", f"to {toward}")
+            return End("delivered", terrain, packet)
+        outer = ethernet.outer_ports(self.world, bridge)
+        docker = self.world.network_by_bridge(bridge.name) is not None
+        if docker and not outer and self._adjacency.nobody(terrain, bridge, toward, packet):
+            return End("lost", terrain, packet)
+        port = outer[0] if len(outer) == 1 else None
+        if port is not None:
+            self._adjacency.broken(terrain, port, packet)
+            packet = self._bridge_output(terrain, port, packet)
+        return self._leave(terrain, bridge, packet, way, port)
+
+    def _bridge_output(self, terrain: Terrain, port: Link, packet: Packet) -> Packet:
+        packet = replace(packet, out_port=port.name)
+        packet = self._rulings.cross(terrain, "bridge", "output", packet)
+        return self._rulings.cross(terrain, "bridge", "postrouting", packet)
+
+    def _into_station(self, terrain: Terrain, bridge: Link, station: Station, packet: Packet) -> End:
+        """Out of a bridge's port and into the container behind it."""
+        if station.port is not None:
+            port = station.port
+            packet = replace(packet, out_link=port.name, out_port=None)
+            if port.master != bridge.index:
+                self._adjacency.not_a_port(terrain, port, bridge.name, packet)
+            elif bridge.up and not self._adjacency.broken(terrain, port, packet):
+                self._adjacency.port_state(terrain, port, packet)
+            packet = self._rulings.cross(terrain, "netdev", "egress", packet)
+        if station.terrain is None or station.link is None:
+            at = f"namespace of container {station.container.name}"
+            reason = f"the network {at} could not be read: {station.unread}"
+            self.trail.unread(terrain, f"container {station.container.name}", at, reason, packet)
+            return End("lost", terrain, packet)
+        packet = self.tracking.enter(station.terrain, packet, self.trail.direction)
+        packet = replace(packet, mac_destination=station.link.mac, mac_source=bridge.mac)
+        return self._receive(station.terrain, station.link, packet, packet.addresses.destination)
+
+    def _leave(self, terrain: Terrain, link: Link, packet: Packet, way: Way, port: Link | None = None) -> End:
+        """Off the host, as far as it can be seen."""
+        toward = way.gateway or packet.addresses.destination
+        self._adjacency.of_uplink(terrain, link, toward, packet)
+        if self.trail.direction == "out":
+            if terrain.is_host:
+                self.uplink = link.name
+            rewritten = packet.addresses.source != self.sent_from and packet.source_known
+            if rewritten or self.tracking.nat_rule is not None:
+                self.translation = Translation(packet.addresses.source, self.tracking.nat_rule)
+        via = f" to {way.gateway}" if way.gateway is not None else ""
+        text = f"leaves by {link.name}{via}"
+        if link.kind in _TUNNELS:
+            text = f"into the tunnel {link.name}; the way of what carries it is not followed"
+        self.trail.hop(terrain, f"uplink {link.name}" if terrain.is_host else link.name, text)
+        return End("left", terrain, packet, link, port)
+
+    def _by_parent(
+        self, terrain: Terrain, packet: Packet, parent: Link | None, name: str, link: Link | None = None
+    ) -> End:
+        """A macvlan or ipvlan link sends by its parent; the host's own rules and routes never see it."""
+        host = self.world.host
+        if parent is None:
+            reason = f"the parent link of {name or 'the network'} was not found on the host"
+            self.trail.unread(terrain, name or "parent", f"link {name}", reason, packet)
+            return End("lost", terrain, packet)
+        place = f"parent {parent.name}"
+        if self.network is not None and self.network.options.get("ipvlan_mode") == "l3s":
+            reason = f"{name} is an ipvlan in mode l3s, whose way through the host's rules is not followed"
+            self.trail.unread(host, place, f"link {name}", reason, packet)
+        outside = replace(packet, out_link=parent.name, mark=0)
+        self._adjacency.broken(host, parent, outside)
+        self._rulings.cross(host, "netdev", "egress", outside)
+        self.uplink = parent.name
+        text = f"leaves by {parent.name}, past the host's rules and routes: the rest is the network out there"
+        self.trail.hop(host, place, text)
+        self.trail.direction = "reply"
+        self._rulings.cross(
+            host, "netdev", "ingress", replace(beginning.answer_to(packet), in_link=parent.name)
+        )
+        self.trail.direction = "out"
+        return End("beyond", terrain, packet) if link is None else End("left", terrain, packet, link)

@@ -1,0 +1,109 @@
+"""What netfilter and the routing code say to a packet, put on the trail."""
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from dockerdiag.packet.adjacency import Adjacency
+from dockerdiag.packet.flow import HaltKind, rule_name
+from dockerdiag.packet.netfilter import Hook, Layer, Passage, Stop, cross
+from dockerdiag.packet.packet import Packet
+from dockerdiag.packet.routing import Obstacle
+from dockerdiag.packet.tracking import Tracking
+from dockerdiag.packet.trail import Trail
+from dockerdiag.packet.world import Terrain
+from dockerdiag.report import Disposition
+
+_STOPPED = {"drop": Disposition.DROPPED, "reject": Disposition.REJECTED, "unknown": Disposition.UNKNOWN}
+
+
+class Rulings:
+    """Asks a namespace's rules, and notes what they and its routes decide."""
+
+    def __init__(self, trail: Trail, tracking: Tracking, adjacency: Adjacency) -> None:
+        self._trail = trail
+        self._tracking = tracking
+        self._adjacency = adjacency
+
+    def cross(
+        self, terrain: Terrain, layer: Layer, hook: Hook, packet: Packet, *, doubt: str | None = None
+    ) -> Packet:
+        """Takes the packet through one hook; `doubt` says why it may not come there at all."""
+        ruleset = terrain.ruleset
+        translated = packet.connection.source_nat or packet.connection.destination_nat
+        idle = layer != "inet" or not (ruleset.tables or translated)
+        if idle and not ruleset.unreadable and not ruleset.base_chains(layer, hook):
+            return packet
+        crossing = cross(ruleset, layer, hook, packet, terrain.router)
+        place = hook if layer == "inet" else f"{layer} {hook}"
+        for stop in crossing.stops:
+            self._stopped(terrain, place, stop, packet, doubt)
+        for passage in crossing.passages:
+            self._passed(terrain, place, passage, packet, crossing.packet)
+        if layer == "inet":
+            self._tracking.remember(terrain, hook, crossing, self._trail.direction)
+            return crossing.packet
+        return replace(packet, mark=crossing.packet.mark)
+
+    def _stopped(self, terrain: Terrain, place: str, stop: Stop, packet: Packet, doubt: str | None) -> None:
+        read = bool(stop.rule.table)
+        kind: HaltKind = "rule" if stop.rule.index is not None or stop.rule.handle is not None else "policy"
+        self._trail.halt(
+            terrain,
+            place,
+            kind if read else "unread",
+            Disposition.UNKNOWN if doubt else _STOPPED[stop.verdict],
+            rule_name(stop.rule) if read else stop.rule.text,
+            f"{stop.reason} ({doubt})" if doubt else stop.reason,
+            packet,
+            rule=stop.rule if read else None,
+            netfilter=stop,
+        )
+
+    def _passed(self, terrain: Terrain, place: str, passage: Passage, before: Packet, after: Packet) -> None:
+        text = f"{rule_name(passage.rule)}: {passage.rule.text}"
+        if passage.kind != "nat":
+            self._trail.hop(terrain, place, text, rule=passage.rule)
+            return
+        was, now = before.addresses, after.addresses
+        if not after.source_known:
+            text += " (its source becomes an address of this host)"
+        elif was.source != now.source:
+            text += f" (source {was.source} becomes {now.source})"
+        elif was.destination != now.destination:
+            text += f" (destination {was.destination} becomes {now.destination})"
+        self._trail.hop(terrain, place, text, "rewrite", passage.rule)
+
+    def obstacles(
+        self,
+        terrain: Terrain,
+        place: str,
+        obstacles: Iterable[Obstacle],
+        packet: Packet,
+        *,
+        following: bool = False,
+    ) -> None:
+        """Notes what routing stops; `following` leaves out what comes of a link that is broken."""
+        for obstacle in obstacles:
+            broken_link = terrain.is_host and obstacle.link in self._adjacency.mended
+            if following and obstacle.kind in ("route", "no-route", "reverse-path"):
+                continue
+            if broken_link and obstacle.kind == "reverse-path":
+                continue
+            self._trail.halt(
+                terrain,
+                place,
+                obstacle.kind,
+                obstacle.disposition,
+                obstacle.at,
+                obstacle.reason,
+                packet,
+                sysctl=obstacle.sysctl,
+                link=obstacle.link,
+                route=obstacle.route,
+                routing_rule=obstacle.rule,
+            )
+
+    def unnamed(self, terrain: Terrain, place: str, packet: Packet) -> None:
+        """Says that a route names a link that was not read."""
+        reason = terrain.links.unread or "the link that the route names is not there"
+        self._trail.unread(terrain, place, "links", reason, packet)
