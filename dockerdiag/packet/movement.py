@@ -205,9 +205,7 @@ class Movement:
         homeward = self._is_homeward(terrain, packet)
         following = homeward and self.entry in self._adjacency.mended
         self._rulings.obstacles(terrain, "routing", decision.obstacles, packet, following=following)
-        if decision.disagreement is not None:
-            reason = f"{decision.disagreement}: what decides was not seen"
-            self.trail.unread(terrain, "routing", "the kernel's own answer", reason, packet)
+        self._rulings.disagreement(terrain, "routing", decision, packet)
         if decision.kind == "local":
             mine = "this host" if terrain.owner is None else f"container {terrain.owner.name}"
             self.trail.hop(terrain, "routing", f"{packet.addresses.destination} is an address of {mine}")

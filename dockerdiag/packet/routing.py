@@ -125,7 +125,8 @@ class Router:
             oif = ways[0].link if kind == "forward" and ways else LOOPBACK
             obstacles += self._reverse_path(packet, in_link, oif)
         decision = Decision(kind, ways, tuple(obstacles), lookup)
-        return replace(decision, disagreement=self._disagreement(packet, in_link, decision))
+        asked = (str(packet.addresses.destination), str(packet.addresses.source), in_link)
+        return replace(decision, disagreement=self._disagreement(asked, packet.mark, decision))
 
     def _odd_addresses(self, packet: Packet, in_link: str) -> Iterable[Obstacle]:
         source, destination = packet.addresses.source, packet.addresses.destination
@@ -286,7 +287,9 @@ class Router:
         ):
             reason = f"{source} is no address of this namespace"
             obstacles = (*obstacles, Obstacle("address", Disposition.DROPPED, f"address {source}", reason))
-        return Decision(kind, ways, tuple(obstacles), lookup, source)
+        decision = Decision(kind, ways, tuple(obstacles), lookup, source)
+        asked = (str(destination), None if query.source is None else str(query.source), None)
+        return replace(decision, disagreement=self._disagreement(asked, mark, decision))
 
     def _choose_source(self, destination: IPAddress, lookup: Lookup) -> IPAddress | None:
         if lookup.route is not None and lookup.route.preferred_source:
@@ -362,15 +365,18 @@ class Router:
                 ways.append(Way(name, ip_address(hop.gateway) if hop.gateway else None))
         return tuple(dict.fromkeys(ways))
 
-    def _disagreement(self, packet: Packet, in_link: str, decision: Decision) -> str | None:
-        addresses = packet.addresses
-        key = (str(addresses.destination), str(addresses.source), in_link)
-        for answer in self._answers.get(key, ()):
-            if answer.mark != packet.mark or any(
-                o.disposition is Disposition.UNKNOWN for o in decision.obstacles
-            ):
+    def _disagreement(
+        self, asked: tuple[str, str | None, str | None], mark: int | None, decision: Decision
+    ) -> str | None:
+        """How the kernel's own answer to the same question, where it was asked, differs."""
+        if any(obstacle.disposition is Disposition.UNKNOWN for obstacle in decision.obstacles):
+            return None
+        # Asked over netlink, IPv6 does not look at the forwarding switches.
+        four = ":" not in asked[0]
+        obstacles = [obstacle for obstacle in decision.obstacles if four or obstacle.kind != "sysctl"]
+        for answer in self._answers.get(asked, ()):
+            if answer.mark != mark:
                 continue
-            obstacles = [o for o in decision.obstacles if packet.family == 4 or o.kind != "sysctl"]
             if answer.error is not None:
                 if not obstacles:
                     return f"the kernel itself answers {answer.error}, where its tables read here lead on"

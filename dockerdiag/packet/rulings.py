@@ -7,7 +7,7 @@ from dockerdiag.packet.adjacency import Adjacency
 from dockerdiag.packet.flow import HaltKind, rule_name
 from dockerdiag.packet.netfilter import Hook, Layer, Passage, Stop, cross
 from dockerdiag.packet.packet import Packet
-from dockerdiag.packet.routing import Obstacle
+from dockerdiag.packet.routing import Decision, Obstacle
 from dockerdiag.packet.tracking import Tracking
 from dockerdiag.packet.trail import Trail
 from dockerdiag.packet.world import Terrain
@@ -102,6 +102,12 @@ class Rulings:
                 route=obstacle.route,
                 routing_rule=obstacle.rule,
             )
+
+    def disagreement(self, terrain: Terrain, place: str, decision: Decision, packet: Packet) -> None:
+        """Says that the kernel itself answers otherwise than its tables and rules do here."""
+        if decision.disagreement is not None:
+            reason = f"{decision.disagreement}: what decides was not seen"
+            self._trail.unread(terrain, place, "the kernel's own answer", reason, packet)
 
     def unnamed(self, terrain: Terrain, place: str, packet: Packet) -> None:
         """Says that a route names a link that was not read."""

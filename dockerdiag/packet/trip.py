@@ -192,6 +192,7 @@ class Trip(Movement):
             return End("lost", terrain, packet)
         down = decision.lookup.outcome == "none" and self._adjacency.gone_with_its_link(terrain, packet)
         self._rulings.obstacles(terrain, "routes", decision.obstacles, packet, following=down)
+        self._rulings.disagreement(terrain, "routes", decision, packet)
         if decision.kind != "nowhere" and not decision.ways:
             self._rulings.unnamed(terrain, "routes", packet)
         if decision.ways:

@@ -1,15 +1,18 @@
 """A small host in namespaces: a container on a bridge, an uplink, an internet that answers; and its snapshot."""
 
+import atexit
+import json
 import os
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
-from dockerdiag.readers.deadline import Deadline
-from dockerdiag.readers.namespaces import read_namespaces
+from pydantic import TypeAdapter
+
 from dockerdiag.snapshot.model import (
     Container,
     Endpoint,
@@ -83,6 +86,22 @@ for _ in range(3):
         continue
 print(answer)
 """
+
+_ADAPTER: TypeAdapter[NetworkNamespace | Unread] = TypeAdapter(NetworkNamespace | Unread)
+
+
+@cache
+def _worker() -> "subprocess.Popen[bytes]":
+    """The product's own reader, started once: it takes a second to import what it needs."""
+    command = [sys.executable, "-m", "dockerdiag.readers.namespace_worker"]
+    worker = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+
+    def end() -> None:
+        worker.kill()
+        worker.communicate()
+
+    atexit.register(end)
+    return worker
 
 
 @dataclass
@@ -209,9 +228,8 @@ class Lab:
     def snapshot(self) -> Snapshot:
         """What the host holds now."""
         roles = ("host", *(role for role in self._holders if role not in ("host", "net")))
-        read = read_namespaces({self.namespace(r): self._holders[r].pid for r in roles}, (), Deadline(60))
+        read = {self.namespace(role): self._read(role) for role in roles}
         host = read.pop(self.namespace("host"))
-        assert isinstance(host, NetworkNamespace)
         return Snapshot(
             taken_at="2026-01-01T00:00:00Z",
             tool_version="0",
@@ -237,6 +255,22 @@ class Lab:
             journal=(),
             kernel_log=(),
         )
+
+    def _read(self, role: str) -> NetworkNamespace:
+        request = {
+            "pid": self._holders[role].pid,
+            "name": self.namespace(role),
+            "seconds": 60,
+            "destinations": (SERVER,),
+        }
+        worker = _worker()
+        assert worker.stdin is not None
+        assert worker.stdout is not None
+        worker.stdin.write(json.dumps(request).encode() + b"\n")
+        worker.stdin.flush()
+        read = _ADAPTER.validate_json(worker.stdout.readline())
+        assert isinstance(read, NetworkNamespace), read
+        return read
 
     def close(self) -> None:
         """Ends its processes and removes its namespaces."""
