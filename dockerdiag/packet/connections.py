@@ -6,6 +6,10 @@ from dockerdiag.packet.truth import Truth, Unknown
 EXPECTED, SEEN_REPLY, ASSURED, CONFIRMED = 1, 2, 4, 8
 SOURCE_NAT, DESTINATION_NAT, DYING = 16, 32, 512
 
+ICMP_PORTS = Unknown(
+    "an ICMP flow has its identifier and type where others have ports, and they are not known"
+)
+
 
 def reply_tuple(connection: Connection) -> Tuple | Unknown:
     """The flow as its replies arrive: the mirror of its first packet unless NAT changed that."""

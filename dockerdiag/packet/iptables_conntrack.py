@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from dockerdiag.packet import matching
-from dockerdiag.packet.connections import reply_tuple, status_bits
+from dockerdiag.packet.connections import ICMP_PORTS, reply_tuple, status_bits
 from dockerdiag.packet.iptables_words import Extension, Option
 from dockerdiag.packet.packet import PROTOCOL_NUMBERS, Packet, PortRange, Tuple
 from dockerdiag.packet.rules import Match
@@ -97,7 +97,7 @@ def _tuple_condition(option: Option) -> Condition:
             if isinstance(addresses, Unknown):
                 return addresses
             port: PortRange | None = getattr(addresses, field)
-            return False if port is None else negate(covers(span, port), inverted)
+            return ICMP_PORTS if port is None else negate(covers(span, port), inverted)
 
         return port_condition
     element = matching.masked_address(option.value)

@@ -10,6 +10,7 @@ from dockerdiag.packet.connections import (
     CONFIRMED,
     DESTINATION_NAT,
     EXPECTED,
+    ICMP_PORTS,
     SEEN_REPLY,
     SOURCE_NAT,
     reply_tuple,
@@ -404,7 +405,7 @@ def _ct_tuple(words: list[str], direction: str | None) -> Expression:
         found: IPAddress | PortRange | None = getattr(addresses, name)
         if isinstance(found, PortRange):
             return found.low if found.low == found.high else found
-        return ABSENT if found is None else found
+        return ICMP_PORTS if found is None else found
 
     if direction not in ("original", "reply"):
         return unknown_expression(f"ct {' '.join(words)} is not known to this program")

@@ -63,9 +63,16 @@ def inside(name: str) -> Iterator[None]:
         os.close(home)
 
 
+_ROOT = tuple(
+    ("chroot", os.environ["DOCKERDIAG_KERNEL_ROOT"]) if "DOCKERDIAG_KERNEL_ROOT" in os.environ else ()
+)
+"""The tools of another distribution's root may load and list the rules: their listings differ."""
+
+
 def run(*command: str, text: str | None = None) -> str:
     """Runs a command; raises with its words if it fails."""
-    done = subprocess.run(command, input=text, text=True, capture_output=True, check=False)
+    rooted = _ROOT if command[0] == "nft" or "-nft-" in command[0] else ()
+    done = subprocess.run((*rooted, *command), input=text, text=True, capture_output=True, check=False)
     if done.returncode != 0:
         raise RuntimeError(f"{' '.join(command)}: {done.stderr.strip()}")
     return done.stdout

@@ -1,7 +1,8 @@
 """What netfilter does on paper is what the kernel does: verdict, dropping rule, and rewritten addresses.
 
 `DOCKERDIAG_KERNEL_CASES` is the number of rule sets (each with four flows and their replies), `DOCKERDIAG_KERNEL_SEED`
-the first seed. Every family's share is printed (`pytest -s`).
+the first seed. `DOCKERDIAG_KERNEL_ROOT` is the root folder of another distribution, whose nft and iptables-nft then load
+and list the rules. Every family's share is printed (`pytest -s`).
 """
 
 import os

@@ -178,6 +178,8 @@ def test_icmp_types() -> None:
     assert _verdict("-p icmp -m icmp --icmp-type any", echo) == "drop"
     assert _verdict("-p icmp -m icmp ! --icmp-type 8", echo) == "accept"
     assert _verdict("-p tcp -m tcp --dport 443", echo) == "accept"
+    # Conntrack keeps identifier, type and code in the place of ports, and the match looks there all the same.
+    assert _verdict("-m conntrack ! --ctorigdstport 8080", echo) == "unknown"
 
 
 def test_bridge_ports_show_only_with_br_netfilter() -> None:
