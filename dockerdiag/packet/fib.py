@@ -92,9 +92,9 @@ def describe_rule(rule: RoutingRule) -> str:
         words.append("not")
     words += ["from", rule.source or "all"]
     options: list[tuple[str, object]] = [("to", rule.destination)]
-    if rule.mark is not None:
+    if rule.mark is not None or rule.mask:
         mask = "" if rule.mask in (None, 0xFFFFFFFF) else f"/{rule.mask:#x}"
-        options.append(("fwmark", f"{rule.mark:#x}{mask}"))
+        options.append(("fwmark", f"{rule.mark or 0:#x}{mask}"))
     options += [("iif", rule.in_link), ("oif", rule.out_link), ("ipproto", rule.protocol)]
     options += [("sport", _span(rule.source_ports)), ("dport", _span(rule.destination_ports))]
     options.append(("uidrange", _span(rule.user_ids)))
@@ -180,6 +180,18 @@ class Fib:
         if isinstance(self._namespace.routes, Unread):
             return Lookup("unknown", reason=f"the routes could not be read: {self._namespace.routes.reason}")
         return self._search(table, query, frozenset())
+
+    def asks_for_more(self, family: int) -> bool:
+        """Whether a policy rule looks at what RTM_GETROUTE is not told: protocol, ports, user."""
+        if isinstance(self._namespace.rules, Unread):
+            return False
+        return any(
+            rule.protocol
+            or rule.source_ports
+            or rule.destination_ports
+            or rule.user_ids not in (None, _ALL_USERS)
+            for rule in self._rules[family]
+        )
 
     @cached_property
     def _rules(self) -> dict[int, list[RoutingRule]]:
@@ -279,16 +291,21 @@ class Fib:
 
     def _choose(self, routes: list[Route], query: Query) -> Lookup | None:
         """The answer of routes to one prefix with one metric, None where none of them is usable."""
-        several = query.destination.version == 6 or routes[0].destination.endswith("/0")
+        six = query.destination.version == 6
+        if six and len({_REFUSALS.get(route.type, route.type) for route in routes}) > 1:
+            # IPv6 takes turns, and not by the order in which it lists them.
+            reason = f"several routes to {routes[0].destination} have one metric, and not all lead on"
+            return Lookup("unknown", route=routes[0], reason=reason)
+        several = six or routes[0].destination.endswith("/0")
         ways: list[NextHop] = []
         chosen: Route | None = None
         for route in routes:
+            if chosen is not None and route.type != "unicast":
+                continue
             if route.type == "throw":
                 return Lookup("found", "throw", route=route)
             if refusal := _REFUSALS.get(route.type):
-                if chosen is None:
-                    return Lookup(refusal, route.type, route=route)
-                break
+                return Lookup(refusal, route.type, route=route)
             if not route.next_hops and route.type == "unicast":
                 reason = f"the next hop of the route `{describe_route(route)}` could not be read"
                 return Lookup("unknown", route=route, reason=reason)
@@ -301,8 +318,7 @@ class Fib:
                 return Lookup("unknown", route=route, reason=reason)
             if route.next_hops and not good:
                 continue
-            if chosen is None or (route.type == "unicast" and chosen.type == "unicast"):
-                ways += good
+            ways += good
             chosen = chosen or route
             # IPv4 takes the first of equal routes, but of equal default routes one whose gateway answers.
             if not several or chosen.type != "unicast":
@@ -359,9 +375,10 @@ class Fib:
             yield rule.out_link == query.out_link, ""
         if rule.tos:
             yield False, ""
-        if rule.mark is not None:
+        if rule.mark is not None or rule.mask:
+            # A mark of 0 is not in the kernel's answer, its mask is.
             mask = 0xFFFFFFFF if rule.mask is None else rule.mask
-            verdict = None if query.mark is None else not (query.mark ^ rule.mark) & mask
+            verdict = None if query.mark is None else not (query.mark ^ (rule.mark or 0)) & mask
             yield verdict, "the packet's mark could not be followed"
         if rule.protocol:
             yield rule.protocol == query.protocol, ""

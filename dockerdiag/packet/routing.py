@@ -185,8 +185,10 @@ class Router:
                 )
             return
         if back.outcome == "found" and back.type != "unicast":
-            yield from self._source_is_ours(source, in_link, back)
-            return
+            refused = list(self._source_is_ours(source, in_link, back))
+            if refused:
+                yield from refused
+                return
         if self.links.vrf_of(in_link) is not None:
             reason = f"{in_link} belongs to a VRF, which is not followed"
             yield Obstacle("unread", Disposition.UNKNOWN, "reverse path", reason, link=in_link)
@@ -369,11 +371,14 @@ class Router:
         self, asked: tuple[str, str | None, str | None], mark: int | None, decision: Decision
     ) -> str | None:
         """How the kernel's own answer to the same question, where it was asked, differs."""
+        family = 4 if ":" not in asked[0] else 6
         if any(obstacle.disposition is Disposition.UNKNOWN for obstacle in decision.obstacles):
             return None
+        if self.fib.asks_for_more(family):
+            # The question has no ports, and its protocol and user are not the packet's.
+            return None
         # Asked over netlink, IPv6 does not look at the forwarding switches.
-        four = ":" not in asked[0]
-        obstacles = [obstacle for obstacle in decision.obstacles if four or obstacle.kind != "sysctl"]
+        obstacles = [obstacle for obstacle in decision.obstacles if family == 4 or obstacle.kind != "sysctl"]
         for answer in self._answers.get(asked, ()):
             if answer.mark != mark:
                 continue

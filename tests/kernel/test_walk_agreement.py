@@ -188,6 +188,12 @@ CASES = [
         host("ip rule add uidrange 0-0 blackhole priority 10"),
         "rule 10: from all uidrange 0 blackhole",
     ),
+    Case(
+        "IPv6 rule for root",
+        host("ip -6 rule add uidrange 0-0 blackhole priority 10"),
+        "rule 10: from all uidrange 0 blackhole",
+        destination=SERVER6,
+    ),
     Case("rule for a user", host("ip rule add uidrange 1000-1000 blackhole priority 10")),
     Case(
         "rule by port",

@@ -138,6 +138,7 @@ def test_a_policy_rule_chooses_the_table() -> None:
         (RoutingRule(4, 100, "prohibit", mark=1), False),
         (RoutingRule(4, 100, "prohibit", mark=0xCA6C, invert=True), True),
         (RoutingRule(4, 100, "prohibit", mark=0, mask=0xFF), True),
+        (RoutingRule(4, 100, "prohibit", mask=0xFF), True),
         (RoutingRule(4, 100, "prohibit", protocol=6, destination_ports=(400, 500)), True),
         (RoutingRule(4, 100, "prohibit", protocol=17), False),
         (RoutingRule(4, 100, "prohibit", source_ports=(1, 1023)), False),
@@ -285,6 +286,23 @@ def test_what_netfilter_asks() -> None:
     assert kind(ip_address("224.0.0.1")) == "multicast"
     assert router.route_link(ip_address("172.17.0.2"), None, None, 0) == "docker0"
     assert router.local_addresses("eth0") == (ip_address("198.51.100.2"),)
+
+
+def test_equal_ipv6_routes_of_which_one_refuses_are_not_foretold() -> None:
+    inward = packet("fd00:17::2", "2606:4700:4700::1111")
+    [obstacle] = routed(six(route("::/0", None, type="blackhole")), inward).obstacles
+    assert obstacle.disposition is Disposition.UNKNOWN
+
+
+def test_an_accepted_local_source_still_needs_its_way_back() -> None:
+    switches = {"net__ipv4__conf__all__accept_local": "1", "net__ipv4__conf__all__rp_filter": "1"}
+    assert kinds(routed(host(**switches), packet(source="198.51.100.2"))) == ["reverse-path"]
+
+
+def test_the_kernels_answer_says_nothing_where_rules_ask_for_ports() -> None:
+    answer = RouteAnswer("1.1.1.1", "172.17.0.2", "docker0", 0, out_link="eth1")
+    by_port = RoutingRule(4, 100, "lookup", 254, protocol=6, destination_ports=(443, 443))
+    assert routed(replace(host(rules=(by_port,)), route_answers=(answer,))).disagreement is None
 
 
 def test_the_kernels_own_answer_is_compared() -> None:
