@@ -29,11 +29,20 @@ For a failed start: correct what the journal names, then start the unit.
 from collections.abc import Iterator
 
 from dockerdiag.case import Case
+from dockerdiag.configuration.daemon_json import ConfigurationError, DaemonJson
 from dockerdiag.registry import check
 from dockerdiag.report import Evidence, Finding, Remedy, Status
 from dockerdiag.snapshot import Engine, ServiceUnit, Unread
+from dockerdiag_checks.commands import sh
 
 NEEDS = ()
+
+WITHOUT_KEYS = (
+    "import json, sys; file, *keys = sys.argv[1:]; "
+    "kept = {k: v for k, v in json.load(open(file)).items() if k not in keys}; "
+    'open(file, "w").write(json.dumps(kept, indent=2) + chr(10))'
+)
+"""Writes a JSON file without some of its keys. dockerdiag itself runs on this Python, jq may be missing."""
 
 REASONS = (
     "failed to start daemon",
@@ -106,7 +115,7 @@ def _failed_unit(case: Case, service: ServiceUnit) -> Finding:
     telling = [line for line in lines if any(reason in line.text for reason in REASONS)] or list(lines[-3:])
     shown = tuple(dict.fromkeys(line.text.strip() for line in telling))[-3:]
     errors = tuple(error for error in case.settings.start_errors if error.certain)
-    state = f"{service.active_state} ({service.sub_state}), result {service.result}"
+    state = f"{service.active_state}, {service.sub_state}, {service.result}"
     return Finding(
         code="engine-failed",
         status=Status.FAIL,
@@ -122,36 +131,52 @@ def _failed_unit(case: Case, service: ServiceUnit) -> Finding:
                 else ()
             ),
         ),
-        remedies=(
-            Remedy(
-                summary="Correct what the journal names, then start the engine",
-                lasting=(
-                    "systemctl reset-failed docker.service docker.socket",
-                    "systemctl start docker.service",
-                ),
-                verify=("systemctl is-active docker.service", "dockerdiag"),
-                risk="Starts the engine and its containers with a restart policy.",
-            ),
+        remedies=(_correction(case, errors),),
+    )
+
+
+def _correction(case: Case, errors: tuple[ConfigurationError, ...]) -> Remedy:
+    """Takes the keys that dockerd refuses out of its file; where none is known, the admin must correct it first."""
+    start = (
+        "systemctl reset-failed docker.service docker.socket",
+        "systemctl start docker.service",
+    )
+    verify = ("systemctl is-active docker.service", "dockerdiag")
+    file = case.settings.daemon_json
+    keys = _refused_keys(file, errors) if file is not None else ()
+    if file is None or not keys:
+        return Remedy(
+            summary="Correct what the journal names, and only then start the engine",
+            lasting=start,
+            verify=verify,
+            risk="Starts the engine, and its containers that have a restart policy.",
+        )
+    copy = f"{file.path}.before-dockerdiag"
+    return Remedy(
+        summary=f"Take {', '.join(keys)} out of {file.path}, since dockerd refuses it there, and start the engine",
+        now=(sh("cp", "-a", file.path, copy), sh("python3", "-c", WITHOUT_KEYS, file.path, *keys), *start),
+        verify=verify,
+        undo=(sh("mv", copy, file.path),),
+        risk=(
+            f"What {', '.join(keys)} says in the file is lost, unless a flag says it too (the copy keeps it). "
+            "Starts the engine, and its containers that have a restart policy."
         ),
     )
 
 
+def _refused_keys(file: DaemonJson, errors: tuple[ConfigurationError, ...]) -> tuple[str, ...]:
+    places = {origin for error in errors for origin in error.origins}
+    return tuple(key for key, origin in file.keys.items() if origin in places)
+
+
 def _how_to_go_on(case: Case) -> tuple[Remedy, ...]:
-    demo = Remedy(summary="To see what a full report looks like", verify=("dockerdiag demo",))
     if not case.snapshot.host.root:
-        return (
-            Remedy(
-                summary="Ask as root: the engine's socket and the rules are root's",
-                verify=("sudo dockerdiag",),
-            ),
-            demo,
-        )
+        # sudo's own PATH does not have the folder of a virtual environment.
+        as_root = 'sudo "$(command -v dockerdiag)"'
+        return (Remedy(summary="Ask as root: the engine's socket and the rules are root's", now=(as_root,)),)
     if isinstance(case.snapshot.service, ServiceUnit):
-        return (
-            Remedy(
-                summary="See why it is silent",
-                verify=("systemctl status docker.service", "journalctl -u docker.service -n 50"),
-            ),
-            demo,
-        )
-    return (demo,)
+        seen = ("systemctl status docker.service", "journalctl -u docker.service -n 50")
+        return (Remedy(summary="See why it is silent", verify=seen),)
+    return (
+        Remedy(summary="See what a full report looks like, on a recorded host", now=("dockerdiag demo",)),
+    )

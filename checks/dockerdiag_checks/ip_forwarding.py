@@ -45,7 +45,7 @@ from dockerdiag_checks.wording import containers_of, retry
 NEEDS = ("network.sysctls",)
 
 GLOBAL = {"net/ipv4/ip_forward": "ip-forward-off", "net/ipv6/conf/all/forwarding": "ipv6-forwarding-off"}
-PERSISTED = "/etc/sysctl.d/99-docker-forwarding.conf"
+PERSISTED = "/etc/sysctl.d/99-zz-dockerdiag-forwarding.conf"
 
 
 def _forwarding(halt: Halt) -> bool:
@@ -95,13 +95,9 @@ def _off(case: Case, hit: Hit, key: str) -> Finding:
         code=GLOBAL.get(key, "link-forwarding-off"),
         status=case.severity(hit),
         subject=f"link:{link}" if link else case.host,
-        summary=(
-            f"The kernel forwards nothing that comes in by {link}: packets of {containers_of(hit)} end there"
-            if link
-            else f"The kernel forwards no packets: those of {containers_of(hit)} end at the bridge"
-        ),
+        summary=_what_ends(hit, link),
         count=hit.count,
-        evidence=(Evidence("sysctl", f"{_name(key)} = 0"), *cause),
+        evidence=(Evidence("sysctl", f"{_name(key)} = 0"), *_although(case, key), *cause),
         remedies=(
             Remedy(
                 summary=f"Turn forwarding on{f' for {link}' if link else ''}",
@@ -128,9 +124,32 @@ def _zero_at_boot(case: Case, key: str) -> Assigned | None:
     return next((one for one in setters if one is not None and one.value == "0"), None)
 
 
+def _what_ends(hit: Hit, link: str | None) -> str:
+    if link is None:
+        return f"The kernel forwards no packets: those of {containers_of(hit)} end at the bridge"
+    if hit.directions == ("reply",):
+        return f"Answers to {containers_of(hit)} come in by {link}, which the kernel does not forward from"
+    return f"The kernel forwards nothing that comes in by {link}: packets of {containers_of(hit)} end there"
+
+
+def _although(case: Case, key: str) -> tuple[Evidence, ...]:
+    """The switch that everybody looks at first, where it is on and does not help."""
+    sysctls = case.snapshot.network.sysctls
+    whole = "net/ipv4/ip_forward"
+    if key in GLOBAL or isinstance(sysctls, Unread) or sysctls.get(whole) != "1":
+        return ()
+    return (Evidence("sysctl, on, but not for this link", f"{_name(whole)} = 1"),)
+
+
 def _who_sets(case: Case, key: str) -> tuple[Evidence, ...]:
     zero = _zero_at_boot(case, key)
-    return () if zero is None else (Evidence(zero.origin.source, zero.origin.text.strip()),)
+    if zero is not None:
+        return (Evidence(zero.origin.source, zero.origin.text.strip()),)
+    return (
+        ()
+        if isinstance(case.snapshot.boot_sysctls, Unread)
+        else (Evidence("sysctl.d", "no file turns it off"),)
+    )
 
 
 def _mute(case: Case, key: str) -> tuple[str, ...]:

@@ -117,7 +117,10 @@ def _dead(case: Case) -> Iterator[Finding]:
             code=code,
             status=status,
             subject=SUBJECT,
-            summary=f"The engine pulls by a proxy that cannot work ({names}): {reason}",
+            summary=(
+                f"The engine pulls images by a proxy that cannot work ({names}): {reason}. "
+                "Containers are not affected"
+            ),
             evidence=tuple(piece for setting in settings for piece in evidence_of(setting)),
             remedies=_remedies(settings) if status is Status.FAIL else (),
         )

@@ -85,6 +85,5 @@ SCENARIOS = (
         containers=(),
         mend=(f"rm {DAEMON_JSON}", "systemctl reset-failed docker docker.socket", "systemctl start docker"),
         cause=Cause("*", "*", ("specified both as a flag and in the configuration file",)),
-        remedy=False,
     ),
 )
