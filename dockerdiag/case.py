@@ -6,7 +6,7 @@ from functools import cached_property
 from typing import Literal, NamedTuple
 
 from dockerdiag.configuration.daemon import DaemonSettings
-from dockerdiag.configuration.settings import value_of
+from dockerdiag.configuration.settings import Unknown, value_of
 from dockerdiag.packet.flow import Halt, Journey
 from dockerdiag.report import Disposition, Finding, Status
 from dockerdiag.snapshot import Container, Engine, Network, Snapshot, Unread
@@ -73,9 +73,24 @@ class Hit:
             (place, halt, one)
             for one in traced
             for place, halt in enumerate(one.journey.halts)
-            if (halt.kind, halt.at) == (self.halt.kind, self.halt.at)
+            if _object(halt) == _object(self.halt)
         ]
         return _hit(meetings)
+
+
+MASQUERADE_OPTION = "com.docker.network.bridge.enable_ip_masquerade"
+_FALSE = ("0", "f", "F", "false", "FALSE", "False")
+"""What Go's strconv.ParseBool reads as false."""
+
+
+def is_default_bridge(network: Network) -> bool:
+    """Whether it is the one that the engine makes for itself, whose options are the daemon's flags."""
+    return network.options.get("com.docker.network.bridge.default_bridge") in ("true", "1")
+
+
+def without_translation(network: Network) -> bool:
+    """Whether it was created with enable_ip_masquerade=false."""
+    return network.options.get(MASQUERADE_OPTION) in _FALSE and not is_default_bridge(network)
 
 
 @dataclass(frozen=True)
@@ -134,7 +149,7 @@ class Case:
                 # What only may stop a packet that is stopped anyway is for the next run to settle.
                 settled = not halt.certain and traced.journey.disposition is not Disposition.UNKNOWN
                 if not settled and claimed(halt):
-                    met.setdefault((halt.kind, halt.at), []).append((place, halt, traced))
+                    met.setdefault(_object(halt), []).append((place, halt, traced))
         hits = [_hit(meetings) for meetings in met.values()]
         return tuple(sorted(hits, key=lambda hit: (hit.place, -hit.count)))
 
@@ -187,15 +202,44 @@ class Case:
         """A setting of the running daemon by its flag's name; None where it is unset or unknown."""
         return value_of(self.settings.running(name))
 
-    @cached_property
-    def _missing_rules(self) -> tuple[Hit, ...]:
-        return self.hits(
-            lambda halt: halt.certain and halt.kind in ("policy", "unanswered") and halt.namespace is None
+    def presumed_value(self, name: str) -> object:
+        """As `running_value`; where it is unknown, what the daemon most likely has."""
+        running = self.settings.running(name)
+        return value_of(
+            running.presumably if isinstance(running, Unknown) and running.presumably else running
         )
 
+    @cached_property
+    def _missing_rules(self) -> tuple[Hit, ...]:
+        hits = self.hits(_for_want_of_rules)
+        return tuple(hit for hit in hits if not self._chosen(hit))
+
     def missing_rules(self) -> tuple[Hit, ...]:
-        """What stops packets for want of a rule that the engine makes: a chain's policy, an address not translated."""
+        """What stops packets for want of something that the engine makes.
+
+        A chain's policy, an address that is not translated, firewalld's refusal of a bridge that is in no zone.
+        """
         return self._missing_rules
+
+    def _chosen(self, hit: Hit) -> bool:
+        """Whether only networks are hit whose own option asks for no translation."""
+        networks = [self.network(name) for name in hit.networks]
+        by_option = all(network is not None and without_translation(network) for network in networks)
+        return hit.halt.kind == "unanswered" and bool(networks) and by_option
+
+
+def _for_want_of_rules(halt: Halt) -> bool:
+    if not halt.certain or halt.namespace is not None:
+        return False
+    by_firewalld = halt.kind == "rule" and halt.rule is not None and halt.rule.table == "firewalld"
+    return halt.kind in ("policy", "unanswered") or by_firewalld
+
+
+def _object(halt: Halt) -> tuple[str, str]:
+    """What it is that stops the packet: a namespace lacks one default route, wherever packets are meant to go."""
+    if halt.kind == "no-route" and halt.isolation is None:
+        return halt.kind, f"{halt.namespace} ipv{halt.packet.family}"
+    return halt.kind, halt.at
 
 
 def _hit(meetings: list[tuple[int, Halt, Traced]]) -> Hit:

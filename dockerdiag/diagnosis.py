@@ -42,7 +42,8 @@ def diagnose(
     case = _case(snapshot, asked)
     judged = [_judge(one, case) for one in checks]
     results = _explained([result for result, _ in judged] + [_not_loaded(one) for one in broken])
-    places = {finding.id: place for _, located in judged for finding, place in located}
+    # By position, since several rules may stop one subject in the same way.
+    places = [place for _, located in judged for place in located]
     verdict = _verdict(results)
     return Report(
         tool=Tool("dockerdiag", __version__),
@@ -123,7 +124,8 @@ def _traced(walker: Walker, errand: Errand) -> Traced:
 # -- one check ---------------------------------------------------------------------------------------------------
 
 
-def _judge(check: Check, case: Case) -> tuple[Result, list[tuple[Finding, int]]]:
+def _judge(check: Check, case: Case) -> tuple[Result, list[int]]:
+    """The result, and for each of its findings where the packet meets it."""
     for need in check.needs:
         part = part_named(case.snapshot, need)
         if isinstance(part, Unread):
@@ -139,10 +141,11 @@ def _judge(check: Check, case: Case) -> tuple[Result, list[tuple[Finding, int]]]
         fault = f"an error in the check itself: {type(error).__name__}: {error}"
         return Result(check.name, check.title, Status.UNKNOWN, fault), []
     findings = tuple(finding for finding, _ in located)
+    places = [place for _, place in located]
     status = worst(finding.status for finding in findings)
     unknown = next((finding.summary for finding in findings if finding.status is Status.UNKNOWN), None)
     reason = unknown if status is Status.UNKNOWN else None
-    return Result(check.name, check.title, status, reason, findings), located
+    return Result(check.name, check.title, status, reason, findings), places
 
 
 def _located(found: Finding | Located, place: int) -> tuple[Finding, int]:
@@ -194,14 +197,14 @@ def _verdict(results: Iterable[Result]) -> Verdict:
     return Verdict.DEGRADED if Status.WARN in statuses else Verdict.OK
 
 
-def _cause(results: Sequence[Result], places: dict[str, int], checks: Sequence[Check]) -> Cause | None:
+def _cause(results: Sequence[Result], places: Sequence[int], checks: Sequence[Check]) -> Cause | None:
     """The worst finding that no other explains; of equals, the one that the packet meets first."""
     order = {check.name: check.place for check in checks}
     explained = {id_ for result in results for finding in result.findings for id_ in finding.explains}
     candidates = [
         (
             finding.status is not Status.FAIL,
-            places.get(finding.id, 1000),
+            places[at],
             -finding.count,
             order.get(result.check, 0),
             at,

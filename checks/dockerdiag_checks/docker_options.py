@@ -32,7 +32,7 @@ edit back, or restart the engine when that suits, knowing what it will do.
 
 from collections.abc import Iterator
 
-from dockerdiag.case import Case
+from dockerdiag.case import Case, Hit, Located, is_default_bridge
 from dockerdiag.configuration.inert import Inert
 from dockerdiag.configuration.origin import Origin
 from dockerdiag.configuration.proxies import VARIABLES
@@ -55,7 +55,7 @@ BREAKS = {"iptables": ("iptables-off *",), "ip-masq": ("ip-masq-off *",)}
     needs=NEEDS,
     page=__doc__,
 )
-def CHECK(case: Case) -> Iterator[Finding]:  # noqa: N802 - a module's check is its constant
+def CHECK(case: Case) -> Iterator[Finding | Located]:  # noqa: N802 - a module's check is its constant
     """What is in force, what is not yet, what never will be."""
     for name, setting in case.settings.settings.items():
         if name in VARIABLES:
@@ -71,14 +71,14 @@ def CHECK(case: Case) -> Iterator[Finding]:  # noqa: N802 - a module's check is 
             yield _inert(inert)
 
 
-def _in_force(case: Case, setting: Setting) -> Finding:
+def _in_force(case: Case, setting: Setting) -> Finding | Located:
     path = written_by(setting, case.snapshot)
     if setting.name in BREAKS and value_of(setting.next_start) is False:
-        hits = case.missing_rules()
+        hits = _broken_by(case, setting.name)
         if hits:
             remedy = turn_on(setting, case.settings)
             containers = {name for hit in hits for name in hit.containers}
-            return Finding(
+            finding = Finding(
                 code=f"options-turn-off-{setting.name}",
                 status=Status.FAIL if containers else Status.WARN,
                 subject=f"file:{path}",
@@ -88,12 +88,25 @@ def _in_force(case: Case, setting: Setting) -> Finding:
                 evidence=evidence_of(setting),
                 remedies=(remedy,) if remedy is not None else (),
             )
+            return Located(finding, min(hit.place for hit in hits))
     return Finding(
         code="options-in-force",
         status=Status.NOTE,
         subject=f"file:{path}",
         summary=f"{path} sets {setting.name}={_shown(setting.next_start)}; it is in force",
         evidence=evidence_of(setting),
+    )
+
+
+def _broken_by(case: Case, name: str) -> tuple[Hit, ...]:
+    """What stops packets for want of the rules that a switch turns off: of ip-masq, the default bridge's alone."""
+    if name == "iptables":
+        return case.missing_rules()
+    default = {network.name for network in case.networks if is_default_bridge(network)}
+    return tuple(
+        hit
+        for hit in case.missing_rules()
+        if hit.halt.kind == "unanswered" and not default.isdisjoint(hit.networks)
     )
 
 

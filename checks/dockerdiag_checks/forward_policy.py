@@ -43,15 +43,18 @@ from collections.abc import Iterator
 from dockerdiag.case import Case, Hit, Located
 from dockerdiag.packet.flow import Halt
 from dockerdiag.registry import check
-from dockerdiag.report import Evidence, Finding, Remedy, RuleReference, Status
-from dockerdiag_checks.commands import Change, at_engine_start, iptables, let_pass, sh
-from dockerdiag_checks.wording import containers_of, listed, retry
+from dockerdiag.report import Evidence, Finding, Remedy, Status
+from dockerdiag_checks.commands import sh
+from dockerdiag_checks.rule_commands import let_pass
+from dockerdiag_checks.rule_remedies import accepted, traced_by_kernel, where
+from dockerdiag_checks.setting_files import RESTART_RISK
+from dockerdiag_checks.wording import containers_of, listed, retry, subnets_of
 
 NEEDS = ("engine",)
 
 
 def _on_host(halt: Halt) -> bool:
-    return halt.kind in ("rule", "policy") and halt.namespace is None
+    return halt.netfilter is not None and halt.kind in ("rule", "policy") and halt.namespace is None
 
 
 @check(
@@ -94,9 +97,6 @@ def _stopped(case: Case, hit: Hit, status: Status) -> Finding:
 
 
 def _undecided(case: Case, hit: Hit) -> Finding:
-    rule = hit.halt.rule
-    chain = hit.halt.netfilter.base_chain if hit.halt.netfilter else rule
-    trace = ("nft monitor trace",) if chain is not None else ()
     return Finding(
         code="rule-undecided",
         status=Status.UNKNOWN,
@@ -104,24 +104,7 @@ def _undecided(case: Case, hit: Hit) -> Finding:
         summary=f"Whether packets of {containers_of(hit)} pass cannot be told: {hit.halt.reason}",
         count=hit.count,
         evidence=_evidence(hit),
-        remedies=(
-            Remedy(
-                summary="Let the kernel tell: trace one packet. This adds a rule, and takes it away again.",
-                verify=trace,
-                risk="Tracing adds a rule to the host for as long as it runs.",
-            ),
-        )
-        if trace and rule is not None
-        else (),
-    )
-
-
-def where(rule: RuleReference) -> str:
-    """A rule's place in words."""
-    if rule.backend == "nft":
-        return f"nft table {rule.family} {rule.table}, chain {rule.chain}"
-    return (
-        f"{iptables(rule.backend, 6 if rule.family == 'ip6' else 4)} table {rule.table}, chain {rule.chain}"
+        remedies=traced_by_kernel(hit),
     )
 
 
@@ -154,90 +137,30 @@ def _packet(halt: Halt) -> str:
 
 def _remedies(case: Case, hit: Hit) -> tuple[Remedy, ...]:
     if hit.halt.rule is not None and hit.halt.rule.table == "firewalld":
-        return _firewalld(case, hit)
-    changes = let_pass(hit.halts)
-    if not changes:
-        return ()
-    return (
-        _let_them_pass(case, hit, changes),
-        *_remove_rule(hit),
-    )
+        return (_firewalld(case, hit),)
+    beside = (halt for other in case.hits(_on_host) for halt in other.halts if halt.certain)
+    return accepted(case, hit, let_pass(hit.halts, subnets_of(case, hit), beside))
 
 
-def _let_them_pass(case: Case, hit: Hit, changes: tuple[Change, ...]) -> Remedy:
-    gone = hit.halt.kind == "policy" and hit.halt.rule is not None and hit.halt.rule.chain == "FORWARD"
-    lasting = (
-        (sh("systemctl", "restart", "docker"),)
-        if gone
-        else at_engine_start("50-dockerdiag-accept", [change.again for change in changes])
-    )
-    undo = [change.undo for change in changes]
-    if not gone:
-        undo += [
-            "rm /etc/systemd/system/docker.service.d/50-dockerdiag-accept.conf",
-            "systemctl daemon-reload",
-        ]
-    return Remedy(
-        summary="Accept these packets where they are stopped",
-        now=tuple(change.do for change in changes),
-        lasting=lasting,
-        verify=retry(case),
-        undo=tuple(undo),
-        risk=(
-            f"Opens the way between {listed(hit.networks, 'the network')} and the uplink in this chain, and nothing "
-            "else. "
-            + (
-                "The lasting command restarts the engine, which makes its rules again; containers stop unless "
-                "live-restore is on."
-                if gone
-                else "The lasting commands repeat it at each start of the engine."
-            )
-        ),
-    )
-
-
-def _firewalld(case: Case, hit: Hit) -> tuple[Remedy, ...]:
+def _firewalld(case: Case, hit: Hit) -> Remedy:
     """Nobody but firewalld may write into its table (it owns it), and its next reload would take the rule away."""
     bridges = [network.bridge for name in hit.networks if (network := case.network(name)) and network.bridge]
-
-    def zone(option: str) -> tuple[str, ...]:
-        return tuple(
-            sh("firewall-cmd", "--zone=docker", f"--{option}-interface={bridge}") for bridge in bridges
-        )
-
-    return (
-        Remedy(
-            summary=f"Put {listed(bridges, 'the bridge')} into firewalld's zone docker, whose packets it accepts",
-            now=zone("change"),
-            lasting=(sh("systemctl", "restart", "docker"),),
-            verify=(
-                *(sh("firewall-cmd", f"--get-zone-of-interface={bridge}") for bridge in bridges),
-                *retry(case),
-            ),
-            undo=zone("remove"),
-            risk=(
-                "firewalld accepts what comes in by these bridges, for the host as well. The engine puts them there "
-                "itself when it starts and finds firewalld running; a restart interrupts containers."
-            ),
-        ),
+    # The engine makes the zone when it starts and finds firewalld running: before that there is none.
+    change = " && ".join(
+        sh("firewall-cmd", "--quiet", "--zone=docker", f"--change-interface={bridge}") for bridge in bridges
     )
-
-
-def _remove_rule(hit: Hit) -> tuple[Remedy, ...]:
-    rule = hit.halt.rule
-    if rule is None or hit.halt.kind != "rule" or rule.index is None:
-        return ()
-    if rule.backend == "nft":
-        if rule.handle is None:
-            return ()
-        remove = sh("nft", "delete", "rule", rule.family, rule.table, rule.chain, "handle", str(rule.handle))
-    else:
-        tool = iptables(rule.backend, 6 if rule.family == "ip6" else 4)
-        remove = sh(tool, "-t", rule.table, "-D", rule.chain, str(rule.index))
-    return (
-        Remedy(
-            summary="Or delete the rule, where nobody needs it",
-            now=(remove,),
-            risk="Opens all that the rule closed. Who added it will add it again unless it is removed there too.",
+    restart = sh("systemctl", "restart", "docker")
+    return Remedy(
+        summary=f"Put {listed(bridges, 'the bridge')} into firewalld's zone docker, whose packets it accepts",
+        now=(f"{{ {change}; }} 2>/dev/null || {restart}" if bridges else restart,),
+        lasting=(restart,),
+        verify=retry(case),
+        undo=tuple(
+            f"{sh('firewall-cmd', '--zone=docker', f'--remove-interface={bridge}')} || true"
+            for bridge in bridges
+        ),
+        risk=(
+            "firewalld accepts what comes in by these bridges, for the host as well. Where the zone is not there yet, "
+            f"the engine must make it, which it does when it starts. {RESTART_RISK}"
         ),
     )

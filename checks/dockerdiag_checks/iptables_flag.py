@@ -3,7 +3,8 @@
 ## What it asks
 
 Whether the running dockerd was told to make no rules (`--iptables=false`, `"iptables": false`), where that is
-written, and whether the containers' packets then find the rules that they need from somebody else.
+written, and whether the containers' packets then find the rules that they need from somebody else. Where it does make
+rules, whether they are still there.
 
 ## Why it breaks containers
 
@@ -11,6 +12,9 @@ Without its rules the engine translates no addresses and accepts nothing at FORW
 reach the host and even answer on published ports (by docker-proxy), but nothing beyond the host answers them. The
 setting is often copied as the way to make ufw work; it also switches off rules of the nftables backend, and with it
 `ip-masq` and `enable_ip_masquerade` have no effect.
+
+Rules that the engine did make are gone when somebody flushes them (`nft flush ruleset`, a firewall's restart): it
+makes them when it starts, and not again.
 
 ## What is normal and not reported
 
@@ -31,11 +35,14 @@ one's own that masquerade the networks and accept their packets out and back, ke
 
 from collections.abc import Iterator
 
-from dockerdiag.case import Case, Hit
-from dockerdiag.configuration.settings import Known, Unknown, value_of
+from dockerdiag.case import Case, Hit, Located
+from dockerdiag.configuration.settings import Unknown, value_of
 from dockerdiag.registry import check
-from dockerdiag.report import Evidence, Finding, Status
-from dockerdiag_checks.setting_files import evidence_of, turn_on
+from dockerdiag.report import Evidence, Finding, Remedy, Status
+from dockerdiag_checks.commands import sh
+from dockerdiag_checks.rule_commands import iptables
+from dockerdiag_checks.setting_files import RESTART_RISK, evidence_of, turn_on
+from dockerdiag_checks.wording import retry
 
 NEEDS = ("engine", "daemons")
 
@@ -48,43 +55,84 @@ NEEDS = ("engine", "daemons")
     needs=NEEDS,
     page=__doc__,
 )
-def CHECK(case: Case) -> Iterator[Finding]:  # noqa: N802 - a module's check is its constant
+def CHECK(case: Case) -> Iterator[Finding | Located]:  # noqa: N802 - a module's check is its constant
     """At most one finding: who makes the rules."""
-    setting = case.settings["iptables"]
-    running = setting.running
-    presumed = running.presumably if isinstance(running, Unknown) else running
-    if value_of(running) is True:
-        return
-    if presumed is None or presumed.value is not False:
-        reason = running.reason if isinstance(running, Unknown) else "its value is none"
-        if case.missing_rules() or not isinstance(presumed, Known):
-            yield Finding(
-                code="iptables-flag-unknown",
-                status=Status.UNKNOWN,
-                subject=case.engine_subject,
-                summary=f"Whether the engine makes its rules cannot be told: {reason}",
-            )
-        return
+    running = case.settings["iptables"].running
     hits = case.missing_rules()
-    yield _off(case, hits) if hits else _elsewhere(case)
+    place = min((hit.place for hit in hits), default=0)
+    if value_of(running) is True:
+        if hits and _all_gone(case):
+            yield Located(_gone(case, hits), place)
+    elif case.presumed_value("iptables") is False:
+        yield Located(_off(case, hits), place) if hits else _elsewhere(case)
+    elif hits:
+        reason = running.reason if isinstance(running, Unknown) else "its value is none"
+        yield Finding(
+            code="iptables-flag-unknown",
+            status=Status.UNKNOWN,
+            subject=case.engine_subject,
+            summary=f"Whether the engine makes its rules cannot be told: {reason}",
+        )
 
 
 def _off(case: Case, hits: tuple[Hit, ...]) -> Finding:
     setting = case.settings["iptables"]
-    containers = {name for hit in hits for name in hit.containers}
     remedy = turn_on(setting, case.settings)
     return Finding(
         code="iptables-off",
-        status=Status.FAIL if containers else Status.WARN,
+        status=_status(hits),
         subject=case.engine_subject,
         summary=(
             "The engine was told to make no rules (iptables=false), "
             "and nobody else makes those that its containers need"
         ),
-        count=max(len(containers), 1),
-        explains=("masquerade-missing *", "policy-drops *"),
+        count=_count(hits),
+        explains=_what_follows(case, hits),
         evidence=evidence_of(setting) or _presumed(case),
         remedies=(remedy,) if remedy is not None else (),
+    )
+
+
+def _status(hits: tuple[Hit, ...]) -> Status:
+    return Status.WARN if all(hit.hypothetical for hit in hits) else Status.FAIL
+
+
+def _count(hits: tuple[Hit, ...]) -> int:
+    return max(len({name for hit in hits for name in hit.containers}), 1)
+
+
+def _what_follows(case: Case, hits: tuple[Hit, ...]) -> tuple[str, ...]:
+    rejected = (f"rule-rejects {case.subject(hit)}" for hit in hits if hit.halt.kind == "rule")
+    return ("masquerade-missing *", "policy-drops *", *dict.fromkeys(rejected))
+
+
+def _all_gone(case: Case) -> bool:
+    firewall = case.snapshot.network.firewall
+    read = all(
+        isinstance(text, str) for text in (firewall.iptables_nft, firewall.iptables_legacy, firewall.nft)
+    )
+    return read and not case.has_docker_rules()
+
+
+def _gone(case: Case, hits: tuple[Hit, ...]) -> Finding:
+    place = "nft" if case.backend() == "nft" else iptables(case.backend(), 4)
+    lacks = "no table docker-bridges" if case.backend() == "nft" else "no chain DOCKER in any table"
+    return Finding(
+        code="engine-rules-gone",
+        status=_status(hits),
+        subject=case.engine_subject,
+        summary="The engine made its rules when it started, and none of them is left: something flushed them",
+        count=_count(hits),
+        explains=_what_follows(case, hits),
+        evidence=(Evidence(place, lacks),),
+        remedies=(
+            Remedy(
+                summary="Let the engine make its rules again",
+                now=(sh("systemctl", "restart", "docker"),),
+                verify=retry(case),
+                risk=f"{RESTART_RISK} Who flushed them will do so again: let the engine start after it.",
+            ),
+        ),
     )
 
 

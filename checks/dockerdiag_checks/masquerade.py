@@ -10,7 +10,8 @@ every nftables table, and whether the source address that it leaves with is one 
 A container's address means nothing beyond its host. Where nothing translates it, the packet leaves, and nobody can
 answer it. The rule may be gone (a flushed nat table), switched off (`--ip-masq=false` for the default bridge,
 `enable_ip_masquerade=false` for a network, `--iptables=false` for all), or there without ever seeing the packet,
-because an earlier rule of the chain, or another chain, has already settled the flow.
+because an earlier rule of the chain, or another chain, has already settled the flow, or because a rule in a raw table
+takes the packets out of connection tracking, without which there is no translation.
 
 ## What is normal and not reported
 
@@ -34,27 +35,36 @@ set when a network is created).
 """
 
 from collections.abc import Iterator
-from ipaddress import ip_address, ip_network
+from dataclasses import replace
 
-from dockerdiag.case import Case, Hit, Located, Traced
+from dockerdiag.case import (
+    MASQUERADE_OPTION,
+    Case,
+    Hit,
+    Located,
+    Traced,
+    is_default_bridge,
+    without_translation,
+)
 from dockerdiag.packet.flow import Halt
 from dockerdiag.registry import check
-from dockerdiag.report import Evidence, Finding, Remedy, RuleReference, Status
+from dockerdiag.report import Evidence, Finding, RuleReference, Status
 from dockerdiag.snapshot import Network
-from dockerdiag_checks.commands import iptables, masquerade, sh
-from dockerdiag_checks.forward_policy import where
-from dockerdiag_checks.setting_files import RESTART_RISK, evidence_of, file_origin, turn_on
-from dockerdiag_checks.wording import containers_of, listed, retry
+from dockerdiag_checks.rule_commands import iptables, let_pass
+from dockerdiag_checks.rule_remedies import accepted, where
+from dockerdiag_checks.setting_files import evidence_of, file_origin, turn_on
+from dockerdiag_checks.translation import HOST_ADDRESS_OPTION, subnet_of, translate
+from dockerdiag_checks.wording import containers_of, listed, subnets_of
 
 NEEDS = ("engine",)
 
-OPTION = "com.docker.network.bridge.enable_ip_masquerade"
-FALSE = ("0", "f", "F", "false", "FALSE", "False")
-"""What Go's strconv.ParseBool reads as false."""
-
 
 def _unanswered(halt: Halt) -> bool:
-    return halt.kind == "unanswered"
+    return halt.kind == "unanswered" or _untracked_reply(halt)
+
+
+def _untracked_reply(halt: Halt) -> bool:
+    return halt.kind == "rule" and halt.netfilter is None and halt.namespace is None
 
 
 @check(
@@ -70,7 +80,7 @@ def CHECK(case: Case) -> Iterator[Located | Finding]:  # noqa: N802 - a module's
     for hit in case.hits(_unanswered):
         for name in hit.networks or (None,):
             part = hit.of_network(name)
-            yield Located(_unanswered_network(case, part, name), hit.place)
+            yield Located(_unanswered_network(case, part, case.network(name)), hit.place)
     for network in case.networks:
         if network.bridge and "routed" in _gateway_modes(network):
             yield _routed(network)
@@ -82,42 +92,49 @@ def _gateway_modes(network: Network) -> tuple[str, ...]:
     )
 
 
-def _unanswered_network(case: Case, hit: Hit, name: str | None) -> Finding:
-    network = case.network(name)
+def _unanswered_network(case: Case, hit: Hit, network: Network | None) -> Finding:
     traced = hit.traced[0]
-    rule = traced.journey.translation.rule if traced.journey.translation else None
+    translation = traced.journey.translation
+    rule = translation.rule if translation is not None else None
     status = case.severity(hit)
     if status is Status.UNKNOWN:
         return _finding(case, hit, network, "masquerade-undecided", status, hit.halt.reason, ())
-    if network is not None and network.options.get(OPTION) in FALSE and not _is_default(network):
-        asked = case.asked_about(hit.containers)
-        return _finding(
-            case,
-            hit,
-            network,
-            "network-masquerade-off",
-            Status.FAIL if asked else Status.WARN,
-            f"Network {name} was created with enable_ip_masquerade=false: nobody can answer {containers_of(hit)}",
-            (Evidence(f"docker network inspect {name}", f"{OPTION}={network.options[OPTION]}"),),
-        )
-    told_not_to = case.running_value("ip-masq") is False and case.running_value("iptables") is not False
-    if network is not None and _is_default(network) and told_not_to:
+    if hit.halt.packet.connection.state == "untracked" and hit.halt.rule is not None:
+        return _untracked(case, hit, network, status, hit.halt.rule)
+    if network is not None and without_translation(network):
+        return _option_off(case, hit, network)
+    told_not_to = case.running_value("ip-masq") is False and case.presumed_value("iptables") is not False
+    if network is not None and is_default_bridge(network) and told_not_to:
         return _ip_masq_off(case, hit, network, status)
     if rule is not None or traced.journey.shadowed_nat:
         return _wrong_rule(case, hit, network, status, rule, traced)
+    name = network.name if network is not None else "?"
     return _finding(
         case,
         hit,
         network,
         "masquerade-missing",
         status,
-        f"No rule translates the addresses of network {name or '?'}: nobody can answer {containers_of(hit)}",
+        f"No rule translates the addresses of network {name}: nobody can answer {containers_of(hit)}",
         _expected_rule(case, hit, network),
     )
 
 
-def _is_default(network: Network) -> bool:
-    return network.options.get("com.docker.network.bridge.default_bridge") in ("true", "1")
+def _option_off(case: Case, hit: Hit, network: Network) -> Finding:
+    return _finding(
+        case,
+        hit,
+        network,
+        "network-masquerade-off",
+        Status.FAIL if case.asked_about(hit.containers) else Status.WARN,
+        f"Network {network.name} was created with enable_ip_masquerade=false: nobody can answer {containers_of(hit)}",
+        (
+            Evidence(
+                f"docker network inspect {network.name}",
+                f"{MASQUERADE_OPTION}={network.options[MASQUERADE_OPTION]}",
+            ),
+        ),
+    )
 
 
 def _ip_masq_off(case: Case, hit: Hit, network: Network, status: Status) -> Finding:
@@ -135,7 +152,32 @@ def _ip_masq_off(case: Case, hit: Hit, network: Network, status: Status) -> Find
         count=hit.count,
         evidence=evidence_of(setting)
         or (Evidence("dockerd", f"ip-masq=false{f' ({origin.source})' if origin else ''}"),),
-        remedies=(*((remedy,) if remedy is not None else ()), *_add_rule(case, hit, network)),
+        remedies=(*((remedy,) if remedy is not None else ()), *translate(case, hit, network, None)),
+    )
+
+
+def _untracked(case: Case, hit: Hit, network: Network | None, status: Status, rule: RuleReference) -> Finding:
+    # Where it is taken out, the packet has come in and is not yet routed.
+    entered = [
+        halt
+        if halt.direction == "reply"
+        else replace(halt, packet=replace(halt.packet, in_link=traced.journey.entry, out_link=None))
+        for traced in hit.traced
+        for halt in traced.journey.halts
+        if any(halt is one for one in hit.halts)
+    ]
+    way = " and ".join({"out": "on the way out", "reply": "on the way back"}[one] for one in hit.directions)
+    return Finding(
+        code="connection-untracked",
+        status=status,
+        subject=f"network:{network.name}" if network is not None else case.host,
+        summary=(
+            f"Packets of {containers_of(hit)} are taken out of connection tracking {way}, so their addresses are not "
+            "translated: nobody can answer them"
+        ),
+        count=hit.count,
+        evidence=(Evidence(where(rule), rule.text),),
+        remedies=accepted(case, hit, let_pass(entered, subnets_of(case, hit))),
     )
 
 
@@ -143,10 +185,7 @@ def _wrong_rule(
     case: Case, hit: Hit, network: Network | None, status: Status, rule: RuleReference | None, traced: Traced
 ) -> Finding:
     translated = traced.journey.translation
-    shadowed = tuple(
-        Evidence(f"never reached: {where(one)}", one.text) for one in traced.journey.shadowed_nat
-    )
-    seen = (Evidence(where(rule), rule.text),) if rule is not None else ()
+    seen = [Evidence(where(rule), rule.text)] if rule is not None else []
     if (
         translated is not None
         and translated.rule is not None
@@ -156,8 +195,12 @@ def _wrong_rule(
             "snat-to-foreign-address",
             f"are rewritten to {translated.source}, which this host does not have",
         )
+        option = network.options.get(HOST_ADDRESS_OPTION) if network is not None else None
+        if network is not None and option == str(translated.source):
+            seen.append(Evidence(f"docker network inspect {network.name}", f"{HOST_ADDRESS_OPTION}={option}"))
     else:
         code, why = "masquerade-shadowed", "are settled by an earlier rule, which translates nothing"
+    seen += [Evidence(f"never reached: {where(one)}", one.text) for one in traced.journey.shadowed_nat]
     return _finding(
         case,
         hit,
@@ -165,8 +208,24 @@ def _wrong_rule(
         code,
         status,
         f"Packets of {containers_of(hit)} {why}: nobody can answer them",
-        (*seen, *shadowed),
+        tuple(seen),
+        before=_first_in_chain(case, network, rule),
     )
+
+
+def _first_in_chain(case: Case, network: Network | None, rule: RuleReference | None) -> RuleReference | None:
+    """The first rule of that chain that settles a packet of the network wrongly."""
+    if rule is None or network is None:
+        return rule
+    settling = [
+        traced.journey.translation.rule
+        for hit in case.hits(_unanswered)
+        for traced in hit.traced
+        if traced.network == network.name and traced.journey.translation is not None
+    ]
+    chain = (rule.backend, rule.family, rule.table, rule.chain)
+    same = [r for r in settling if r is not None and (r.backend, r.family, r.table, r.chain) == chain]
+    return min(same, key=lambda one: one.index or 0, default=rule)
 
 
 def _finding(
@@ -177,6 +236,7 @@ def _finding(
     status: Status,
     summary: str,
     evidence: tuple[Evidence, ...],
+    before: RuleReference | None = None,
 ) -> Finding:
     packet = hit.halt.packet
     way = Evidence(
@@ -189,14 +249,14 @@ def _finding(
         summary=summary,
         count=hit.count,
         evidence=(*evidence, way),
-        remedies=_add_rule(case, hit, network) if status is not Status.UNKNOWN else (),
+        remedies=translate(case, hit, network, before) if status is not Status.UNKNOWN else (),
     )
 
 
 def _expected_rule(case: Case, hit: Hit, network: Network | None) -> tuple[Evidence, ...]:
     if network is None or network.bridge is None:
         return ()
-    subnet = _subnet(hit, network)
+    subnet = subnet_of(hit, network)
     if case.backend() == "nft":
         return (
             Evidence(
@@ -209,70 +269,6 @@ def _expected_rule(case: Case, hit: Hit, network: Network | None) -> tuple[Evide
             f"missing in {iptables(case.backend(), hit.halt.packet.family)} table nat",
             f"-A POSTROUTING -s {subnet} ! -o {network.bridge} -j MASQUERADE",
         ),
-    )
-
-
-def _subnet(hit: Hit, network: Network) -> str:
-    source = hit.halt.packet.connection.original.source
-    for pool in network.pools:
-        if pool.subnet and ip_address(source) in ip_network(pool.subnet, strict=False):
-            return pool.subnet
-    return f"{source}/{source.max_prefixlen}"
-
-
-def _add_rule(case: Case, hit: Hit, network: Network | None) -> tuple[Remedy, ...]:
-    if network is None or network.bridge is None:
-        return ()
-    traced = hit.traced[0]
-    first = traced.journey.translation.rule if traced.journey.translation else None
-    before = first or (hit.halt.rule if hit.halt.rule is not None else None)
-    change = masquerade(case.backend(), hit.halt.packet.family, _subnet(hit, network), network.bridge, before)
-    return (
-        Remedy(
-            summary=f"Translate the addresses of network {network.name}",
-            now=(change.do,),
-            lasting=_lasting(case, network),
-            verify=retry(case),
-            undo=(change.undo,),
-            risk=(
-                f"Containers of {network.name} reach what the host reaches, with the host's address. "
-                f"The rule is gone after a reboot; the lasting commands mend what took it away. {RESTART_RISK}"
-            ),
-        ),
-    )
-
-
-def _lasting(case: Case, network: Network) -> tuple[str, ...]:
-    if network.options.get(OPTION) in FALSE and not _is_default(network):
-        return _created_anew(case, network)
-    return (sh("systemctl", "restart", "docker"),)
-
-
-def _created_anew(case: Case, network: Network) -> tuple[str, ...]:
-    """A network's options are fixed when it is made: the same one again, without the option."""
-    if network.compose_project is not None:
-        return ()
-    members = [
-        one.name for one in case.containers if any(end.network == network.name for end in one.endpoints)
-    ]
-    create = ["docker", "network", "create", "--driver", network.driver]
-    for pool in network.pools:
-        create += [
-            part
-            for flag, value in (("--subnet", pool.subnet), ("--gateway", pool.gateway))
-            if value
-            for part in (flag, value)
-        ]
-    if network.ipv6:
-        create.append("--ipv6")
-    for key, value in network.options.items():
-        if key != OPTION:
-            create += ["--opt", f"{key}={value}"]
-    return (
-        *(sh("docker", "network", "disconnect", network.name, name) for name in members),
-        sh("docker", "network", "rm", network.name),
-        sh(*create, network.name),
-        *(sh("docker", "network", "connect", network.name, name) for name in members),
     )
 
 

@@ -35,11 +35,14 @@ itself has no way out, Docker is not the cause, and the host's own network is wh
 from collections.abc import Iterator
 
 from dockerdiag.case import Case, Hit, Located
+from dockerdiag.packet.fib import describe_rule
 from dockerdiag.packet.flow import Halt
 from dockerdiag.registry import check
-from dockerdiag.report import Disposition, Evidence, Finding, Remedy, Status
-from dockerdiag_checks.commands import set_sysctl, sh
-from dockerdiag_checks.wording import containers_of, listed, retry
+from dockerdiag.report import Evidence, Finding, Remedy, Status
+from dockerdiag_checks.commands import sh
+from dockerdiag_checks.path_remedies import host_is_offline, mending
+from dockerdiag_checks.rule_remedies import where
+from dockerdiag_checks.wording import containers_of, retry
 
 NEEDS = ("engine",)
 
@@ -102,33 +105,39 @@ def _isolated(case: Case, hit: Hit) -> Finding:
 def _stopped(case: Case, hit: Hit) -> Finding:
     halt = hit.halt
     status = case.severity(hit)
-    host_only = _host_offline(hit)
-    if status is Status.FAIL and host_only and halt.packet.family == 6:
+    offline = halt.kind == "no-route" and halt.namespace is None and host_is_offline(case, halt.packet.family)
+    if status is Status.FAIL and offline and halt.packet.family == 6:
         status = Status.NOTE
-    code = (
-        "path-unknown" if status is Status.UNKNOWN else "host-offline" if host_only else f"path-{halt.kind}"
-    )
+    code = "path-unknown" if status is Status.UNKNOWN else "host-offline" if offline else f"path-{halt.kind}"
     return Finding(
         code=code,
         status=status,
-        subject=_subject(case, hit),
-        summary=f"{halt.reason.rstrip('.')} ({containers_of(hit)}, {_way(hit)})",
+        subject=case.host if offline else _subject(case, hit),
+        summary=f"{_what(halt, offline)} ({containers_of(hit)}, {_way(hit)})",
         count=hit.count,
-        evidence=(
-            Evidence(halt.place, halt.at),
-            *((Evidence("rule", halt.rule.text),) if halt.rule is not None else ()),
-            *((Evidence("sysctl", halt.sysctl.replace("/", ".")),) if halt.sysctl is not None else ()),
-        ),
-        remedies=() if status in (Status.UNKNOWN, Status.NOTE) else _remedies(case, hit),
+        evidence=_evidence(halt),
+        remedies=() if status in (Status.UNKNOWN, Status.NOTE) else mending(case, hit, offline=offline),
     )
 
 
-def _host_offline(hit: Hit) -> bool:
-    return (
-        hit.halt.kind == "no-route"
-        and hit.halt.namespace is None
-        and hit.halt.disposition is Disposition.NO_ROUTE
-    )
+def _what(halt: Halt, offline: bool) -> str:
+    if halt.rule is not None and halt.netfilter is not None:
+        word = "rejected" if halt.netfilter.verdict == "reject" else "dropped"
+        policy = "the policy of " if halt.kind == "policy" else ""
+        return f"The container's own firewall: {word} by {policy}{where(halt.rule)}"
+    reason = halt.reason.rstrip(".")
+    return f"The host itself has no way out: {reason}" if offline else reason
+
+
+def _evidence(halt: Halt) -> tuple[Evidence, ...]:
+    found = [Evidence(halt.place, halt.at)]
+    if halt.rule is not None:
+        found.append(Evidence("rule", halt.rule.text))
+    if halt.routing_rule is not None:
+        found.append(Evidence("ip rule", describe_rule(halt.routing_rule)))
+    if halt.sysctl is not None:
+        found.append(Evidence("sysctl", halt.sysctl.replace("/", ".")))
+    return tuple(found)
 
 
 def _way(hit: Hit) -> str:
@@ -142,86 +151,3 @@ def _subject(case: Case, hit: Hit) -> str:
     if halt.link is not None and halt.namespace is None:
         return f"link:{halt.link}"
     return case.subject(hit)
-
-
-def _remedies(case: Case, hit: Hit) -> tuple[Remedy, ...]:
-    halt = hit.halt
-    if halt.kind == "reverse-path" and halt.link is not None:
-        change = set_sysctl(f"net/ipv4/conf/{halt.link}/rp_filter", "2", "1")
-        return (
-            Remedy(
-                summary=f"Check the source's way back on any link, not on {halt.link} alone",
-                now=(change.do,),
-                verify=retry(case),
-                undo=(change.undo,),
-                risk="Packets whose answers would leave by another link are taken in.",
-            ),
-        )
-    if halt.kind == "namespace" or (
-        halt.namespace is not None and halt.kind in ("route", "no-route", "address")
-    ):
-        return (
-            Remedy(
-                summary="Start the container again: the engine sets its namespace up anew",
-                now=tuple(sh("docker", "restart", name) for name in hit.containers),
-                verify=retry(case),
-                risk=f"Interrupts {listed(hit.containers, 'container')}.",
-            ),
-        )
-    if halt.kind == "link" and halt.link is not None and halt.namespace is None:
-        return (_link_up(case, halt),)
-    if halt.kind == "address" and halt.namespace is None:
-        return _bridge_address(case, hit)
-    if _host_offline(hit):
-        return (
-            Remedy(
-                summary="Mend the host's own network first: Docker is not the cause",
-                verify=("ip route show default", *retry(case)),
-                risk="None.",
-            ),
-        )
-    return ()
-
-
-def _link_up(case: Case, halt: Halt) -> Remedy:
-    link = halt.link or ""
-    bridge = next(
-        (
-            network.bridge
-            for network in case.networks
-            if network.bridge and f"bridge {network.bridge}" in halt.reason
-        ),
-        None,
-    )
-    attach = ("master", bridge) if bridge is not None and bridge != link else ()
-    return Remedy(
-        summary=f"Set {link} up{f' and make it a port of {bridge} again' if attach else ''}",
-        now=(sh("ip", "link", "set", link, *attach, "up"),),
-        verify=(f"ip link show {link}", *retry(case)),
-        undo=(sh("ip", "link", "set", link, *(("nomaster",) if attach else ("down",))),),
-        risk="Carries traffic again. Whoever took it down may do so again: have it left unmanaged there.",
-    )
-
-
-def _bridge_address(case: Case, hit: Hit) -> tuple[Remedy, ...]:
-    network = case.network(hit.networks[0]) if hit.networks else None
-    pool = next((pool for pool in network.pools if pool.gateway and pool.subnet), None) if network else None
-    if (
-        network is None
-        or network.bridge is None
-        or pool is None
-        or pool.gateway is None
-        or pool.subnet is None
-    ):
-        return ()
-    address = f"{pool.gateway.partition('/')[0]}/{pool.subnet.partition('/')[2]}"
-    return (
-        Remedy(
-            summary=f"Give {network.bridge} its address again",
-            now=(sh("ip", "address", "add", address, "dev", network.bridge),),
-            lasting=("systemctl restart docker",),
-            verify=(f"ip address show {network.bridge}", *retry(case)),
-            undo=(sh("ip", "address", "del", address, "dev", network.bridge),),
-            risk="None beyond the traffic that it carries again. A restart of the engine interrupts containers.",
-        ),
-    )

@@ -64,22 +64,25 @@ def turn_on(setting: Setting, settings: DaemonSettings, *, restart: bool = True)
     in_force = RESTART if restart else RESTART[:1]
     name = setting.name
     if origin.path.endswith(".json"):
-        pattern = rf'\("{name}"[[:space:]]*:[[:space:]]*\)false'
-        replacement = r"\1true"
+        # A key and its value may stand on two lines; -z takes the whole file for one.
+        edit = sh("sed", "-z", "-i", rf's/\("{name}"[[:space:]]*:[[:space:]]*\)false/\1true/', origin.path)
     else:
-        pattern = rf"--{name}=[0fF][a-zA-Z]*"
-        replacement = f"--{name}=true"
+        edit = sh("sed", "-i", f"{origin.line}s/--{name}=[0fF][a-zA-Z]*/--{name}=true/g", origin.path)
     copy = f"{origin.path}.before-dockerdiag"
     return Remedy(
         summary=f"Set {name} to true where it is turned off",
         now=(
             sh("cp", "-a", origin.path, copy),
-            sh("sed", "-i", f"{origin.line}s/{pattern}/{replacement}/", origin.path),
+            edit,
             *in_force,
         ),
-        verify=(verify_running(name), "dockerdiag"),
+        verify=(verify_running(name), "dockerdiag") if restart else ("dockerdiag",),
         undo=(sh("mv", copy, origin.path), *in_force),
-        risk=RESTART_RISK if restart else "None: the engine runs with true already, and is not restarted.",
+        risk=(
+            f"{RESTART_RISK} The undo lines restore the setting; rules that the engine made stay until the next boot."
+            if restart
+            else "None: the engine runs with true already, and is not restarted."
+        ),
     )
 
 
@@ -104,5 +107,6 @@ def _unit_word(word: str) -> str:
 
 
 def verify_running(name: str) -> str:
-    """Says whether a switch is still off on the running command line."""
-    return f"! tr '\\0' '\\n' < /proc/$(pidof dockerd)/cmdline | grep -x {quote(f'--{name}=false')}"
+    """Succeeds where dockerd runs without the switch turned off on its command line."""
+    command_line = "/proc/$(pidof dockerd)/cmdline"
+    return f"grep -qz dockerd {command_line} && ! grep -qzxe {quote(f'--{name}=false')} {command_line}"

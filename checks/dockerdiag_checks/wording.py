@@ -31,3 +31,9 @@ def retry(case: Case) -> tuple[str, ...]:
     """The command that shows whether a remedy worked: the same question again."""
     asked = "".join(f" -c {quote(name)}" for name in case.asked_containers)
     return (f"dockerdiag{asked}",)
+
+
+def subnets_of(case: Case, hit: Hit) -> tuple[str, ...]:
+    """The subnets of the networks whose packets meet it."""
+    networks = [network for name in hit.networks if (network := case.network(name)) is not None]
+    return tuple(pool.subnet for network in networks for pool in network.pools if pool.subnet)

@@ -2,6 +2,7 @@
 
 import os
 import pwd
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TypeVar
@@ -9,7 +10,6 @@ from typing import TypeVar
 from dockerdiag.readers.deadline import unread_on_error
 from dockerdiag.readers.errors import ReadError, denied
 from dockerdiag.readers.files import read_kernel_file
-from dockerdiag.readers.host import boot_time
 from dockerdiag.snapshot import DaemonProcess
 from dockerdiag.snapshot.secrets import PROXY_VARIABLES, mask_arguments, mask_variables
 
@@ -124,7 +124,8 @@ def _is_kept(name: str) -> bool:
 
 
 def _started_at(pid: int) -> float | None:
-    booted = boot_time()
     # The name in brackets may hold blanks and brackets itself.
     fields = read_kernel_file(f"/proc/{pid}/stat").rpartition(")")[2].split()
-    return None if booted is None else booted + int(fields[19]) / os.sysconf("SC_CLK_TCK")
+    # btime of /proc/stat is whole seconds: a file written just before the start would look newer than it.
+    booted = time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
+    return booted + int(fields[19]) / os.sysconf("SC_CLK_TCK")

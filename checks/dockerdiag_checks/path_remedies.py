@@ -1,0 +1,225 @@
+"""Remedies for what stops packets besides the host's rules: links, addresses, routes, the container's namespace."""
+
+from shlex import quote
+
+from dockerdiag.case import Case, Hit
+from dockerdiag.packet.flow import Halt
+from dockerdiag.report import Remedy
+from dockerdiag.snapshot import Network, Unread
+from dockerdiag_checks.commands import AtEngineStart, Change, in_namespace, set_sysctl, sh
+from dockerdiag_checks.rule_commands import let_pass
+from dockerdiag_checks.wording import containers_of, listed, retry, subnets_of
+
+_MAIN = 254
+_DEFAULT = {4: "0.0.0.0/0", 6: "::/0"}
+
+
+def mending(case: Case, hit: Hit, *, offline: bool) -> tuple[Remedy, ...]:
+    """What mends it, narrowest first."""
+    halt = hit.halt
+    if offline:
+        return (_host_first(case),)
+    if halt.namespace is not None:
+        return _in_container(case, hit)
+    if halt.kind == "reverse-path" and halt.link is not None:
+        return (_loose(case, halt),)
+    if halt.kind == "link" and halt.link is not None:
+        return (_link_up(case, halt),)
+    if halt.kind == "address" and (given := _bridge_address(case, hit)) is not None:
+        return (given,)
+    if halt.kind in ("route", "no-route") and (past := _past_policy(case, hit)) is not None:
+        return (past,)
+    return (_to_be_seen(case, halt),)
+
+
+def host_is_offline(case: Case, family: int) -> bool:
+    """Whether the host's own packets have no way out either, as far as its kernel and its routes tell."""
+    network = case.snapshot.network
+    bridges = {one.bridge for one in case.networks}
+    answers = [one for one in network.route_answers if one.source is None and one.in_link is None]
+    own = [
+        one
+        for one in answers
+        if (":" in one.destination) == (family == 6)
+        and (one.error is not None or one.out_link not in bridges)
+    ]
+    if own:
+        return all(one.error is not None for one in own)
+    return not _has_default(case, family)
+
+
+def _has_default(case: Case, family: int) -> bool:
+    routes = case.snapshot.network.routes
+    return not isinstance(routes, Unread) and any(
+        (one.destination, one.table, one.type) == (_DEFAULT[family], _MAIN, "unicast") for one in routes
+    )
+
+
+def _host_first(case: Case) -> Remedy:
+    return Remedy(
+        summary="Mend the host's own network first: Docker is not the cause",
+        verify=("ip route show default", *retry(case)),
+        risk="None.",
+    )
+
+
+def _in_container(case: Case, hit: Hit) -> tuple[Remedy, ...]:
+    again = Remedy(
+        summary="Start it again: the engine sets the container's namespace up anew",
+        now=tuple(sh("docker", "restart", name) for name in hit.containers),
+        verify=retry(case),
+        risk=f"Interrupts {containers_of(hit)}. What the container itself set up, it sets up again.",
+    )
+    if hit.halt.netfilter is not None:
+        changes = let_pass(hit.halts, subnets_of(case, hit))
+        opened = _in_each(case, hit, changes, "Let these packets pass in the container's own firewall")
+        return (opened, again)
+    if hit.halt.kind == "no-route" and (change := _default_route(case, hit)) is not None:
+        return (_in_each(case, hit, (change,), "Give the container its default route again"), again)
+    return (again,)
+
+
+def _in_each(case: Case, hit: Hit, changes: tuple[Change, ...], summary: str) -> Remedy:
+    return Remedy(
+        summary=summary,
+        now=tuple(in_namespace(name, change.do) for name in hit.containers for change in changes),
+        verify=retry(case),
+        undo=tuple(in_namespace(name, change.undo) for name in hit.containers for change in changes),
+        risk=(
+            "Gone when the container starts again. Who shut it in there may have meant to (a VPN's kill switch): "
+            "what lasts is a change of the image or its start script."
+        ),
+    )
+
+
+def _default_route(case: Case, hit: Hit) -> Change | None:
+    """By the gateway that the engine gave the containers, where they have one in common."""
+    six = hit.halt.packet.family == 6
+    members = [one for one in case.containers if one.name in hit.containers]
+    gateways = {end.gateway6 if six else end.gateway for one in members for end in one.endpoints} - {""}
+    if len(gateways) != 1:
+        return None
+    tool = ("ip", "-6") if six else ("ip",)
+    way = ("default", "via", gateways.pop())
+    return Change(sh(*tool, "route", "add", *way), sh(*tool, "route", "del", *way), "")
+
+
+def _loose(case: Case, halt: Halt) -> Remedy:
+    # Of `all` and the link's own value the larger counts: 2 on the link is enough.
+    key = f"net/ipv4/conf/{halt.link}/rp_filter"
+    sysctls = case.snapshot.network.sysctls
+    before = "1" if isinstance(sysctls, Unread) else sysctls.get(key, "1")
+    change = set_sysctl(key, "2", before)
+    each_start = AtEngineStart(f"rp-filter-{halt.link}", [change.do])
+    return Remedy(
+        summary=f"Check the source's way back on any link, not on {halt.link} alone",
+        now=(change.do,),
+        lasting=each_start.lines,
+        verify=retry(case),
+        undo=(change.undo, *each_start.undo),
+        risk="Packets whose answers would leave by another link are taken in.",
+    )
+
+
+def _link_up(case: Case, halt: Halt) -> Remedy:
+    link = halt.link or ""
+    bridge = next(
+        (one.bridge for one in case.networks if one.bridge and f"bridge {one.bridge}" in halt.reason), None
+    )
+    attach = ("master", bridge) if bridge is not None and bridge != link else ()
+    return Remedy(
+        summary=f"Set {link} up{f' and make it a port of {bridge} again' if attach else ''}",
+        now=(sh("ip", "link", "set", link, *attach, "up"),),
+        verify=(sh("ip", "link", "show", link), *retry(case)),
+        undo=(sh("ip", "link", "set", link, *(("nomaster",) if attach else ("down",))),),
+        risk="Carries traffic again. Whoever took it down may do so again: have it left unmanaged there.",
+    )
+
+
+def _bridge_address(case: Case, hit: Hit) -> Remedy | None:
+    network = case.network(hit.networks[0]) if hit.networks else None
+    if network is None or network.bridge is None:
+        return None
+    address = _gateway_of(network)
+    if address is None:
+        return None
+    there = ("dev", network.bridge)
+    return Remedy(
+        summary=f"Give {network.bridge} its address again",
+        now=(sh("ip", "address", "add", address, *there),),
+        lasting=(sh("systemctl", "restart", "docker"),),
+        verify=(sh("ip", "address", "show", *there), *retry(case)),
+        undo=(sh("ip", "address", "del", address, *there),),
+        risk="None beyond the traffic that it carries again. A restart of the engine interrupts containers.",
+    )
+
+
+def _gateway_of(network: Network) -> str | None:
+    pools = ((pool.gateway, pool.subnet) for pool in network.pools)
+    found = (
+        f"{gateway.partition('/')[0]}/{net.partition('/')[2]}" for gateway, net in pools if gateway and net
+    )
+    return next(found, None)
+
+
+def _past_policy(case: Case, hit: Hit) -> Remedy | None:
+    """The main table for one network, before the policy rules that lead it elsewhere."""
+    rules = case.snapshot.network.rules
+    family = hit.halt.packet.family
+    subnet = next((one for one in subnets_of(case, hit) if (":" in one) == (family == 6)), None)
+    if isinstance(rules, Unread) or subnet is None or not _has_default(case, family):
+        return None
+    blamed = hit.halt.routing_rule
+    if blamed is not None and blamed.table == _MAIN and blamed.action == "lookup":
+        return _without_route(case, hit.halt)
+    priorities = [rule.priority for rule in rules if rule.family == family and rule.priority > 1]
+    first = blamed.priority if blamed is not None else min(priorities, default=0)
+    if first < 2:
+        return None
+    tool = ("ip", "-6", "rule") if family == 6 else ("ip", "rule")
+    way = (
+        "to" if hit.directions == ("reply",) else "from",
+        subnet,
+        "lookup",
+        "main",
+        "priority",
+        str(first - 1),
+    )
+    add, remove = sh(*tool, "add", *way), sh(*tool, "del", *way)
+    each_start = AtEngineStart(f"route-{'-'.join(hit.networks[:1])}", [f"{remove} 2>/dev/null; {add}"])
+    return Remedy(
+        summary=f"Let {listed(hit.networks, 'network')} take the host's main routes, past that rule",
+        now=(add,),
+        lasting=each_start.lines,
+        verify=(f"{sh(*tool, 'show')}", *retry(case)),
+        undo=(remove, *each_start.undo),
+        risk="What the policy was for (a VPN, say) does not hold for these containers any more.",
+    )
+
+
+def _without_route(case: Case, halt: Halt) -> Remedy | None:
+    route = halt.route
+    if route is None:
+        return None
+    tool = ("ip", "-6", "route") if route.family == 6 else ("ip", "route")
+    way = (route.type, route.destination, "table", str(route.table))
+    return Remedy(
+        summary="Delete the route, where nobody needs it",
+        now=(sh(*tool, "del", *way),),
+        verify=(sh(*tool, "show"), *retry(case)),
+        undo=(sh(*tool, "add", *way, *(("metric", str(route.metric)) if route.metric else ())),),
+        risk="What the route refused is sent on. Who added it will add it again unless it is removed there too.",
+    )
+
+
+def _to_be_seen(case: Case, halt: Halt) -> Remedy:
+    shown = {
+        "neighbour": "ip neigh show",
+        "address": "ip address show",
+        "sysctl": f"sysctl {quote((halt.sysctl or 'net').replace('/', '.'))}",
+    }
+    return Remedy(
+        summary="Set right what is named here, where the host's network is configured",
+        verify=(shown.get(halt.kind, "ip route show table all"), *retry(case)),
+        risk="None by looking.",
+    )

@@ -1,0 +1,171 @@
+"""Shell lines that add rules, in both iptables variants and in nft.
+
+A packet is let pass where it is stopped: an accept for this network's packets, put right before the rule that drops
+them (or at the end of a chain whose policy does), opens nothing that an earlier rule has closed.
+"""
+
+from collections.abc import Iterable, Sequence
+from ipaddress import ip_network
+from shlex import quote
+from typing import Literal
+
+from dockerdiag.packet.flow import Halt
+from dockerdiag.packet.packet import Packet
+from dockerdiag.report import RuleReference
+from dockerdiag_checks.commands import Change, sh
+
+MARK = "dockerdiag"
+"""How the comment begins by which a rule that a remedy added to nft is found again."""
+
+_LAST = 1 << 30
+_TRACKED = ("established", "related")
+
+
+def let_pass(
+    halts: Iterable[Halt], subnets: Sequence[str], beside: Iterable[Halt] = ()
+) -> tuple[Change, ...]:
+    """Accepts for each packet that a rule or a policy stops, each before the first rule that stops it.
+
+    Within one chain the last place comes first, so that no insertion moves the place of another.
+
+    Args:
+        halts: Those without a rule are left out.
+        subnets: The networks' own: an accept that cannot name both links names the subnet.
+        beside: Other halts; where an accept for `halts` fits one of them too, it is put before that as well.
+    """
+    wanted: dict[tuple[str, ...], Halt] = {}
+    for halt in halts:
+        wanted.setdefault(_accepted(halt, subnets), halt)
+    wanted.pop((), None)
+    for halt in beside:
+        accepted = _accepted(halt, subnets)
+        if accepted in wanted and _place(halt) < _place(wanted[accepted]):
+            wanted[accepted] = halt
+    ordered = sorted(wanted.items(), key=lambda item: (item[0][:4], -_place(item[1]), item[1].direction))
+    return tuple(_accept(halt, accepted[4:]) for accepted, halt in ordered)
+
+
+def _place(halt: Halt) -> int:
+    rule = _rule(halt)
+    return _LAST if rule is None or rule.index is None else rule.index
+
+
+def _rule(halt: Halt) -> RuleReference | None:
+    return halt.netfilter.rule if halt.netfilter is not None else halt.rule
+
+
+def _accepted(halt: Halt, subnets: Sequence[str]) -> tuple[str, ...]:
+    """The chain in four words, and the matches of an accept there; empty where no rule stops it."""
+    rule = _rule(halt)
+    if rule is None:
+        return ()
+    matches = _nft_matches if rule.backend == "nft" else _iptables_matches
+    return (rule.backend, rule.family, rule.table, rule.chain, *matches(rule, halt, subnets))
+
+
+def _accept(halt: Halt, matches: Sequence[str]) -> Change:
+    rule = _rule(halt)
+    assert rule is not None  # noqa: S101 - those without one were left out
+    if rule.backend == "nft":
+        return _nft_rule(rule, f"{' '.join(matches)} counter accept", _mark(halt.direction, halt.packet))
+    return _iptables_rule(rule, halt.packet.family, (*matches, "-j", "ACCEPT"))
+
+
+def _mark(direction: str, packet: Packet) -> str:
+    family = None if packet.in_link and packet.out_link else f"ipv{packet.family}"
+    return " ".join(word for word in (MARK, direction, packet.in_link, packet.out_link, family) if word)
+
+
+def _iptables_rule(rule: RuleReference, family: int, spec: Sequence[str]) -> Change:
+    tool = iptables(rule.backend, family)
+    table = ("-t", rule.table) if rule.table != "filter" else ()
+    place = ("-A", rule.chain) if rule.index is None else ("-I", rule.chain, str(rule.index))
+    do = sh(tool, *table, *place, *spec)
+    undo = sh(tool, *table, "-D", rule.chain, *spec)
+    return Change(do, undo, f"{undo} 2>/dev/null; {sh(tool, *table, '-I', rule.chain, *spec)}")
+
+
+def _nft_rule(rule: RuleReference, statement: str, mark: str) -> Change:
+    where = (rule.family, rule.table, rule.chain)
+    text = quote(f'{statement} comment "{mark}"')
+    if rule.handle is None:
+        do = f"{sh('nft', 'add', 'rule', *where)} {text}"
+    else:
+        do = f"{sh('nft', 'insert', 'rule', *where, 'handle', str(rule.handle))} {text}"
+    listing = sh("nft", "-a", "list", "chain", *where)
+    pattern = f's/.*comment "{mark.replace(".", "[.]")}" # handle \\([0-9]*\\)$/\\1/p'
+    delete = sh("nft", "delete", "rule", *where, "handle")
+    undo = f'for handle in $({listing} | sed -n {quote(pattern)}); do {delete} "$handle"; done'
+    return Change(do, undo, f"{undo}; {sh('nft', 'insert', 'rule', *where)} {text}")
+
+
+def _iptables_matches(rule: RuleReference, halt: Halt, subnets: Sequence[str]) -> tuple[str, ...]:
+    packet = halt.packet
+    hook = halt.netfilter.base_chain.chain if halt.netfilter is not None else rule.chain
+    # iptables refuses a link that a hook does not know.
+    entry = packet.in_link if hook not in ("POSTROUTING", "OUTPUT") else None
+    leave = packet.out_link if hook not in ("PREROUTING", "INPUT") else None
+    words = [*(("-i", entry) if entry else ()), *(("-o", leave) if leave else ())]
+    if not (entry and leave):
+        words += ["-d" if halt.direction == "reply" else "-s", _own(halt, subnets)]
+    if packet.connection.state in _TRACKED:
+        words += ["-m", "conntrack", "--ctstate", "RELATED,ESTABLISHED"]
+    return tuple(words)
+
+
+def _nft_matches(rule: RuleReference, halt: Halt, subnets: Sequence[str]) -> tuple[str, ...]:
+    packet = halt.packet
+    # In the bridge family iifname is the port, whose name changes whenever its container starts.
+    entry, leave = ("meta ibrname", "meta obrname") if rule.family == "bridge" else ("iifname", "oifname")
+    words: list[str] = []
+    if packet.in_link:
+        words += [entry, f'"{packet.in_link}"']
+    if packet.out_link:
+        words += [leave, f'"{packet.out_link}"']
+    if rule.family in ("netdev", "bridge") or not (packet.in_link and packet.out_link):
+        words += ["ip" if packet.family == 4 else "ip6", "daddr" if halt.direction == "reply" else "saddr"]
+        words.append(_own(halt, subnets))
+    elif packet.connection.state in _TRACKED:
+        words += ["ct", "state", "established,related"]
+    return tuple(words)
+
+
+def _own(halt: Halt, subnets: Sequence[str]) -> str:
+    addresses = halt.packet.addresses
+    own = addresses.destination if halt.direction == "reply" else addresses.source
+    return next((subnet for subnet in subnets if own in ip_network(subnet, strict=False)), str(own))
+
+
+def masquerade(backend: str, family: int, subnet: str, bridge: str, before: RuleReference | None) -> Change:
+    """Translates what a network sends out, before the rule that now settles it, else at the end of the chain.
+
+    Without `before`, `backend` is one of the iptables variants: nft has no chain that is always there.
+    """
+    if before is not None and before.backend == "nft":
+        protocol = "ip" if family == 4 else "ip6"
+        statement = f'oifname != "{bridge}" {protocol} saddr {subnet} counter masquerade'
+        return _nft_rule(before, statement, f"{MARK} masquerade {bridge}")
+    spec = ("-s", subnet, "!", "-o", bridge, "-j", "MASQUERADE")
+    end = RuleReference(_variant(backend), "ip", "nat", "POSTROUTING", None, None, "", None)
+    return _iptables_rule(before or end, family, spec)
+
+
+def delete_rule(rule: RuleReference) -> str | None:
+    """Deletes it; None for a chain's policy, and where its place is not known."""
+    if rule.backend == "nft":
+        if rule.handle is None:
+            return None
+        return sh("nft", "delete", "rule", rule.family, rule.table, rule.chain, "handle", str(rule.handle))
+    if rule.index is None:
+        return None
+    tool = iptables(rule.backend, 6 if rule.family == "ip6" else 4)
+    return sh(tool, "-t", rule.table, "-D", rule.chain, str(rule.index))
+
+
+def iptables(backend: str, family: int) -> str:
+    """The command of one variant: `iptables-nft`, `ip6tables-legacy`."""
+    return f"{'iptables' if family == 4 else 'ip6tables'}-{_variant(backend).removeprefix('iptables-')}"
+
+
+def _variant(backend: str) -> Literal["iptables-nft", "iptables-legacy"]:
+    return "iptables-legacy" if backend == "iptables-legacy" else "iptables-nft"

@@ -1,0 +1,105 @@
+"""Remedies for a rule that stops packets, and that rule's place in words."""
+
+from collections.abc import Sequence
+
+from dockerdiag.case import Case, Hit
+from dockerdiag.report import Remedy, RuleReference
+from dockerdiag_checks.commands import AtEngineStart, Change, sh
+from dockerdiag_checks.rule_commands import delete_rule, iptables
+from dockerdiag_checks.setting_files import RESTART_RISK
+from dockerdiag_checks.wording import listed, retry
+
+
+def where(rule: RuleReference) -> str:
+    """A rule's place in words."""
+    if rule.backend == "nft":
+        return f"nft table {rule.family} {rule.table}, chain {rule.chain}"
+    return (
+        f"{iptables(rule.backend, 6 if rule.family == 'ip6' else 4)} table {rule.table}, chain {rule.chain}"
+    )
+
+
+def accepted(case: Case, hit: Hit, changes: Sequence[Change]) -> tuple[Remedy, ...]:
+    """Lets packets pass where a rule or a policy stops them; and deletes that rule, as the other way."""
+    rule = hit.halt.rule
+    if rule is None or not changes:
+        return ()
+    return (_let_pass(case, hit, rule, changes), *_without(hit, rule))
+
+
+def _let_pass(case: Case, hit: Hit, rule: RuleReference, changes: Sequence[Change]) -> Remedy:
+    way = listed(hit.networks, "network")
+    opens = f"Lets what {way} sends and gets pass the rest of chain {rule.chain}, and opens nothing else."
+    if hit.halt.kind == "policy" and _accepted_by_engine(case, rule):
+        lasting: tuple[str, ...] = (sh("systemctl", "restart", "docker"),)
+        undo: tuple[str, ...] = ()
+        later = f"The lasting command has the engine make its own rules again. {RESTART_RISK}"
+    else:
+        names = "-".join((rule.table, rule.chain, *hit.networks[:1]))
+        each_start = AtEngineStart(names, [change.again for change in changes])
+        lasting, undo = each_start.lines, each_start.undo
+        later = "The lasting commands repeat it at each start of the engine."
+    return Remedy(
+        summary="Accept these packets where they are stopped",
+        now=tuple(change.do for change in changes),
+        lasting=lasting,
+        verify=retry(case),
+        undo=(*(change.undo for change in changes), *undo),
+        risk=f"{opens} {later}",
+    )
+
+
+def _accepted_by_engine(case: Case, rule: RuleReference) -> bool:
+    """Whether the engine, once started again, makes accepts in that chain by itself."""
+    flag = "ip6tables" if rule.family == "ip6" else "iptables"
+    own = (case.backend(), "filter", "FORWARD") == (rule.backend, rule.table, rule.chain)
+    return own and case.running_value(flag) is True
+
+
+def _without(hit: Hit, rule: RuleReference) -> tuple[Remedy, ...]:
+    remove = delete_rule(rule) if hit.halt.kind != "policy" else None
+    if remove is None:
+        return ()
+    return (
+        Remedy(
+            summary="Or delete the rule, where nobody needs it",
+            now=(remove,),
+            risk="Opens all that the rule closed. Who added it will add it again unless it is removed there too.",
+        ),
+    )
+
+
+def traced_by_kernel(hit: Hit) -> tuple[Remedy, ...]:
+    """Where rules cannot be judged from a snapshot: how the kernel itself tells."""
+    rule = hit.halt.rule
+    if rule is None:
+        return ()
+    if rule.backend == "iptables-legacy":
+        tool = iptables(rule.backend, hit.halt.packet.family)
+        counters = sh(tool, "-t", rule.table, "-L", rule.chain, "-v", "-n", "-x", "--line-numbers")
+        return (
+            Remedy(
+                summary="See which rule counts while the container connects",
+                verify=(counters,),
+                risk="None.",
+            ),
+        )
+    entry = hit.traced[0].journey.entry
+    which = f'iifname "{entry}" ' if entry is not None else ""
+    table = ("inet", "dockerdiag_trace")
+    rules = (
+        f"add table {' '.join(table)}",
+        f"add chain {' '.join(table)} all {{ type filter hook prerouting priority -350; }}",
+        f"add rule {' '.join(table)} all {which}meta nftrace set 1",
+    )
+    return (
+        Remedy(
+            summary="Let the kernel tell: trace what the container sends while it connects",
+            verify=(
+                sh("nft", "; ".join(rules)),
+                "timeout 20 nft monitor trace || true",
+                sh("nft", "delete", "table", *table),
+            ),
+            risk="Adds a table that stops nothing, until the last line deletes it again.",
+        ),
+    )

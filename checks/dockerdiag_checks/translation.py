@@ -1,0 +1,108 @@
+"""Remedies for a network whose addresses are not translated."""
+
+from ipaddress import ip_address, ip_network
+
+from dockerdiag.case import MASQUERADE_OPTION, Case, Hit, without_translation
+from dockerdiag.report import Remedy, RuleReference
+from dockerdiag.snapshot import Container, Network
+from dockerdiag_checks.commands import AtEngineStart, Change, sh
+from dockerdiag_checks.rule_commands import masquerade
+from dockerdiag_checks.setting_files import RESTART_RISK
+from dockerdiag_checks.wording import retry
+
+HOST_ADDRESS_OPTION = "com.docker.network.host_ipv4"
+
+
+def translate(
+    case: Case, hit: Hit, network: Network | None, before: RuleReference | None
+) -> tuple[Remedy, ...]:
+    """A masquerade rule for one network, before the rule that now settles its packets, else at the chain's end."""
+    if network is None or network.bridge is None:
+        return ()
+    if before is None and case.backend() == "nft":
+        return (_made_again(case),)
+    change = masquerade(
+        case.backend(), hit.halt.packet.family, subnet_of(hit, network), network.bridge, before
+    )
+    lasting, undo, later = _lasting(case, network, before, change)
+    return (
+        Remedy(
+            summary=f"Translate the addresses of network {network.name}",
+            now=(change.do,),
+            lasting=lasting,
+            verify=retry(case),
+            undo=(change.undo, *undo),
+            risk=(
+                f"Containers of {network.name} reach what the host reaches, with the host's address. "
+                f"The rule itself is gone after a reboot. {later}"
+            ),
+        ),
+    )
+
+
+def subnet_of(hit: Hit, network: Network) -> str:
+    """The network's subnet that the packet comes from; its address alone where it is of none."""
+    source = hit.halt.packet.connection.original.source
+    for pool in network.pools:
+        if pool.subnet and ip_address(source) in ip_network(pool.subnet, strict=False):
+            return pool.subnet
+    return f"{source}/{source.max_prefixlen}"
+
+
+def _made_again(case: Case) -> Remedy:
+    return Remedy(
+        summary="Let the engine make its rules again",
+        now=(sh("systemctl", "restart", "docker"),),
+        verify=retry(case),
+        risk=RESTART_RISK,
+    )
+
+
+def _lasting(
+    case: Case, network: Network, before: RuleReference | None, change: Change
+) -> tuple[tuple[str, ...], tuple[str, ...], str]:
+    """Commands, what takes them back, and what they do in words."""
+    own = {MASQUERADE_OPTION: without_translation(network), HOST_ADDRESS_OPTION: before is not None}
+    to_blame = [option for option, blamed in own.items() if blamed and option in network.options]
+    if to_blame and network.compose_project is None:
+        again = _created_anew(case, network, to_blame[0])
+        return (
+            again,
+            (),
+            "The lasting commands make the network anew without that option, and connect its containers.",
+        )
+    if to_blame or before is not None:
+        each_start = AtEngineStart(f"masquerade-{network.name}", [change.again])
+        return (
+            each_start.lines,
+            each_start.undo,
+            "The lasting commands repeat it at each start of the engine.",
+        )
+    restart = sh("systemctl", "restart", "docker")
+    return (restart,), (), f"The lasting command has the engine make its own rules again. {RESTART_RISK}"
+
+
+def _created_anew(case: Case, network: Network, without: str) -> tuple[str, ...]:
+    """A network's options are fixed when it is made: the same one again, without that option."""
+    members = [one for one in case.containers if any(end.network == network.name for end in one.endpoints)]
+    create = ["docker", "network", "create", "--driver", network.driver]
+    for pool in network.pools:
+        parts = (("--subnet", pool.subnet), ("--gateway", pool.gateway), ("--ip-range", pool.ip_range))
+        create += [word for flag, value in parts if value for word in (flag, value)]
+    if network.ipv6:
+        create.append("--ipv6")
+    for key, value in network.options.items():
+        if key != without:
+            create += ["--opt", f"{key}={value}"]
+    return (
+        *(sh("docker", "network", "disconnect", network.name, member.name) for member in members),
+        sh("docker", "network", "rm", network.name),
+        sh(*create, network.name),
+        *(_connected(network, member) for member in members),
+    )
+
+
+def _connected(network: Network, member: Container) -> str:
+    aliases = [alias for end in member.endpoints if end.network == network.name for alias in end.aliases]
+    words = [word for alias in aliases if not member.id.startswith(alias) for word in ("--alias", alias)]
+    return sh("docker", "network", "connect", *words, network.name, member.name)
