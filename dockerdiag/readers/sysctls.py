@@ -36,7 +36,15 @@ _PER_LINK = {
         "log_martians",
         "proxy_arp",
     ),
-    "net/ipv6/conf": ("forwarding", "accept_ra", "disable_ipv6", "proxy_ndp"),
+    "net/ipv6/conf": (
+        "forwarding",
+        # Linux 6.17: forwards what comes in by this link even where conf/all/forwarding is 0.
+        "force_forwarding",
+        "accept_ra",
+        "disable_ipv6",
+        "proxy_ndp",
+        "ignore_routes_with_linkdown",
+    ),
 }
 _DIRECTORIES = ("net/bridge",)
 
