@@ -73,6 +73,8 @@ class Outline:
     """Notes, passes and skips."""
     undecided: tuple[Undecided, ...]
     """Checks that are unknown as a whole: they have a reason, and no unknown finding."""
+    doubts: tuple[str, ...]
+    """Why something cannot be told, what weighs most first: unknown findings, undecided checks, unread parts."""
 
 
 def outline(report: Report) -> Outline:
@@ -87,9 +89,10 @@ def outline(report: Report) -> Outline:
     follows = set(cause.explains) if cause else set()
     undecided = _undecided(report)
     loud = [entry for entry in rest if entry.finding.status in _MATTERS]
+    doubts = _doubts(report, loud, undecided)
     return Outline(
         report=report,
-        sentence=_sentence(report, loud, undecided),
+        sentence=_sentence(report, doubts),
         cause=cause,
         cause_title=next((each.title for each in report.results if cause and each.check == cause.check), ""),
         walk=_telling_walk(report, entries),
@@ -97,6 +100,7 @@ def outline(report: Report) -> Outline:
         explained=_worst_first(entry for entry in loud if entry.finding.id in follows),
         quiet=_worst_first(entry for entry in rest if entry.finding.status not in _MATTERS),
         undecided=undecided,
+        doubts=doubts,
     )
 
 
@@ -127,24 +131,9 @@ def ending(walk: Walk) -> str:
     return f"{verb} at {walk.at}" if walk.at is not None else verb
 
 
-def last_word(told: Outline) -> str:
-    """What the verdict rests on, short enough for a line."""
-    report = told.report
-    if told.cause is not None:
-        hit = f", {counted(told.cause.count, 'container')}" if told.cause.count > 1 else ""
-        more = len(told.others) + sum(len(group.results) for group in told.undecided)
-        return f"{told.cause.code} on {told.cause.subject}{hit}" + (
-            f"; {more} more to look at" if more else ""
-        )
-    if not report.results and report.walks:
-        return "; ".join(dict.fromkeys(f"the packet to {walk.to} {ending(walk)}" for walk in report.walks))
-    if report.verdict is Verdict.OK:
-        return "nothing was found that keeps containers from the internet"
-    if report.verdict is Verdict.UNKNOWN:
-        unsure = sum(result.status is Status.UNKNOWN for result in report.results)
-        unread = counted(len(report.unread), "part")
-        return f"{counted(unsure, 'check')} could not judge; {unread} could not be read"
-    return f"{counted(len(told.others), 'finding')} to look at"
+def endings(report: Report) -> list[str]:
+    """How the walks of a report end, each as the main clause of a sentence, none twice."""
+    return list(dict.fromkeys(f"the packet to {walk.to} {ending(walk)}" for walk in report.walks))
 
 
 def counted(number: int, singular: str, plural: str = "") -> str:
@@ -226,17 +215,24 @@ def _worst_first(entries: Iterable[Entry]) -> tuple[Entry, ...]:
     return tuple(sorted(entries, key=lambda entry: _SHOWN_ORDER.index(entry.finding.status)))
 
 
-def _sentence(report: Report, loud: list[Entry], undecided: tuple[Undecided, ...]) -> str:
+def _doubts(report: Report, loud: list[Entry], undecided: tuple[Undecided, ...]) -> tuple[str, ...]:
+    return (
+        *(entry.finding.summary for entry in loud if entry.finding.status is Status.UNKNOWN),
+        *(group.reason for group in undecided),
+        *(part.reason for part in report.unread),
+    )
+
+
+def _sentence(report: Report, doubts: tuple[str, ...]) -> str:
     if report.cause is not None:
         text = report.cause.summary
+    elif not report.results and report.walks:
+        text = f"On paper, {'; '.join(endings(report))}"
     elif report.verdict is Verdict.OK:
         text = "Nothing was found that keeps containers on this host from the internet"
     elif report.verdict is Verdict.UNKNOWN:
-        reasons = [entry.finding.summary for entry in loud if entry.finding.status is Status.UNKNOWN]
-        reasons += [group.reason for group in undecided]
-        reasons += [part.reason for part in report.unread]
         text = "It cannot be told whether containers reach the internet"
-        text += f". {reasons[0]}" if reasons else ""
+        text += f". {doubts[0]}" if doubts else ""
     else:
         text = "Not everything is in order; the findings say what"
     text = text.strip()

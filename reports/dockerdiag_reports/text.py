@@ -7,6 +7,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
 from dockerdiag.formatting import Format, RenderOptions
 from dockerdiag.report import Disposition, Report
+from dockerdiag_reports.last_word import last_word
 from dockerdiag_reports.layout import NARROWEST, Layout, cells, cut
 from dockerdiag_reports.outline import (
     PASSES,
@@ -16,7 +17,6 @@ from dockerdiag_reports.outline import (
     ending,
     host_facts,
     host_name,
-    last_word,
     moment,
     outline,
     quiet,
@@ -48,7 +48,7 @@ def render(report: Report, options: RenderOptions) -> str:
     told = outline(harmless)
     text = _template().render(
         outline=told,
-        last_word=last_word(told),
+        last_word=last_word(told, layout.width - len(report.verdict.value) - 2),
         ending=ending,
         name=host_name(harmless),
         facts=host_facts(harmless),

@@ -69,7 +69,7 @@ def test_every_command_of_the_first_remedy_is_a_line_of_its_own() -> None:
 
 def test_what_follows_from_the_cause_is_not_told_as_a_fault_of_its_own() -> None:
     assert "FAIL    walk-stopped" not in text(BROKEN)
-    assert "walk-stopped container:web (fail) follows from it." in text(BROKEN)
+    assert "  hence Its packet to 1.1.1.1:443/tcp is dropped at forward (walk-stopped" in text(BROKEN)
     assert "FAIL    walk-stopped" in text(BROKEN, verbose=True)
 
 
@@ -96,7 +96,7 @@ def test_checks_that_lack_the_same_part_are_told_together() -> None:
     results = tuple(result(check, status=Status.UNKNOWN, reason=reason) for check in checks)
     shown = text(replace(UNKNOWN, results=results))
     assert f"UNKNOWN masquerade, iptables-flag: {reason}\n" in shown
-    assert "unknown: 2 checks could not judge" in shown
+    assert shown.endswith(f"\nunknown: {reason}\n")
 
 
 def test_a_remedy_without_commands_for_now_shows_those_it_has() -> None:
@@ -111,14 +111,16 @@ def test_a_remedy_without_commands_for_now_shows_those_it_has() -> None:
 
 def test_a_verdict_that_does_not_end_the_walk_is_questioned() -> None:
     unsure = replace(STOPPED, hops=(hop("forward", "may be dropped", "drop"), *STOPPED.hops))
-    assert "   out    drop?    forward " in text(replace(BROKEN, walks=(unsure,)))
+    assert "   out    drop?      forward " in text(replace(BROKEN, walks=(unsure,)))
 
 
 def test_last_lines() -> None:
     assert last_line(OK) == "ok: nothing was found that keeps containers from the internet"
-    assert last_line(BROKEN) == "broken: forward-drop on network:bridge, 3 containers; 1 more to look at"
-    assert last_line(DEGRADED) == "degraded: ip-forward-not-lasting on host:web01"
-    assert last_line(UNKNOWN) == "unknown: 2 checks could not judge; 2 parts could not be read"
+    assert last_line(BROKEN) == "broken: dropped at iptables-nft ip filter FORWARD policy; 1 more to look at"
+    assert last_line(DEGRADED) == "degraded: ip-forward-not-lasting on host web01"
+    assert (
+        last_line(UNKNOWN) == "unknown: The rules cannot be read without root, so nobody can say what they do"
+    )
 
 
 @pytest.mark.parametrize("name", SAMPLES)

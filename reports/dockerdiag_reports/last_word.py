@@ -1,0 +1,73 @@
+"""The verdict's reason in one line: the fullest words that fit, rather than the first ones of a long sentence."""
+
+import re
+from collections.abc import Iterator
+
+from dockerdiag.report import Cause, Disposition, Status, Verdict, Walk
+from dockerdiag_reports.layout import cells, cut
+from dockerdiag_reports.outline import Outline, counted, ending, endings
+
+_SYSTEM_FOLDERS = re.compile(r"(?<!\S)/(?:etc|lib|run|usr)/(?:[^\s/:,;]+/)+(?=[^\s/:,;])")
+"""What stands before the name of a system's file; who looks after the host knows the file by its name."""
+_CLAUSE = re.compile(r": |; |(?<=\)), | \(")
+"""A sentence of a check may end before each of these and still be one."""
+
+
+def last_word(told: Outline, width: int) -> str:
+    """What the verdict rests on, in at most `width` columns; cut only where no sentence is short enough."""
+    more = _more(told)
+    tail = f"; {more} more to look at" if more else ""
+    room = width - cells(tail)
+    sentences = [shorter for sentence in _sentences(told) for shorter in _ever_shorter(sentence)]
+    fitting = (sentence for sentence in sentences if cells(sentence) <= room)
+    return next(fitting, cut(sentences[-1], room)) + tail
+
+
+def _sentences(told: Outline) -> list[str]:
+    """Ways to say it, the fullest first."""
+    report = told.report
+    if told.cause is not None:
+        return [told.cause.summary, *_of_walk(told.cause, told.walk), _of_subject(told.cause)]
+    if not report.results and report.walks:
+        ends = endings(report)
+        return ["; ".join(ends), ends[0]]
+    if report.verdict is Verdict.OK:
+        return ["nothing was found that keeps containers from the internet"]
+    if report.verdict is Verdict.UNKNOWN:
+        unsure = sum(result.status is Status.UNKNOWN for result in report.results)
+        unread = counted(len(report.unread), "part")
+        return [*told.doubts[:1], f"{counted(unsure, 'check')} could not judge; {unread} could not be read"]
+    return [f"{counted(len(told.others), 'finding')} to look at"]
+
+
+def _of_walk(cause: Cause, walk: Walk | None) -> Iterator[str]:
+    """How the packet of the container or network that the cause is about ends."""
+    if walk is None or walk.at is None or walk.disposition is Disposition.UNKNOWN:
+        return
+    kind, _, name = cause.subject.partition(":")
+    if (kind == "network" and name == walk.network) or (kind == "container" and name in walk.containers):
+        yield f"the packet from {kind} {name} {ending(walk)}"
+        yield f"{ending(walk).removeprefix('is ')} ({kind} {name})"
+
+
+def _of_subject(cause: Cause) -> str:
+    kind, _, name = cause.subject.partition(":")
+    hit = f", {counted(cause.count, 'container')}" if cause.count > 1 else ""
+    return f"{cause.code} on {kind} {name.rpartition('/')[2] if kind == 'file' else name}{hit}"
+
+
+def _more(told: Outline) -> int:
+    if told.cause is None:
+        return 0
+    return len(told.others) + sum(len(group.results) for group in told.undecided)
+
+
+def _ever_shorter(sentence: str) -> Iterator[str]:
+    """The sentence, the same with file names for paths, then that without its last clause, its last two, and so on."""
+    whole = sentence.rstrip(".!? ")
+    yield whole
+    short = _SYSTEM_FOLDERS.sub("", whole)
+    yield short
+    for clause in reversed(list(_CLAUSE.finditer(short))):
+        if clause.start():
+            yield short[: clause.start()]

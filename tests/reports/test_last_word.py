@@ -1,0 +1,90 @@
+"""The last line is a sentence that says what and where, within the width."""
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dockerdiag.report import Cause, Finding, Report, Status, Verdict
+from dockerdiag_reports.last_word import last_word
+from dockerdiag_reports.layout import cells
+from dockerdiag_reports.outline import outline
+from dockerdiag_reports.untrusted import clean
+from tests.recorded import Recorded, name_of, recorded
+from tests.reports.hostile import texts
+from tests.reports.samples import BROKEN, DEGRADED, NOTHING, OK, STOPPED, UNKNOWN, hostile
+
+DROP_IN = "/etc/systemd/system/docker.service.d/docker-options.conf"
+
+
+def said(report: Report, width: int = 72) -> str:
+    return last_word(outline(report), width)
+
+
+def caused_by(summary: str, subject: str = "engine:docker", count: int = 1) -> Report:
+    finding = Finding("some-code", Status.FAIL, subject, summary, count)
+    return replace(OK, verdict=Verdict.BROKEN, cause=Cause.of("packet-path", finding), walks=(STOPPED,))
+
+
+@pytest.mark.parametrize(
+    ("summary", "shown"),
+    [
+        ("The kernel forwards no packets.", "The kernel forwards no packets"),
+        (
+            f"{DROP_IN} starts the engine with iptables=false: its containers' packets find no rules",
+            "docker-options.conf starts the engine with iptables=false",
+        ),
+        (
+            "The engine was told to make no rules (iptables=false), and nobody else makes those that it needs",
+            "The engine was told to make no rules (iptables=false)",
+        ),
+        ("docker.service does not start: " + "long words " * 9, "docker.service does not start"),
+        ("no clause ends " * 9, "some-code on engine docker"),
+    ],
+)
+def test_a_long_summary_is_said_shorter_and_not_cut(summary: str, shown: str) -> None:
+    assert said(caused_by(summary)) == shown
+
+
+def test_the_place_is_told_where_the_summary_is_too_long() -> None:
+    report = caused_by("no clause ends " * 9, "network:bridge")
+    assert said(report) == "dropped at iptables-nft ip filter FORWARD policy (network bridge)"
+
+
+def test_a_file_is_named_without_its_folders() -> None:
+    assert said(caused_by("no clause ends " * 9, f"file:{DROP_IN}", 3)) == (
+        "some-code on file docker-options.conf, 3 containers"
+    )
+
+
+def test_other_faults_are_counted() -> None:
+    assert said(BROKEN).endswith("; 1 more to look at")
+
+
+def test_without_a_cause() -> None:
+    assert said(OK) == "nothing was found that keeps containers from the internet"
+    assert said(UNKNOWN) == "The rules cannot be read without root, so nobody can say what they do"
+    assert said(NOTHING) == "0 checks could not judge; 0 parts could not be read"
+    assert said(replace(DEGRADED, cause=None)) == "1 finding to look at"
+
+
+def test_a_trace_says_how_its_packets_end() -> None:
+    traced = replace(BROKEN, cause=None, results=(), walks=(STOPPED, STOPPED))
+    assert (
+        said(traced, 120)
+        == "the packet to 1.1.1.1:443/tcp is dropped at iptables-nft ip filter FORWARD policy"
+    )
+
+
+@given(texts, st.integers(min_value=30, max_value=240))
+def test_it_keeps_the_width_whatever_the_host_says(planted: str, width: int) -> None:
+    assert cells(last_word(outline(clean(hostile(planted))), width)) <= width
+
+
+@pytest.mark.parametrize("one", recorded(), ids=name_of)
+def test_on_recorded_hosts_nothing_is_cut(one: Recorded) -> None:
+    report = clean(one.report())
+    shown = last_word(outline(report), 80 - len(report.verdict.value) - 2)
+    assert not shown.endswith("...")
+    assert "/etc/" not in shown or " " in shown
