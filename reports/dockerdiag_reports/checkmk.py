@@ -1,0 +1,21 @@
+"""The report as the line of a Checkmk local check: state, service, metrics, text."""
+
+from dockerdiag.formatting import Format, RenderOptions
+from dockerdiag.report import Report
+from dockerdiag_reports.last_word import last_word
+from dockerdiag_reports.monitoring import plain, tally
+from dockerdiag_reports.outline import outline
+from dockerdiag_reports.untrusted import clean
+
+_TEXT = 240
+"""Columns of the text: a line of the service list."""
+
+
+def render(report: Report, options: RenderOptions) -> str:  # noqa: ARG001 - a monitor asks always the same
+    """One line, whose state is the exit code."""
+    metrics = "|".join(f"{name}={count}" for name, count in tally(report).items())
+    text = plain(last_word(outline(clean(report)), _TEXT))
+    return f'{report.exit_code} "dockerdiag" {metrics} {report.verdict.value}: {text}\n'
+
+
+FORMAT = Format(name="checkmk", suffixes=(".checkmk",), media_type="text/plain; charset=utf-8", render=render)

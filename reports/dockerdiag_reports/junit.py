@@ -1,0 +1,104 @@
+"""The report as JUnit's XML, which CI servers show: a test case a check, or a packet where only packets were walked.
+
+A failure is what fails or warns, an error what cannot be told; what somebody expects fails no test.
+"""
+
+from collections.abc import Iterable, Iterator
+from xml.etree.ElementTree import Element, SubElement, indent, tostring
+
+from dockerdiag.formatting import Format, RenderOptions
+from dockerdiag.report import Disposition, Finding, Report, Result, Status, Walk, worst
+from dockerdiag_reports.last_word import last_word
+from dockerdiag_reports.outline import asked, ending, host_facts, host_name, outline, rule_place, walker
+from dockerdiag_reports.untrusted import clean
+
+_OUTCOMES = {Status.FAIL: "failure", Status.WARN: "failure", Status.UNKNOWN: "error", Status.SKIP: "skipped"}
+_MESSAGE = 400
+"""Columns of a message; the whole is in the text."""
+
+
+def render(report: Report, options: RenderOptions) -> str:
+    """One test suite; what XML cannot hold is taken out with what a terminal would obey."""
+    harmless = clean(report)
+    suite = Element("testsuite", name="dockerdiag", hostname=host_name(harmless), timestamp=harmless.taken_at)
+    if options.duration is not None:
+        suite.set("time", f"{options.duration:.3f}")
+    properties = SubElement(suite, "properties")
+    for name, value in _properties(harmless):
+        SubElement(properties, "property", name=name, value=value)
+    for result in harmless.results:
+        suite.append(_of_check(result))
+    if not harmless.results:
+        suite.extend(map(_of_walk, harmless.walks))
+    if harmless.unread:
+        unread = (f"could not be read: {part.part}: {part.reason}\n" for part in harmless.unread)
+        SubElement(suite, "system-out").text = "".join(unread)
+    counts = {"tests": "testcase", "failures": "testcase/failure", "errors": "testcase/error"}
+    suites = Element("testsuites", name="dockerdiag")
+    for name, path in counts.items():
+        number = str(len(suite.findall(path)))
+        suite.set(name, number)
+        suites.set(name, number)
+    suite.set("skipped", str(len(suite.findall("testcase/skipped"))))
+    suites.append(suite)
+    indent(suites)
+    return '<?xml version="1.0" encoding="UTF-8"?>\n' + tostring(suites, encoding="unicode") + "\n"
+
+
+def _properties(report: Report) -> Iterator[tuple[str, str]]:
+    yield "verdict", report.verdict.value
+    yield "exit_code", str(report.exit_code)
+    yield "why", last_word(outline(report), _MESSAGE)
+    if report.cause is not None:
+        yield "cause", f"{report.cause.code} {report.cause.subject}"
+    yield "asked", asked(report)
+    yield "tool", f"{report.tool.name} {report.tool.version}"
+    yield from ((f"host.{name}", value) for name, value in host_facts(report))
+
+
+def _of_check(result: Result) -> Element:
+    counting = [finding for finding in result.findings if finding.expected is None]
+    status = worst(finding.status for finding in counting) if result.findings else result.status
+    telling = [finding for finding in counting if finding.status is status]
+    summary = telling[0].summary if telling else result.reason or result.title
+    kind = telling[0].code if telling else status.value
+    case = _case(result.check, status, summary, f"{status.value}.{kind}", map(_told, telling))
+    quiet = [_told(finding) for finding in result.findings if finding not in telling]
+    SubElement(case, "system-out").text = "\n\n".join((result.title, *quiet)) + "\n"
+    return case
+
+
+def _of_walk(walk: Walk) -> Element:
+    status = {Disposition.DELIVERED: Status.PASS, Disposition.UNKNOWN: Status.UNKNOWN}.get(
+        walk.disposition, Status.FAIL
+    )
+    hops = [
+        f"{hop.direction} {hop.verdict} {hop.place}: {hop.text}"
+        + (f" [{rule_place(hop.rule)}: {hop.rule.text}]" if hop.rule is not None else "")
+        for hop in walk.hops
+    ]
+    name = f"from {walker(walk)} to {walk.to}"
+    kind = f"{status.value}.{walk.disposition.value}"
+    return _case(name, status, f"the packet {ending(walk)}", kind, ["\n".join(hops)])
+
+
+def _case(name: str, status: Status, message: str, kind: str, texts: Iterable[str]) -> Element:
+    case = Element("testcase", name=name, classname="dockerdiag")
+    if status in _OUTCOMES:
+        outcome = SubElement(case, _OUTCOMES[status], message=message)
+        if status is not Status.SKIP:
+            outcome.set("type", kind)
+            outcome.text = "\n\n".join(texts) or message
+    return case
+
+
+def _told(finding: Finding) -> str:
+    expected = f" (expected: {finding.expected})" if finding.expected is not None else ""
+    rows = [f"{finding.status.value}: {finding.code} on {finding.subject}{expected}", finding.summary]
+    rows += [f"at {each.source}: {each.text}" for each in finding.evidence]
+    for remedy in finding.remedies[:1]:
+        rows += [f"fix: {remedy.summary}", *(f"    {command}" for command in remedy.now or remedy.lasting)]
+    return "\n".join(rows)
+
+
+FORMAT = Format(name="junit", suffixes=(".xml",), media_type="application/xml; charset=utf-8", render=render)

@@ -1,0 +1,71 @@
+"""The report for an issue or a chat: Markdown as GitHub, GitLab and CommonMark understand it."""
+
+from functools import cache
+
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template
+
+from dockerdiag.formatting import Format, RenderOptions
+from dockerdiag.report import Report
+from dockerdiag_reports.markdown_text import code, fence, prose
+from dockerdiag_reports.outline import (
+    asked,
+    counted,
+    ending,
+    host_facts,
+    host_name,
+    moment,
+    outline,
+    quiet,
+    rule_place,
+    walker,
+)
+from dockerdiag_reports.untrusted import REPLACEMENT, clean
+
+_LARGEST = 65_536
+"""Characters that a GitHub issue may have."""
+
+
+def render(report: Report, options: RenderOptions) -> str:
+    """What matters; with `options.verbose` every walk and remedy too, where an issue has room for them."""
+    text = _rendered(report, options.verbose)
+    return _rendered(report, verbose=False) if len(text) > _LARGEST else text
+
+
+def _rendered(report: Report, verbose: bool) -> str:
+    harmless = clean(report)
+    told = outline(harmless)
+    text = _template().render(
+        outline=told,
+        report=harmless,
+        walks=harmless.walks if verbose else [told.walk] if told.walk is not None else [],
+        verbose=verbose,
+        name=host_name(harmless),
+        facts=host_facts(harmless),
+        when=moment(harmless),
+        asked=asked(harmless),
+        quiet=quiet(harmless),
+        prose=prose,
+        code=code,
+        fence=fence,
+        counted=counted,
+        ending=ending,
+        rule_place=rule_place,
+        walker=walker,
+        replacement=REPLACEMENT,
+    )
+    return text.strip("\n") + "\n"
+
+
+@cache
+def _template() -> Template:
+    environment = Environment(
+        loader=PackageLoader("dockerdiag_reports"),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        autoescape=False,  # noqa: S701 - Markdown: markdown_text is its escaping
+    )
+    return environment.get_template("report.md.j2")
+
+
+FORMAT = Format(name="markdown", suffixes=(".md",), media_type="text/markdown; charset=utf-8", render=render)

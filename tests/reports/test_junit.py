@@ -1,0 +1,124 @@
+from dataclasses import replace
+from xml.etree import ElementTree as ET
+from xml.etree.ElementTree import Element
+
+import pytest
+from hypothesis import given, settings
+
+from dockerdiag.formatting import RenderOptions
+from dockerdiag.report import Report, Status
+from dockerdiag_reports.junit import FORMAT
+from tests.recorded import Recorded, name_of, recorded
+from tests.reports.hostile import texts
+from tests.reports.samples import (
+    BROKEN,
+    DELIVERED,
+    FORWARD_DROP,
+    OK,
+    SAMPLES,
+    STOPPED,
+    UNKNOWN,
+    hostile,
+    result,
+)
+
+CHILDREN = {
+    "testsuites": ("testsuite",),
+    "testsuite": ("properties", "testcase", "system-out"),
+    "properties": ("property",),
+    "testcase": ("skipped", "error", "failure", "system-out"),
+}
+"""In the order that the usual schema of JUnit's XML wants them."""
+REQUIRED = {
+    "testsuites": {"name", "tests", "failures", "errors"},
+    "testsuite": {"name", "hostname", "timestamp", "tests", "failures", "errors", "skipped"},
+    "property": {"name", "value"},
+    "testcase": {"name", "classname"},
+    "skipped": {"message"},
+    "error": {"message", "type"},
+    "failure": {"message", "type"},
+}
+OPTIONAL = {"testsuite": {"time"}}
+
+
+def parsed(report: Report) -> Element:
+    """The suite, after the structure of JUnit's XML was held to."""
+    text = FORMAT.render(report, RenderOptions())
+    assert text.startswith('<?xml version="1.0" encoding="UTF-8"?>\n')
+    root = ET.fromstring(text.encode())
+    assert root.tag == "testsuites"
+    for element in root.iter():
+        known = CHILDREN.get(element.tag, ())
+        places = [known.index(child.tag) for child in element]
+        assert places == sorted(places)
+        required = REQUIRED.get(element.tag, set())
+        assert required <= set(element.attrib) <= required | OPTIONAL.get(element.tag, set())
+        if known:
+            assert not (element.text or "").strip()
+        if element.tag == "testcase":
+            assert sum(child.tag != "system-out" for child in element) <= 1
+    (suite,) = root
+    for holder in (root, suite):
+        assert int(holder.attrib["tests"]) == len(suite.findall("testcase"))
+        assert int(holder.attrib["failures"]) == len(suite.findall("testcase/failure"))
+        assert int(holder.attrib["errors"]) == len(suite.findall("testcase/error"))
+    assert int(suite.attrib["skipped"]) == len(suite.findall("testcase/skipped"))
+    return suite
+
+
+def outcomes(suite: Element) -> dict[str, str]:
+    return {case.attrib["name"]: next((child.tag for child in case), "") for case in suite.iter("testcase")}
+
+
+@pytest.mark.parametrize("name", SAMPLES)
+def test_it_has_the_structure(name: str) -> None:
+    parsed(SAMPLES[name])
+
+
+@pytest.mark.parametrize("one", recorded(), ids=name_of)
+def test_recorded_hosts_have_the_structure(one: Recorded) -> None:
+    parsed(one.report())
+
+
+@settings(deadline=None, max_examples=60)
+@given(texts)
+def test_a_hostile_host_changes_no_structure(planted: str) -> None:
+    # A fact of the host that cleans to nothing is left out, so properties are not compared.
+    tags = [each.tag for each in parsed(hostile(planted)).iter() if each.tag != "property"]
+    assert tags == [each.tag for each in parsed(hostile("x")).iter() if each.tag != "property"]
+
+
+def test_what_becomes_of_each_status() -> None:
+    suite = parsed(BROKEN)
+    assert outcomes(suite) | {"forward-policy": "failure", "docker-options": "failure"} == outcomes(suite)
+    assert suite.find("testcase/failure").attrib["type"] == "fail.forward-drop"
+    assert outcomes(parsed(UNKNOWN))["ip-forwarding"] == "error"
+    assert outcomes(parsed(OK))["packet-path"] == "skipped"
+    assert outcomes(parsed(OK))["masquerade"] == "system-out"
+
+
+def test_what_is_expected_fails_no_test() -> None:
+    expected = replace(FORWARD_DROP, expected="closed on purpose")
+    suite = parsed(replace(OK, results=(result("forward-policy", expected, status=Status.FAIL),)))
+    assert outcomes(suite) == {"forward-policy": "system-out"}
+    assert "closed on purpose" in suite.findtext("testcase/system-out")
+
+
+def test_a_failure_tells_evidence_and_commands() -> None:
+    text = parsed(BROKEN).findtext("testcase/failure")
+    assert "-P FORWARD DROP" in text
+    assert FORWARD_DROP.remedies[0].now[0] in text
+
+
+def test_a_trace_has_a_case_for_each_packet() -> None:
+    suite = parsed(
+        replace(BROKEN, cause=None, results=(), walks=(STOPPED, replace(DELIVERED, to="192.0.2.1:53/udp")))
+    )
+    assert list(outcomes(suite).values()) == ["failure", ""]
+    assert "out drop forward" in suite.findtext("testcase/failure")
+
+
+def test_the_duration_is_told_where_it_is_known() -> None:
+    text = FORMAT.render(OK, RenderOptions(duration=1.5))
+    assert 'time="1.500"' in text
+    assert "time=" not in FORMAT.render(OK, RenderOptions()).replace("timestamp=", "")
