@@ -43,6 +43,8 @@ from dockerdiag_checks.setting_files import RESTART, RESTART_RISK, evidence_of, 
 
 NEEDS = ("engine", "daemons", "service")
 
+NOT_NETWORKING = ("host", "config-file")
+
 BREAKS = {"iptables": ("iptables-off *",), "ip-masq": ("ip-masq-off *",)}
 """Switches that stop containers when they are off, and the findings that follow."""
 
@@ -58,9 +60,10 @@ BREAKS = {"iptables": ("iptables-off *",), "ip-masq": ("ip-masq-off *",)}
 def CHECK(case: Case) -> Iterator[Finding | Located]:  # noqa: N802 - a module's check is its constant
     """What is in force, what is not yet, what never will be."""
     for name, setting in case.settings.settings.items():
-        if name in VARIABLES:
+        if name in VARIABLES or name in NOT_NETWORKING:
             continue
-        if setting.pending:
+        # What docker.service would start is no matter to a daemon that somebody started otherwise.
+        if setting.pending and case.settings.managed is not False:
             yield _pending(case, setting)
         elif written_by(setting, case.snapshot) is not None:
             yield _in_force(case, setting)

@@ -26,6 +26,7 @@ For a failed start: correct what the journal names, then start the unit.
 - [Docker: troubleshooting the daemon](https://docs.docker.com/engine/daemon/troubleshoot/)
 """
 
+import re
 from collections.abc import Iterator
 
 from dockerdiag.case import Case
@@ -44,13 +45,11 @@ WITHOUT_KEYS = (
 )
 """Writes a JSON file without some of its keys. dockerdiag itself runs on this Python, jq may be missing."""
 
-REASONS = (
-    "failed to start daemon",
-    "unable to configure",
-    "level=fatal",
-    "specified both as a flag",
-    "invalid character",
+NOT_TELLING = re.compile(
+    r"docker\.(service|socket): |(Starting|Started|Stopping|Stopped|Failed to start|Dependency failed) |"
+    r".*\blevel=(debug|info|warning)\b"
 )
+"""What systemd says of the unit, and what dockerd says while all is well."""
 
 
 @check(
@@ -112,7 +111,7 @@ def _failed(case: Case) -> ServiceUnit | None:
 def _failed_unit(case: Case, service: ServiceUnit) -> Finding:
     journal = case.snapshot.journal
     lines = () if isinstance(journal, Unread) else journal
-    telling = [line for line in lines if any(reason in line.text for reason in REASONS)] or list(lines[-3:])
+    telling = [line for line in lines if not NOT_TELLING.match(line.text)] or list(lines[-3:])
     shown = tuple(dict.fromkeys(line.text.strip() for line in telling))[-3:]
     errors = tuple(error for error in case.settings.start_errors if error.certain)
     state = f"{service.active_state}, {service.sub_state}, {service.result}"

@@ -126,7 +126,8 @@ def _evidence(hit: Hit) -> tuple[Evidence, ...]:
 
 
 def _one_each_way(hit: Hit) -> tuple[Halt, ...]:
-    return tuple({halt.direction: halt for halt in reversed(hit.halts)}.values())
+    first = {halt.direction: halt for halt in reversed(hit.halts)}
+    return tuple(sorted(first.values(), key=lambda halt: halt.direction != "out"))
 
 
 def _packet(halt: Halt) -> str:

@@ -89,6 +89,8 @@ def _name(key: str) -> str:
 
 def _off(case: Case, hit: Hit, key: str) -> Finding:
     change = set_sysctl(key, "1", "0")
+    muted = _mute(case, key)
+    persisted = (write_file(PERSISTED, f"{_name(key)} = 1"), *muted)
     link = None if key in GLOBAL else key.split("/")[3]
     cause = _who_sets(case, key)
     return Finding(
@@ -101,10 +103,11 @@ def _off(case: Case, hit: Hit, key: str) -> Finding:
         remedies=(
             Remedy(
                 summary=f"Turn forwarding on{f' for {link}' if link else ''}",
-                now=(change.do,),
-                lasting=(write_file(PERSISTED, f"{_name(key)} = 1"), *_mute(case, key)),
+                # Where a file turns it off, the next `sysctl --system` would too.
+                now=(change.do, *(persisted if muted else ())),
+                lasting=() if muted else persisted,
                 verify=(f"sysctl {_name(key)}", *retry(case)),
-                undo=(change.undo, sh("rm", PERSISTED)),
+                undo=(change.undo, sh("rm", "-f", PERSISTED), *_unmute(case, key)),
                 risk=(
                     f"What comes in by {link} is forwarded again, as the FORWARD rules allow."
                     if link
@@ -160,6 +163,13 @@ def _mute(case: Case, key: str) -> tuple[str, ...]:
     return (sh("sed", "-i.before-dockerdiag", f"{zero.origin.line}s/^/# /", zero.origin.path),)
 
 
+def _unmute(case: Case, key: str) -> tuple[str, ...]:
+    zero = _zero_at_boot(case, key)
+    if zero is None or zero.origin.line is None:
+        return ()
+    return (sh("mv", f"{zero.origin.path}.before-dockerdiag", zero.origin.path),)
+
+
 def _after_a_reboot(case: Case) -> Iterator[Finding]:
     if not any(network.bridge for network in case.networks) or isinstance(case.snapshot.boot_sysctls, Unread):
         return
@@ -179,7 +189,7 @@ def _after_a_reboot(case: Case) -> Iterator[Finding]:
                     summary="Turn it on at boot",
                     now=(write_file(PERSISTED, f"{_name(key)} = 1"),),
                     verify=retry(case),
-                    undo=(sh("rm", PERSISTED),),
+                    undo=(sh("rm", "-f", PERSISTED),),
                     risk="None now: it is on already.",
                 ),
             ),
@@ -206,7 +216,7 @@ def _bomb(case: Case, zero: Assigned) -> Finding:
                 summary="Take the line out of force, and turn forwarding on at boot",
                 now=(*_mute(case, "net/ipv4/ip_forward"), write_file(PERSISTED, "net.ipv4.ip_forward = 1")),
                 verify=retry(case),
-                undo=(sh("rm", PERSISTED), sh("mv", f"{origin.path}.before-dockerdiag", origin.path)),
+                undo=(sh("rm", "-f", PERSISTED), *_unmute(case, "net/ipv4/ip_forward")),
                 risk="None now: forwarding is on already.",
             ),
         ),

@@ -41,7 +41,7 @@ from dockerdiag.registry import check
 from dockerdiag.report import Evidence, Finding, Remedy, Status
 from dockerdiag_checks.commands import sh
 from dockerdiag_checks.rule_commands import iptables
-from dockerdiag_checks.setting_files import RESTART_RISK, evidence_of, turn_on
+from dockerdiag_checks.setting_files import RESTART_RISK, evidence_of, turn_on, verify_running
 from dockerdiag_checks.wording import retry
 
 NEEDS = ("engine", "daemons")
@@ -89,7 +89,15 @@ def _off(case: Case, hits: tuple[Hit, ...]) -> Finding:
         count=_count(hits),
         explains=_what_follows(case, hits),
         evidence=evidence_of(setting) or _presumed(case),
-        remedies=(remedy,) if remedy is not None else (),
+        remedies=(remedy or _by_hand(),),
+    )
+
+
+def _by_hand() -> Remedy:
+    return Remedy(
+        summary="Start the engine without --iptables=false: it stands in no file that docker.service reads",
+        verify=(verify_running("iptables"), "dockerdiag"),
+        risk=RESTART_RISK,
     )
 
 
@@ -156,7 +164,7 @@ def _elsewhere(case: Case) -> Finding:
                 "packets pass; they are gone after a reboot"
             ),
             evidence=evidence_of(case.settings["iptables"]) or _presumed(case),
-            remedies=(remedy,) if remedy is not None else (),
+            remedies=(remedy or _by_hand(),),
         )
     return Finding(
         code="iptables-managed-elsewhere",

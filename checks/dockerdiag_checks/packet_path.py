@@ -115,8 +115,26 @@ def _stopped(case: Case, hit: Hit) -> Finding:
         subject=case.host if offline else _subject(case, hit),
         summary=f"{_what(halt, offline)} ({containers_of(hit)}, {_way(hit)})",
         count=hit.count,
+        explains=_what_follows(hit),
         evidence=_evidence(halt),
         remedies=() if status in (Status.UNKNOWN, Status.NOTE) else mending(case, hit, offline=offline),
+    )
+
+
+def _what_follows(hit: Hit) -> tuple[str, ...]:
+    """A route that takes the answers elsewhere also fails the reverse path check, and is an overlap."""
+    halt = hit.halt
+    if (
+        halt.kind != "route"
+        or halt.namespace is not None
+        or halt.route is None
+        or halt.route.type != "unicast"
+    ):
+        return ()
+    entries = {traced.journey.entry for traced in hit.traced}
+    return (
+        *(f"path-reverse-path link:{entry}" for entry in sorted(filter(None, entries))),
+        *(f"subnet-overlap network:{name}" for name in hit.networks),
     )
 
 

@@ -5,7 +5,7 @@ from shlex import quote
 from dockerdiag.case import Case, Hit
 from dockerdiag.packet.flow import Halt
 from dockerdiag.report import Remedy
-from dockerdiag.snapshot import Network, Unread
+from dockerdiag.snapshot import Network, Route, Unread
 from dockerdiag_checks.commands import AtEngineStart, Change, in_namespace, set_sysctl, sh
 from dockerdiag_checks.rule_commands import let_pass
 from dockerdiag_checks.wording import containers_of, listed, retry, subnets_of
@@ -198,18 +198,32 @@ def _past_policy(case: Case, hit: Hit) -> Remedy | None:
 
 
 def _without_route(case: Case, halt: Halt) -> Remedy | None:
-    route = halt.route
-    if route is None:
+    route, links = halt.route, case.snapshot.network.links
+    if route is None or isinstance(links, Unread) or len(route.next_hops) > 1:
         return None
+    names = {link.index: link.name for link in links}
     tool = ("ip", "-6", "route") if route.family == 6 else ("ip", "route")
-    way = (route.type, route.destination, "table", str(route.table))
+    way = [route.type, route.destination]
+    for hop in route.next_hops:
+        way += ["via", hop.gateway] if hop.gateway else []
+        way += ["dev", names[hop.link]] if hop.link in names else []
+    way += ["table", str(route.table), *(("metric", str(route.metric)) if route.metric else ())]
+    rest = [*(("proto", route.protocol) if route.protocol else ()), *_scope_and_source(route)]
     return Remedy(
         summary="Delete the route, where nobody needs it",
         now=(sh(*tool, "del", *way),),
         verify=(sh(*tool, "show"), *retry(case)),
-        undo=(sh(*tool, "add", *way, *(("metric", str(route.metric)) if route.metric else ())),),
-        risk="What the route refused is sent on. Who added it will add it again unless it is removed there too.",
+        undo=(sh(*tool, "add", *way, *rest),),
+        risk=(
+            "What it led to, or refused, goes by the other routes. Who added it will add it again unless it is "
+            "removed there too; where both are needed, give the network another subnet."
+        ),
     )
+
+
+def _scope_and_source(route: Route) -> tuple[str, ...]:
+    scope = ("scope", route.scope) if route.family == 4 and route.scope else ()
+    return (*scope, *(("src", route.preferred_source) if route.preferred_source else ()))
 
 
 def _to_be_seen(case: Case, halt: Halt) -> Remedy:

@@ -174,7 +174,7 @@ def _remedies(settings: list[Setting]) -> tuple[Remedy, ...]:
         path = in_json[0].path
         copy = f"{path}.before-dockerdiag"
         edits = [rf's/\("{one.name}"[[:space:]]*:[[:space:]]*\)"[^"]*"/\1""/' for one in settings]
-        now = (sh("cp", "-a", path, copy), *(sh("sed", "-i", edit, path) for edit in edits), *RESTART)
+        now = (sh("cp", "-a", path, copy), *(sh("sed", "-z", "-i", edit, path) for edit in edits), *RESTART)
         undo: tuple[str, ...] = (sh("mv", copy, path), *RESTART)
     elif any(
         isinstance(one.running, Known) and one.running.origin.path.endswith("/cmdline") for one in settings
@@ -183,7 +183,7 @@ def _remedies(settings: list[Setting]) -> tuple[Remedy, ...]:
     else:
         variables = " ".join(name for one in settings for name in VARIABLES[one.name])
         now = (write_file(NO_PROXY_DROP_IN, f"[Service]\nUnsetEnvironment={variables}"), *RESTART)
-        undo = (sh("rm", NO_PROXY_DROP_IN), *RESTART)
+        undo = (sh("rm", "-f", NO_PROXY_DROP_IN), *RESTART)
     return (
         Remedy(
             summary="Let the engine go out without this proxy (or start the proxy, and leave the settings alone)",

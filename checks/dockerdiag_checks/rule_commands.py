@@ -108,7 +108,8 @@ def _iptables_matches(rule: RuleReference, halt: Halt, subnets: Sequence[str]) -
     words = [*(("-i", entry) if entry else ()), *(("-o", leave) if leave else ())]
     if not (entry and leave):
         words += ["-d" if halt.direction == "reply" else "-s", _own(halt, subnets)]
-    if packet.connection.state in _TRACKED:
+    # The raw table sees packets before connection tracking does.
+    if packet.connection.state in _TRACKED and rule.table != "raw":
         words += ["-m", "conntrack", "--ctstate", "RELATED,ESTABLISHED"]
     return tuple(words)
 

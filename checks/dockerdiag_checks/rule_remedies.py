@@ -30,6 +30,16 @@ def accepted(case: Case, hit: Hit, changes: Sequence[Change]) -> tuple[Remedy, .
 def _let_pass(case: Case, hit: Hit, rule: RuleReference, changes: Sequence[Change]) -> Remedy:
     way = listed(hit.networks, "network")
     opens = f"Lets what {way} sends and gets pass the rest of chain {rule.chain}, and opens nothing else."
+    before_routing = [
+        halt for halt in hit.halts if halt.direction == "reply" and halt.packet.out_link is None
+    ]
+    if before_routing:
+        # There an answer still has the host's own address, and looks like any packet for the host.
+        answer = before_routing[0].packet
+        opens = (
+            f"Lets all that comes in by {answer.in_link} for {answer.addresses.destination} pass the rest of "
+            f"chain {rule.chain}: what another rule there refuses is let in too."
+        )
     if hit.halt.kind == "policy" and _accepted_by_engine(case, rule):
         lasting: tuple[str, ...] = (sh("systemctl", "restart", "docker"),)
         undo: tuple[str, ...] = ()

@@ -96,7 +96,7 @@ def _override(setting: Setting, settings: DaemonSettings) -> Remedy | None:
         summary=f"Start the engine without --{setting.name}=false, by a drop-in; the package's unit stays as it is",
         now=(write_file(_OVERRIDE, f"[Service]\nExecStart=\nExecStart={line}"), *RESTART),
         verify=(verify_running(setting.name), "dockerdiag"),
-        undo=(sh("rm", _OVERRIDE), *RESTART),
+        undo=(sh("rm", "-f", _OVERRIDE), *RESTART),
         risk=RESTART_RISK,
     )
 

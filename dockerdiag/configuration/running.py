@@ -120,11 +120,19 @@ def _told_by_engine(
         if not isinstance(state, Unknown):
             continue
         told = _engine_says(name, snapshot.engine) if isinstance(snapshot.engine, Engine) else None
+        if name == "ip-masq" and told is not None and told.value is False and _may_make_no_rules(states):
+            told = None
         if told is not None:
             completed[name] = told
         elif isinstance(guess := if_unchanged.get(name), Known):
             completed[name] = replace(state, presumably=guess)
     return completed
+
+
+def _may_make_no_rules(states: Mapping[str, State]) -> bool:
+    """Whether iptables=false may be why the default bridge does not masquerade: dockerd lets ip-masq follow it."""
+    iptables = states.get("iptables")
+    return not isinstance(iptables, Known) or iptables.value is False
 
 
 def _engine_says(name: str, engine: Engine) -> Known | None:
@@ -144,10 +152,22 @@ def _engine_says(name: str, engine: Engine) -> Known | None:
     if name == "firewall-backend" and engine.firewall_driver:
         driver = engine.firewall_driver.partition("+")[0]
         return Known(driver, Origin("docker info", None, f"FirewallBackend: {engine.firewall_driver}"))
+    if name == "iptables":
+        return _makes_rules(engine)
     if name in _BRIDGE_OPTIONS and not isinstance(engine.networks, Unread):
         bridge = next((network for network in engine.networks if _is_default_bridge(network)), None)
         return _bridge_says(name, bridge) if bridge is not None else None
     return None
+
+
+def _makes_rules(engine: Engine) -> Known | None:
+    """True where the default bridge masquerades: with iptables=false, dockerd turns ip-masq off too."""
+    # With live-restore and running containers the bridge keeps the options of an earlier start.
+    if engine.live_restore or isinstance(engine.networks, Unread):
+        return None
+    bridge = next((network for network in engine.networks if _is_default_bridge(network)), None)
+    masquerades = _bridge_says("ip-masq", bridge) if bridge is not None else None
+    return masquerades if masquerades is not None and masquerades.value is True else None
 
 
 def _is_default_bridge(network: Network) -> bool:
