@@ -41,13 +41,15 @@ def _sentences(told: Outline) -> list[str]:
 
 
 def _of_walk(cause: Cause, walk: Walk | None) -> Iterator[str]:
-    """How the packet of the container or network that the cause is about ends."""
+    """How the packet ends of the container or network that the cause is about, or at the link that it is about."""
     if walk is None or walk.at is None or walk.disposition is Disposition.UNKNOWN:
         return
     kind, _, name = cause.subject.partition(":")
     if (kind == "network" and name == walk.network) or (kind == "container" and name in walk.containers):
         yield f"the packet from {kind} {name} {ending(walk)}"
-        yield f"{ending(walk).removeprefix('is ')} ({kind} {name})"
+    elif kind != "link" or name not in re.split(r"[\s.]", walk.at):
+        return
+    yield f"{ending(walk).removeprefix('is ')} ({kind} {name})"
 
 
 def _of_subject(cause: Cause) -> str:

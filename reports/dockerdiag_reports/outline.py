@@ -34,6 +34,7 @@ _ENDINGS: Mapping[Disposition, str] = {
     Disposition.LOOPED: "goes round in a loop",
     Disposition.UNKNOWN: "cannot be followed any further",
 }
+_BETTER_ENDS: Mapping[Disposition, int] = {Disposition.UNKNOWN: 1, Disposition.DELIVERED: 2}
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,12 +129,15 @@ def walker(walk: Walk) -> str:
 def ending(walk: Walk) -> str:
     """How a walk ends, as the verb of a sentence about its packet."""
     verb = _ENDINGS[walk.disposition]
-    return f"{verb} at {walk.at}" if walk.at is not None else verb
+    if walk.at is None:
+        return verb
+    return f"{verb} ({walk.at})" if walk.disposition is Disposition.NOT_ANSWERED else f"{verb} at {walk.at}"
 
 
 def endings(report: Report) -> list[str]:
-    """How the walks of a report end, each as the main clause of a sentence, none twice."""
-    return list(dict.fromkeys(f"the packet to {walk.to} {ending(walk)}" for walk in report.walks))
+    """How the walks of a report end, each as the main clause of a sentence, none twice, the worst first."""
+    walks = sorted(report.walks, key=lambda walk: _BETTER_ENDS.get(walk.disposition, 0))
+    return list(dict.fromkeys(f"the packet to {walk.to} {ending(walk)}" for walk in walks))
 
 
 def counted(number: int, singular: str, plural: str = "") -> str:
