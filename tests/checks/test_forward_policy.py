@@ -1,0 +1,95 @@
+from dataclasses import replace
+
+from dockerdiag.report import Status, Verdict
+from dockerdiag.snapshot import Snapshot, Unread
+from tests.checks.hosts import cause_of, first_in, judged, network, rules, told, with_table
+
+
+def now(report_of_rules: str, chain: str = "FORWARD") -> tuple[str, ...]:
+    report = judged(first_in(chain, report_of_rules))
+    assert report.cause is not None
+    return report.cause.remedies[0].now
+
+
+def test_a_policy_of_drop_is_normal() -> None:
+    assert judged(rules(":FORWARD ACCEPT", ":FORWARD DROP")).verdict is Verdict.OK
+
+
+def test_a_policy_drops_what_no_rule_accepts() -> None:
+    report = judged(
+        rules(":FORWARD ACCEPT", ":FORWARD DROP"),
+        rules("[0:0] -A FORWARD -i docker0 ! -o docker0 -j ACCEPT\n", ""),
+        rules("[0:0] -A FORWARD -o docker0 -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT\n", ""),
+    )
+    assert cause_of(report) == ("forward-policy", "policy-drops", "network:bridge")
+    assert report.cause is not None
+    assert report.cause.remedies[0].now == (
+        "iptables-legacy -A FORWARD -i docker0 -o eth0 -j ACCEPT",
+        "iptables-legacy -A FORWARD -i eth0 -o docker0 -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT",
+    )
+    assert report.cause.remedies[0].lasting == ("systemctl restart docker",)
+
+
+def test_the_accept_comes_right_before_the_drop() -> None:
+    assert now("-s 172.16.0.0/12 -j DROP") == ("iptables-legacy -I FORWARD 1 -i docker0 -o eth0 -j ACCEPT",)
+    assert now("-i eth0 -j DROP", "DOCKER-USER") == (
+        "iptables-legacy -I DOCKER-USER 1 -i eth0 -o docker0 -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT",
+    )
+
+
+def test_one_accept_serves_two_rules_of_one_chain_and_comes_before_both() -> None:
+    report = judged(
+        first_in("DOCKER-USER", "-i docker0 -p tcp -j REJECT --reject-with tcp-reset"),
+        first_in("DOCKER-USER", "-i docker0 -p udp -j REJECT --reject-with icmp-port-unreachable"),
+    )
+    findings = [f for result in report.results for f in result.findings if f.code == "rule-rejects"]
+    assert len(findings) == 2
+    accept = ("iptables-legacy -I DOCKER-USER 1 -i docker0 -o eth0 -j ACCEPT",)
+    assert [finding.remedies[0].now for finding in findings] == [accept, accept]
+
+
+def test_a_hook_that_knows_no_link_gets_the_subnet() -> None:
+    raw = "*raw\n:PREROUTING ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n[0:0] -A PREROUTING -s 172.17.0.2/32 -j DROP\nCOMMIT\n"
+    mangle = "*mangle\n:POSTROUTING ACCEPT [0:0]\n[0:0] -A POSTROUTING -o eth0 -j DROP\nCOMMIT\n"
+    lines = [
+        report.cause.remedies[0].now for report in map(judged, map(with_table, (raw, mangle))) if report.cause
+    ]
+    assert lines == [
+        ("iptables-legacy -t raw -I PREROUTING 1 -i docker0 -s 172.17.0.0/16 -j ACCEPT",),
+        ("iptables-legacy -t mangle -I POSTROUTING 1 -o eth0 -s 172.17.0.0/16 -j ACCEPT",),
+    ]
+
+
+def test_an_answer_in_the_raw_table_has_no_state_yet() -> None:
+    raw = "*raw\n:PREROUTING ACCEPT [0:0]\n[0:0] -A PREROUTING -i eth0 -p tcp -m tcp --sport 443 -j DROP\nCOMMIT\n"
+    report = judged(with_table(raw))
+    assert report.cause is not None
+    remedy = report.cause.remedies[0]
+    assert remedy.now == ("iptables-legacy -t raw -I PREROUTING 1 -i eth0 -d 198.51.100.2 -j ACCEPT",)
+    assert "all that comes in by eth0 for 198.51.100.2" in remedy.risk
+
+
+def test_a_rule_that_cannot_be_judged_is_unknown_with_the_way_to_find_out() -> None:
+    report = judged(first_in("FORWARD", "-m nosuchmatch --something 1 -j DROP"))
+    assert report.verdict is Verdict.UNKNOWN
+    finding = told(report, Status.UNKNOWN)["rule-undecided"]
+    assert finding.remedies[0].verify == ("iptables-legacy -t filter -L FORWARD -v -n -x --line-numbers",)
+
+
+def test_a_rule_that_cannot_be_judged_and_changes_nothing_is_no_matter() -> None:
+    assert judged(first_in("FORWARD", "-m nosuchmatch --something 1 -j ACCEPT")).verdict is Verdict.OK
+
+
+def test_rules_that_were_not_read_are_unknown() -> None:
+    def unread(snapshot: Snapshot) -> Snapshot:
+        firewall = replace(snapshot.network.firewall, iptables_legacy=Unread("not permitted"))
+        return network(firewall=firewall)(snapshot)
+
+    report = judged(unread)
+    assert report.verdict is Verdict.UNKNOWN
+    assert report.cause is None
+
+
+def test_names_from_the_host_are_quoted() -> None:
+    report = judged(first_in("FORWARD", """-i docker0 -m comment --comment "it's; a $(test)" -j DROP"""))
+    assert cause_of(report)[1] == "rule-drops"

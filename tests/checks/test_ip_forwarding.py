@@ -1,0 +1,53 @@
+from dockerdiag.report import Status, Verdict
+from tests.checks.hosts import cause_of, command_line, judged, sysctl_d, sysctls, told
+
+OFF = {
+    f"net/ipv4/{key}": "0"
+    for key in ("ip_forward", "conf/all/forwarding", "conf/docker0/forwarding", "conf/eth0/forwarding")
+}
+
+
+def test_the_global_switch_is_named_once() -> None:
+    report = judged(sysctls(OFF))
+    assert cause_of(report) == ("ip-forwarding", "ip-forward-off", "host:lab")
+    assert list(told(report)) == ["ip-forward-off"]
+    assert report.cause is not None
+    assert report.cause.remedies[0].now == ("sysctl -w net.ipv4.ip_forward=1",)
+
+
+def test_a_link_alone_is_turned_on_by_its_own_switch() -> None:
+    report = judged(sysctls({"net/ipv4/conf/eth0/forwarding": "0"}))
+    assert cause_of(report) == ("ip-forwarding", "link-forwarding-off", "link:eth0")
+    assert report.cause is not None
+    assert report.cause.remedies[0].now == ("sysctl -w net.ipv4.conf.eth0.forwarding=1",)
+
+
+def test_a_file_that_turns_it_off_is_named_and_mended_at_once() -> None:
+    report = judged(sysctls(OFF), sysctl_d("/etc/sysctl.d/99-z.conf", "# cis\nnet.ipv4.ip_forward = 0\n"))
+    assert report.cause is not None
+    assert any(piece.source == "/etc/sysctl.d/99-z.conf:2" for piece in report.cause.evidence)
+    (remedy,) = report.cause.remedies
+    assert "sed -i.before-dockerdiag '2s/^/# /' /etc/sysctl.d/99-z.conf" in remedy.now
+    assert "mv /etc/sysctl.d/99-z.conf.before-dockerdiag /etc/sysctl.d/99-z.conf" in remedy.undo
+
+
+def test_a_file_that_will_turn_it_off_is_a_warning() -> None:
+    report = judged(sysctl_d("/etc/sysctl.d/60-cis.conf", "net.ipv4.conf.all.forwarding=0\n"))
+    assert report.verdict is Verdict.DEGRADED
+    assert cause_of(report) == ("ip-forwarding", "ip-forward-off-at-boot", "host:lab")
+
+
+def test_a_later_file_that_turns_it_on_silences_an_earlier_one() -> None:
+    report = judged(
+        sysctl_d("/etc/sysctl.d/60-cis.conf", "net.ipv4.ip_forward=0\n"),
+        sysctl_d("/etc/sysctl.d/90-own.conf", "net.ipv4.ip_forward=1\n"),
+    )
+    assert report.verdict is Verdict.OK
+
+
+def test_an_engine_that_leaves_forwarding_alone_needs_a_file() -> None:
+    assert "ip-forward-not-persisted" in told(judged(command_line("--ip-forward=false")), Status.WARN)
+
+
+def test_ipv6_switches_of_links_decide_nothing() -> None:
+    assert judged(sysctls({"net/ipv6/conf/docker0/forwarding": "0"})).verdict is Verdict.OK

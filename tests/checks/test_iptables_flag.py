@@ -1,0 +1,82 @@
+from dockerdiag.report import Status, Verdict
+from tests.checks.hosts import (
+    Change,
+    cause_of,
+    command_line,
+    daemon_json,
+    engine,
+    first_in,
+    judged,
+    service,
+    told,
+    with_table,
+    without_rules,
+)
+
+OWN_RULES = "*nat\n:POSTROUTING ACCEPT [0:0]\n[0:0] -A POSTROUTING -o eth0 -j MASQUERADE\nCOMMIT\n"
+TWO_LINES = '{\n\t"iptables"\n: false}'
+
+
+def off(text: str = '{"iptables": false}') -> tuple[Change, ...]:
+    return without_rules, daemon_json(text)
+
+
+def test_the_flag_explains_the_rules_that_are_not_there() -> None:
+    report = judged(*off())
+    assert cause_of(report) == ("iptables-flag", "iptables-off", "engine:lab")
+    assert report.cause is not None
+    assert report.cause.explains == ("masquerade-missing network:bridge",)
+    assert report.cause.evidence[0].source == "/etc/docker/daemon.json:1"
+
+
+def test_the_edit_finds_a_value_on_the_next_line() -> None:
+    report = judged(*off(TWO_LINES))
+    assert report.cause is not None
+    assert report.cause.remedies[0].now[1].startswith("sed -z -i ")
+
+
+def test_own_rules_that_serve_are_a_note() -> None:
+    report = judged(*off(), with_table(OWN_RULES))
+    assert report.verdict is Verdict.OK
+    assert "iptables-managed-elsewhere" in told(report, Status.NOTE)
+
+
+def test_rules_of_an_earlier_start_are_a_time_bomb() -> None:
+    report = judged(daemon_json('{"iptables": false}'))
+    assert report.verdict is Verdict.DEGRADED
+    assert cause_of(report)[1] == "iptables-off-rules-left"
+
+
+def test_a_daemon_started_by_hand_has_no_file_to_mend() -> None:
+    report = judged(without_rules, command_line("--iptables=false"), service(main_pid=None))
+    assert cause_of(report)[1] == "iptables-off"
+    assert report.cause is not None
+    assert report.cause.remedies[0].now == ()
+    assert report.cause.remedies[0].verify
+
+
+def test_rules_that_the_engine_made_and_somebody_flushed() -> None:
+    report = judged(without_rules)
+    assert cause_of(report) == ("iptables-flag", "engine-rules-gone", "engine:lab")
+    assert report.cause is not None
+    assert report.cause.explains == ("masquerade-missing network:bridge",)
+    assert report.cause.remedies[0].now == ("systemctl restart docker",)
+
+
+def test_a_rule_of_its_own_before_that_is_the_cause_of_its_own() -> None:
+    report = judged(*off(), with_table(OWN_RULES), with_table("*filter\n:FORWARD DROP [0:0]\nCOMMIT\n"))
+    assert cause_of(report)[1] == "iptables-off"
+    assert set(report.cause.explains if report.cause else ()) == {"policy-drops network:bridge"}
+
+
+def test_a_file_changed_since_does_not_matter_where_the_engine_tells_that_it_translates() -> None:
+    report = judged(daemon_json('{"iptables": false}', modified_at=1e12))
+    assert cause_of(report)[:2] == ("docker-options", "options-not-in-force")
+
+
+def test_a_file_changed_since_is_unknown_only_where_rules_are_missing() -> None:
+    live = engine(live_restore=True)
+    changed = daemon_json('{"iptables": true}', modified_at=1e12)
+    assert "iptables-flag-unknown" in told(judged(live, changed, without_rules))
+    assert "iptables-flag-unknown" not in told(judged(live, changed))
+    assert "iptables-flag-unknown" not in told(judged(live, changed, first_in("FORWARD", "-j DROP")))
