@@ -227,8 +227,15 @@ class Report:
     unread: tuple[UnreadPart, ...] = ()
     changes: Mapping[str, Any] | None = None
     redaction: Mapping[str, Any] = field(
-        default_factory=lambda: {"redacted": False, "secrets_replaced": 0, "kinds": {}}
+        default_factory=lambda: {
+            "redacted": False,
+            "secrets_replaced": 0,
+            "kinds": {},
+            "kept": [],
+            "map": None,
+        }
     )
+    """Whether names and addresses are replaced; how often each kind; what was kept; the map that restores them."""
     schema_version: int = SCHEMA_VERSION
 
     @property

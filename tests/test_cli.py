@@ -12,23 +12,7 @@ from pathlib import Path
 import pytest
 
 from dockerdiag.snapshot.store import load
-from tests.recorded import FOLDER
-
-BROKEN = FOLDER / "docker-user-drops-replies-trixie.json.gz"
-DEGRADED = FOLDER / "network-unmasqueraded-trixie.json.gz"
-OK = FOLDER / "plain-trixie.json.gz"
-UNKNOWN = FOLDER / "user-without-root-trixie.json.gz"
-
-
-def run(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "dockerdiag", *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-        env={**os.environ, "COLUMNS": "80", **environment},
-    )
+from tests.command_line import BROKEN, DEGRADED, OK, UNKNOWN, run
 
 
 def test_version_imports_nothing_heavy() -> None:

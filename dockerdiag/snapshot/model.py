@@ -466,6 +466,18 @@ class Engine:
 
 
 @dataclass(frozen=True, slots=True)
+class Redaction:
+    """What was replaced in a snapshot before it was handed on."""
+
+    map: str
+    """Name of the map that `dockerdiag reveal` needs; it stays on the host."""
+    kinds: Mapping[str, int]
+    """How often each kind of name was replaced (`address`, `mac`, `host`, `container` …)."""
+    kept: tuple[str, ...] = ()
+    """What was not replaced, in words."""
+
+
+@dataclass(frozen=True, slots=True)
 class Snapshot:
     """One host at one moment."""
 
@@ -494,4 +506,5 @@ class Snapshot:
     """Lines about dropped packets and full tables of the last hour."""
     invoking_user: str | None = None
     """Who ran sudo, None without it."""
+    redaction: Redaction | None = None
     schema_version: int = SCHEMA_VERSION

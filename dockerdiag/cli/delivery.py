@@ -1,0 +1,106 @@
+"""Where reports go: stdout, and files."""
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from dockerdiag.cli.errors import EX_IOERR, fail_usage, say
+from dockerdiag.cli.options import FailOn
+
+if TYPE_CHECKING:
+    from dockerdiag.formatting import Format
+    from dockerdiag.report import Report
+
+
+def format_named(known: "dict[str, Format]", name: str) -> "Format":
+    """The format of that name; wrong usage where there is none."""
+    if name not in known:
+        fail_usage(f"there is no format {name!r}; there are {', '.join(sorted(known))}")
+    return known[name]
+
+
+def format_of(known: "dict[str, Format]", path: Path) -> "Format":
+    """The format that the suffix of a file names; wrong usage where it names none."""
+    for one in known.values():
+        if path.name.endswith(tuple(one.suffixes)):
+            return one
+    suffixes = ", ".join(suffix for one in known.values() for suffix in one.suffixes)
+    raise typer.BadParameter(f"the suffix of {path} names no format; there are {suffixes}")
+
+
+def deliver(
+    report: "Report",
+    chosen: "Format",
+    files: "list[tuple[Path, Format]]",
+    *,
+    verbose: bool,
+    quiet: bool,
+    fail_on: FailOn,
+) -> int:
+    """Writes the files, shows the report, and returns the exit code."""
+    from dockerdiag.formatting import RenderOptions  # noqa: PLC0415
+    from dockerdiag.report import Verdict  # noqa: PLC0415
+
+    code = report.exit_code
+    if (fail_on == "fail" and code in (1, 3)) or (fail_on == "unknown" and code == 1):
+        code = 0
+    for path, one in files:
+        written = write(path, one.render(report, RenderOptions(verbose=True)).encode())
+        code = written or code
+    if not (quiet and report.verdict is Verdict.OK):
+        options = RenderOptions(verbose=verbose, colour=_colour(), width=_width())
+        code = print_result(chosen.render(report, options)) or code
+    return code
+
+
+def print_result(text: str) -> int:
+    """Prints to stdout; returns 0, or 74 where that cannot be."""
+    try:
+        sys.stdout.write(text.rstrip("\n") + "\n")
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Click would end with 1, which is a verdict. What is left in the buffer must not raise at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EX_IOERR
+    except OSError as error:
+        say(f"cannot write to stdout: {error.strerror}")
+        return EX_IOERR
+    return 0
+
+
+def _colour() -> bool:
+    return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+def _width() -> int:
+    return min(os.get_terminal_size(sys.stdout.fileno()).columns, 100) if sys.stdout.isatty() else 80
+
+
+def write(path: Path, content: bytes) -> int:
+    """Writes a file as a whole or not at all; an old one stays until the new one is complete."""
+    import tempfile  # noqa: PLC0415
+
+    try:
+        if path.exists() and not path.is_file():
+            path.write_bytes(content)
+            return 0
+        target = path.resolve()
+        with tempfile.NamedTemporaryFile(
+            dir=target.parent, prefix=f".{target.name}.", delete=False
+        ) as temporary:
+            try:
+                temporary.write(content)
+                temporary.flush()
+                os.fsync(temporary.fileno())
+                os.fchmod(temporary.fileno(), 0o600)
+                Path(temporary.name).replace(target)
+            except BaseException:
+                Path(temporary.name).unlink(missing_ok=True)
+                raise
+    except OSError as error:
+        say(f"cannot write {path}: {error.strerror}")
+        return EX_IOERR
+    return 0

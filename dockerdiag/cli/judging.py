@@ -1,0 +1,216 @@
+"""The commands that read a host, or a file, and judge it."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from dockerdiag.cli import delivery, sources
+from dockerdiag.cli.application import app
+from dockerdiag.cli.errors import EX_IOERR, fail_usage, say
+from dockerdiag.cli.options import (
+    FailOnOption,
+    FormatName,
+    FromFile,
+    OnlyChecks,
+    Outputs,
+    Quiet,
+    Redact,
+    SkippedChecks,
+    Timeout,
+    Verbose,
+)
+
+if TYPE_CHECKING:
+    from dockerdiag.asked import Asked
+    from dockerdiag.report import Report
+    from dockerdiag.snapshot import Snapshot
+
+
+@app.command("check")
+def check_host(
+    container: Annotated[
+        list[str], typer.Option("--container", "-c", help="Walk this container's packets (name or id).")
+    ] = [],  # noqa: B006 - typer copies defaults
+    network: Annotated[
+        list[str], typer.Option("--network", "-n", help="Walk this network's containers.")
+    ] = [],  # noqa: B006
+    to: Annotated[
+        list[str],
+        typer.Option("--to", metavar="HOST[:PORT][/PROTO]", help="Where to; nothing is sent there."),
+    ] = [],  # noqa: B006
+    format_name: FormatName = "text",
+    output: Outputs = [],  # noqa: B006
+    from_file: FromFile = None,
+    only: OnlyChecks = [],  # noqa: B006
+    skip: SkippedChecks = [],  # noqa: B006
+    verbose: Verbose = False,
+    quiet: Quiet = False,
+    redacted: Redact = False,
+    fail_on: FailOnOption = "warn",
+    timeout: Timeout = 60,
+) -> int:
+    """Find out what keeps containers from the internet (the default command)."""
+    from dockerdiag.asked import Asked, AskedError  # noqa: PLC0415 - as all imports within commands: when used
+    from dockerdiag.diagnosis import diagnose  # noqa: PLC0415
+    from dockerdiag.registry import formats  # noqa: PLC0415
+
+    known, broken = formats()
+    for one in broken:
+        say(f"format {one.name} of {one.distribution} could not be loaded: {one.reason}")
+    chosen = delivery.format_named(known, format_name)
+    files = [(path, delivery.format_of(known, path)) for path in output]
+    checks = _checks(only, skip)
+    try:
+        asked = Asked.parse(containers=container, networks=network, destinations=to)
+        loaded = (
+            sources.load_file(from_file, known)
+            if from_file is not None
+            else sources.read_host(timeout, asked)
+        )
+        report = _judged(
+            loaded, asked, lambda snapshot, told: diagnose(snapshot, told, *checks), redacted=redacted
+        )
+    except AskedError as error:
+        fail_usage(str(error))
+    return delivery.deliver(report, chosen, files, verbose=verbose, quiet=quiet, fail_on=fail_on)
+
+
+@app.command("trace")
+def trace(
+    container: Annotated[str, typer.Argument(metavar="CONTAINER", help="Whose packet (name or id).")],
+    destination: Annotated[
+        str, typer.Argument(metavar="HOST[:PORT][/PROTO]", help="Where to; nothing is sent.")
+    ],
+    format_name: FormatName = "text",
+    output: Outputs = [],  # noqa: B006
+    from_file: FromFile = None,
+    redacted: Redact = False,
+    timeout: Timeout = 60,
+) -> int:
+    """Show one packet's way and its answer's, hop by hop, with the rule or setting that decides each."""
+    from dockerdiag.asked import Asked, AskedError  # noqa: PLC0415
+    from dockerdiag.diagnosis import traced  # noqa: PLC0415
+    from dockerdiag.registry import formats  # noqa: PLC0415
+    from dockerdiag.snapshot import Snapshot  # noqa: PLC0415
+
+    known = formats()[0]
+    chosen = delivery.format_named(known, format_name)
+    files = [(path, delivery.format_of(known, path)) for path in output]
+    try:
+        asked = Asked.parse(containers=[container], destinations=[destination])
+        loaded = (
+            sources.load_file(from_file, known)
+            if from_file is not None
+            else sources.read_host(timeout, asked)
+        )
+        if not isinstance(loaded, Snapshot):
+            fail_usage(f"{from_file} is a report; a walk needs a snapshot")
+        report = _judged(loaded, asked, traced, redacted=redacted)
+    except AskedError as error:
+        fail_usage(str(error))
+    return delivery.deliver(report, chosen, files, verbose=True, quiet=False, fail_on="warn")
+
+
+@app.command("demo")
+def demo(
+    format_name: FormatName = "text",
+    output: Outputs = [],  # noqa: B006
+    verbose: Verbose = False,
+) -> int:
+    """Show a report on a recorded host that is really broken; needs no Docker."""
+    from dockerdiag.asked import Asked  # noqa: PLC0415
+    from dockerdiag.diagnosis import diagnose  # noqa: PLC0415
+    from dockerdiag.registry import formats  # noqa: PLC0415
+    from dockerdiag.snapshot.store import load  # noqa: PLC0415
+
+    known = formats()[0]
+    chosen = delivery.format_named(known, format_name)
+    files = [(path, delivery.format_of(known, path)) for path in output]
+    snapshot = load(Path(__file__).parent.with_name("demo.json.gz"))
+    report = diagnose(snapshot, Asked.parse(), *_checks([], []))
+    return delivery.deliver(report, chosen, files, verbose=verbose, quiet=False, fail_on="warn")
+
+
+@app.command("collect")
+def collect(
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="Where to; .gz compresses.")],
+    to: Annotated[
+        list[str],
+        typer.Option("--to", metavar="HOST[:PORT][/PROTO]", help="Ask the kernel's route there as well."),
+    ] = [],  # noqa: B006
+    redacted: Redact = False,
+    timeout: Timeout = 60,
+) -> int:
+    """Save what was read, to be judged elsewhere with --from. Credentials are left out."""
+    from dockerdiag.asked import Asked, AskedError  # noqa: PLC0415
+    from dockerdiag.snapshot.store import dump  # noqa: PLC0415
+
+    try:
+        asked = Asked.parse(destinations=to)
+    except AskedError as error:
+        fail_usage(str(error))
+    snapshot = sources.read_host(timeout, asked)
+    if redacted:
+        snapshot, _ = _redacted(snapshot, asked)
+    return delivery.write(output, dump(snapshot, compress=output.name.endswith(".gz")))
+
+
+def _checks(only: list[str], skip: list[str]) -> tuple[Any, Any]:
+    from dockerdiag.registry import checks  # noqa: PLC0415
+
+    known, broken = checks()
+    names = {one.name for one in known}
+    for name in (*only, *skip):
+        if name not in names:
+            fail_usage(f"there is no check {name!r}; `dockerdiag checks` lists them")
+    wanted = tuple(one for one in known if (not only or one.name in only) and one.name not in skip)
+    return wanted, tuple(one for one in broken if not only or one.name in only)
+
+
+def _judged(
+    loaded: "Snapshot | Report",
+    asked: "Asked",
+    judge: "Callable[[Snapshot, Asked], Report]",
+    *,
+    redacted: bool,
+) -> "Report":
+    from dockerdiag.snapshot import Snapshot  # noqa: PLC0415
+
+    if not isinstance(loaded, Snapshot):
+        if redacted and not loaded.redaction.get("redacted"):
+            fail_usage("a report cannot be redacted; --redact the snapshot, or the run that makes it")
+        return loaded
+    if redacted:
+        loaded, asked = _redacted(loaded, asked)
+    report = judge(loaded, asked)
+    told = loaded.redaction
+    if told is None:
+        return report
+    redaction = {"redacted": True, "kinds": dict(told.kinds), "kept": list(told.kept), "map": told.map}
+    return replace(report, redaction={**report.redaction, **redaction})
+
+
+def _redacted(snapshot: "Snapshot", asked: "Asked") -> "tuple[Snapshot, Asked]":
+    """Both with names and addresses replaced; the map is kept on this host first."""
+    from dockerdiag.redaction_maps import RedactionMaps  # noqa: PLC0415
+    from dockerdiag.snapshot.redact import redact  # noqa: PLC0415
+
+    if snapshot.redaction is not None:
+        return snapshot, asked
+    maps = RedactionMaps()
+    try:
+        snapshot, redaction_map = redact(snapshot, maps.key())
+        maps.save(redaction_map)
+    except OSError as error:
+        say(f"cannot keep the map of what --redact replaces in {maps.folder}: {error.strerror}")
+        raise typer.Exit(EX_IOERR) from None
+    name = redaction_map.redacted_name
+    return snapshot, replace(
+        asked,
+        containers=tuple(name(one.removeprefix("/")) for one in asked.containers),
+        networks=tuple(map(name, asked.networks)),
+        destinations=tuple(replace(one, host=redaction_map.redacted(one.host)) for one in asked.destinations),
+    )

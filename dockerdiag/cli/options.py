@@ -1,0 +1,61 @@
+"""Options and arguments that several commands take."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+FailOn = Literal["warn", "fail", "unknown"]
+
+
+def complete_check(incomplete: str) -> list[str]:
+    """Names of checks that begin so."""
+    from dockerdiag.registry import checks  # noqa: PLC0415 - as all imports in this file: only where used
+
+    return [one.name for one in checks()[0] if one.name.startswith(incomplete)]
+
+
+def _complete_format(incomplete: str) -> list[str]:
+    from dockerdiag.registry import formats  # noqa: PLC0415
+
+    return [name for name in formats()[0] if name.startswith(incomplete)]
+
+
+Timeout = Annotated[
+    float,
+    typer.Option("--timeout", metavar="S", min=1, help="Stop reading after S seconds; the rest is unknown."),
+]
+OnlyChecks = Annotated[
+    list[str],
+    typer.Option("--only", metavar="CHECK", help="Ask this check only.", autocompletion=complete_check),
+]
+SkippedChecks = Annotated[
+    list[str],
+    typer.Option("--skip", metavar="CHECK", help="Leave this check out.", autocompletion=complete_check),
+]
+FormatName = Annotated[
+    str, typer.Option("--format", "-f", help="What stdout gets.", autocompletion=_complete_format)
+]
+Outputs = Annotated[
+    list[Path],
+    typer.Option("--output", "-o", metavar="FILE", help="Write a file too, in the format of its suffix."),
+]
+FromFile = Annotated[
+    Path | None,
+    typer.Option("--from", metavar="FILE", help="Judge a snapshot again, or show a report again."),
+]
+Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Show what passed, and every hop.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing when the verdict is ok.")]
+FailOnOption = Annotated[
+    FailOn,
+    typer.Option(
+        "--fail-on",
+        help="From which verdict on the exit code is not 0: fail makes 1 and 3 into 0, unknown 1.",
+    ),
+]
+
+
+Redact = Annotated[
+    bool,
+    typer.Option("--redact", help="Replace addresses and names; the map that restores them stays here."),
+]

@@ -1,0 +1,60 @@
+"""Where snapshots and reports come from: this host, or a file."""
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from dockerdiag.formatting import Format
+    from dockerdiag.report import Report
+    from dockerdiag.snapshot import Snapshot
+
+MAXIMUM_REPORT = 64 * 1024 * 1024
+"""Bytes of a report that are read back; one of a thousand containers has a few MB."""
+
+
+def read_host(timeout: float, asked: Any) -> "Snapshot":
+    """Reads this host, with the progress on a terminal."""
+    from dockerdiag.readers import read_snapshot  # noqa: PLC0415
+
+    with _progress() as progress:
+        return read_snapshot(deadline=timeout, destinations=asked.addresses, progress=progress)
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[str], None] | None]:
+    if not sys.stderr.isatty() or os.environ.get("TERM") == "dumb":
+        yield None
+        return
+    from rich.console import Console  # noqa: PLC0415
+    from rich.text import Text  # noqa: PLC0415
+
+    with Console(stderr=True).status("reading the host") as status:
+        yield lambda text: status.update(Text(text))
+
+
+def load_file(path: Path, known: "dict[str, Format]") -> "Snapshot | Report":
+    """Reads a snapshot, or a report in a format that can be read back."""
+    from dockerdiag.asked import AskedError  # noqa: PLC0415
+    from dockerdiag.snapshot.store import SnapshotError, load  # noqa: PLC0415
+
+    reasons: list[str] = []
+    for one in known.values():
+        if one.read is not None and path.name.endswith(tuple(one.suffixes)):
+            try:
+                return one.read(_bounded_text(path))
+            except (OSError, ValueError) as error:
+                reasons.append(f"as a report: {error}")
+    try:
+        return load(path)
+    except SnapshotError as error:
+        raise AskedError(f"{path} cannot be read: {'; '.join((*reasons, str(error)))}") from None
+
+
+def _bounded_text(path: Path) -> str:
+    if not path.is_file() or path.stat().st_size > MAXIMUM_REPORT:
+        raise ValueError(f"it is not a file of at most {MAXIMUM_REPORT // 1024**2} MiB")
+    return path.read_text(encoding="utf-8")

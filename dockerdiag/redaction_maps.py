@@ -1,0 +1,69 @@
+"""Where the maps of redacted reports are kept: on the host that made them, readable by their owner alone."""
+
+import contextlib
+import os
+import re
+import secrets
+from pathlib import Path
+
+from dockerdiag.snapshot.redact import RedactionMap
+
+_ID = re.compile(r"(?<![0-9a-f])[0-9a-f]{12}(?![0-9a-f])")
+
+
+def state_folder() -> Path:
+    """Where this program keeps what outlives a run: $XDG_STATE_HOME, else /var/lib for root."""
+    if given := os.environ.get("XDG_STATE_HOME"):
+        return Path(given) / "dockerdiag"
+    return Path("/var/lib/dockerdiag") if os.geteuid() == 0 else Path.home() / ".local/state/dockerdiag"
+
+
+class RedactionMaps:
+    """The maps in one folder, each a file, and the key that they are made with.
+
+    Every method raises OSError where the folder cannot be read or written.
+    """
+
+    def __init__(self, folder: Path | None = None) -> None:
+        self.folder = folder if folder is not None else state_folder() / "redaction"
+
+    def key(self) -> bytes:
+        """This host's key, made when it is asked for first: reports of one host stay comparable."""
+        path = self.folder / "key"
+        if not path.exists():
+            self._write(path, secrets.token_bytes(32))
+        return path.read_bytes()
+
+    def save(self, redaction_map: RedactionMap) -> None:
+        """Keeps a map under its id; the same map is kept once."""
+        path = self._path(redaction_map.id)
+        if not path.exists():
+            self._write(path, redaction_map.dumps().encode())
+
+    def load(self, id_: str) -> RedactionMap:
+        """The map of that id.
+
+        Raises:
+            ValueError: the file is damaged.
+        """
+        return RedactionMap.loads(self._path(id_).read_text(encoding="utf-8"))
+
+    def named_in(self, text: str) -> tuple[str, ...]:
+        """Ids of the maps here that a text names."""
+        return tuple(id_ for id_ in dict.fromkeys(_ID.findall(text)) if self._path(id_).is_file())
+
+    def _path(self, id_: str) -> Path:
+        return self.folder / f"{id_}.json"
+
+    def _write(self, path: Path, content: bytes) -> None:
+        self.folder.mkdir(parents=True, mode=0o700, exist_ok=True)
+        temporary = path.with_name(f".{path.name}.{os.getpid()}")
+        try:
+            descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(content)
+            # Two runs at once may both make the key: the first stays.
+            with contextlib.suppress(FileExistsError):
+                os.link(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)

@@ -1,0 +1,447 @@
+"""Replaces addresses and names in a snapshot, the same by the same throughout, so that it is judged as before.
+
+What is replaced and what is kept is told in docs/redaction.md. Credentials are no matter here: they were never
+kept (`secrets`).
+"""
+
+import hashlib
+import json
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, fields, is_dataclass, replace
+from ipaddress import AddressValueError, IPv4Network, ip_address, ip_network
+from typing import Any, cast
+
+from dockerdiag.snapshot.address_map import Address, AddressMap, address_map
+from dockerdiag.snapshot.model import Address as LinkAddress
+from dockerdiag.snapshot.model import IpamPool, Redaction, Snapshot
+from dockerdiag.snapshot.names import KINDS, PART, Names, is_host_name, labels, names_in, texts_in
+
+KEPT = (
+    "addresses that are the same everywhere: loopback, link-local IPv4, multicast, documentation, 1.1.1.1",
+    "names that Docker, the kernel and systemd give: default networks, usual interfaces, chains, modules",
+    "ids of containers and networks, ports, versions, times",
+    "public domains such as docker.io, and the last label of every domain",
+)
+
+_TOKEN = re.compile(
+    r"""(?<![A-Za-z0-9:])(?P<mac>[0-9A-Fa-f]{2}(?::[0-9A-Fa-f]{2}){5})(?![A-Za-z0-9:])
+      | (?<![A-Za-z0-9])(?P<six>[0-9A-Fa-f]{0,4}(?::[0-9A-Fa-f]{0,4}){2,7}(?:(?<=:)\d{1,3}(?:\.\d{1,3}){3})?)
+        (?![A-Za-z0-9:])(?:/(?P<length6>\d{1,3})(?!\d))?
+      | (?<![0-9.])(?P<four>\d{1,3}(?:\.\d{1,3}){3})(?!\.?\d)
+        (?:/(?P<mask>\d{1,3}(?:\.\d{1,3}){3}|\d{1,2})(?!\d))?
+      | (?P<word>[A-Za-z0-9]+(?:[._-]+[A-Za-z0-9]+)*)""",
+    re.VERBOSE,
+)
+_FOUR_WITHIN = re.compile(r"(?<![0-9.])\d{1,3}(?:\.\d{1,3}){3}(?!\.?\d)")
+_RANGE = re.compile(r"(?<![\w.:])([\da-fA-F.:]{3,39})-([\da-fA-F.:]{3,39})(?![\w.:])")
+
+_NEVER = frozenset(
+    (
+        *(
+            "taken_at",
+            "tool_version",
+            "kernel",
+            "architecture",
+            "os_name",
+            "virtualization",
+            "modules",
+            "family",
+        ),
+        *(
+            "version",
+            "api_version",
+            "platform",
+            "firewall_driver",
+            "swarm",
+            "state",
+            "operstate",
+            "kind",
+            "type",
+        ),
+        *(
+            "scope",
+            "action",
+            "protocol",
+            "driver",
+            "load_state",
+            "active_state",
+            "sub_state",
+            "result",
+            "error",
+        ),
+        *("flags", "id", "network_id", "namespace"),
+    )
+)
+"""Fields that hold a word of the kernel or the engine, a version or an id."""
+
+_NAMES_ALONE = frozenset(
+    (
+        *(("Host", "hostname"), ("Engine", "name"), ("Engine", "context"), ("Snapshot", "invoking_user")),
+        *(("Container", "name"), ("Container", "compose_project"), ("Container", "compose_service")),
+        *(("Container", "network_mode"), ("Network", "name"), ("Network", "compose_project")),
+        *(("Endpoint", "network"), ("Endpoint", "aliases")),
+    )
+)
+"""Fields that hold one name each: replaced there even if the name is a common word."""
+
+
+@dataclass(frozen=True)
+class RedactionMap:
+    """What stands for what. It stays on the host that it was made on.
+
+    Attributes:
+        addresses: The permutation of addresses.
+        names: Replacement by name.
+        kinds: Kind by replacement.
+        words: Names that are replaced wherever they stand.
+        labels: Labels that are replaced within a host's name with dots.
+        macs: Replacement by hardware address.
+    """
+
+    addresses: AddressMap
+    names: Mapping[str, str]
+    kinds: Mapping[str, str]
+    words: frozenset[str]
+    labels: frozenset[str]
+    macs: Mapping[str, str]
+
+    @property
+    def id(self) -> str:
+        """A name for it, the same for the same content."""
+        return hashlib.sha256(self.dumps().encode()).hexdigest()[:12]
+
+    def redacted(self, text: str, count: Counter[str] | None = None) -> str:
+        """A text with every name and address replaced; `count` is told how often each kind was."""
+        return _Replacer(self, count if count is not None else Counter()).text(text)
+
+    def redacted_name(self, name: str) -> str:
+        """What stands for a name that somebody gives as such."""
+        return self.names.get(name) or self.redacted(name)
+
+    def revealed(self, text: str) -> str:
+        """A text with what `redacted` replaced put back."""
+        names = {new: old for old, new in self.names.items()}
+        macs = {new: old for old, new in self.macs.items()}
+
+        def original(match: re.Match[str]) -> str:
+            if match["mac"]:
+                return macs.get(match["mac"], match[0])
+            if match["word"]:
+                return _around_addresses(match[0], lambda word: _by_parts(word, names.get), self.revealed)
+            return _address(match, self.addresses.restore) or _words_within(match[0], names.get)
+
+        return _TOKEN.sub(original, text)
+
+    def dumps(self) -> str:
+        """As JSON."""
+        return json.dumps(
+            {
+                "key": self.addresses.key.hex(),
+                "subnets": self.addresses.subnets,
+                "ranges": self.addresses.ranges,
+                "names": dict(sorted(self.names.items())),
+                "kinds": dict(sorted(self.kinds.items())),
+                "words": sorted(self.words),
+                "labels": sorted(self.labels),
+                "macs": dict(sorted(self.macs.items())),
+            },
+            indent=1,
+        )
+
+    @classmethod
+    def loads(cls, text: str) -> "RedactionMap":
+        """The map that `dumps` wrote.
+
+        Raises:
+            ValueError: the text is no such map.
+        """
+        try:
+            values = json.loads(text)
+            ranges = tuple((str(first), str(last)) for first, last in values["ranges"])
+            return cls(
+                AddressMap(bytes.fromhex(values["key"]), tuple(values["subnets"]), ranges),
+                dict(values["names"]),
+                dict(values["kinds"]),
+                frozenset(values["words"]),
+                frozenset(values["labels"]),
+                dict(values["macs"]),
+            )
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ValueError(f"it is not a map of replacements: {error}") from None
+
+
+def redact(snapshot: Snapshot, key: bytes) -> tuple[Snapshot, RedactionMap]:
+    """The snapshot without the names of `names.KINDS` and without addresses, and the map that puts them back.
+
+    The same snapshot and the same key give the same.
+    """
+    names = names_in(snapshot)
+    used = _Used()
+    for text in texts_in(snapshot):
+        used.look(text)
+    addresses = address_map(key, _subnets(snapshot), _ranges(snapshot), used.addresses)
+    replacements, kinds = _replacements(names, used.words)
+    redaction_map = RedactionMap(
+        addresses,
+        replacements,
+        kinds,
+        frozenset(names.words),
+        frozenset(names.labels),
+        {mac: _mac(number) for number, mac in enumerate(sorted(used.macs), 1)},
+    )
+    count: Counter[str] = Counter()
+    redacted = _Replacer(redaction_map, count).part(snapshot, "", "")
+    kept: tuple[str, ...] = KEPT
+    if names.kept_links:
+        kept += (f"{len(names.kept_links)} names of links that a rule matches by a wildcard",)
+    told = Redaction(redaction_map.id, dict(sorted(count.items())), kept)
+    return replace(cast("Snapshot", redacted), redaction=told), redaction_map
+
+
+# -- what there is ----------------------------------------------------------------------------------------------
+
+
+@dataclass
+class _Used:
+    addresses: set[Address] = field(default_factory=set)
+    macs: set[str] = field(default_factory=set)
+    words: set[str] = field(default_factory=set)
+
+    def look(self, text: str) -> None:
+        for match in _TOKEN.finditer(text):
+            if match["mac"]:
+                if not _is_common_mac(match["mac"]):
+                    self.macs.add(match["mac"])
+            elif match["word"]:
+                self.words.update(PART.split(match[0]))
+            else:
+                address = _parsed(match["six"] or match["four"])
+                if address is not None:
+                    self.addresses.add(address)
+
+
+def _subnets(snapshot: Snapshot) -> set[str]:
+    found: set[str] = set()
+    for part in _dataclasses(snapshot):
+        written = None
+        if isinstance(part, LinkAddress):
+            written = f"{part.address}/{part.prefix_length}"
+        elif isinstance(part, IpamPool):
+            written = part.subnet
+        try:
+            subnet = ip_network(written or "", strict=False)
+        except ValueError:
+            continue
+        if subnet.prefixlen < subnet.max_prefixlen:
+            found.add(str(subnet))
+    return found
+
+
+def _ranges(snapshot: Snapshot) -> set[tuple[str, str]]:
+    found: set[tuple[str, str]] = set()
+
+    def note(first: object, last: object) -> None:
+        low, high = _parsed(str(first)), _parsed(str(last))
+        if low is not None and high is not None and low.version == high.version:
+            found.add((str(low), str(high)))
+
+    for text in texts_in(snapshot):
+        for match in _RANGE.finditer(text):
+            note(match[1], match[2])
+        for one in re.finditer(r'"range": ?\["([^"]{2,39})", ?"([^"]{2,39})"\]', text):
+            note(one[1], one[2])
+    return found
+
+
+def _dataclasses(part: Any) -> Iterator[Any]:
+    if is_dataclass(part):
+        yield part
+        for one in fields(part):
+            yield from _dataclasses(getattr(part, one.name))
+    elif isinstance(part, tuple | Mapping):
+        for value in part.values() if isinstance(part, Mapping) else part:
+            yield from _dataclasses(value)
+
+
+def _replacements(names: Names, taken: set[str]) -> tuple[dict[str, str], dict[str, str]]:
+    """A replacement for each name, `container1`, `host2`; none that the snapshot holds already."""
+    by_kind: dict[str, list[str]] = {kind: [] for kind in KINDS}
+    for name, kind in names.exact.items():
+        by_kind[kind].append(name)
+    by_kind["host"] += [label for label in names.labels if label not in names.exact]
+    replacements: dict[str, str] = {}
+    kinds: dict[str, str] = {}
+    for kind, known in by_kind.items():
+        number = 0
+        for name in sorted(known):
+            number += 1
+            while f"{kind}{number}" in taken:
+                number += 1
+            replacements[name] = f"{kind}{number}"
+            kinds[f"{kind}{number}"] = kind
+    return replacements, kinds
+
+
+def _mac(number: int) -> str:
+    # Locally administered and unicast, as Docker's own.
+    return "02:00:" + ":".join(f"{byte:02x}" for byte in number.to_bytes(4, "big"))
+
+
+def _is_common_mac(mac: str) -> bool:
+    # All zero, or with the group bit: multicast and broadcast.
+    return mac == "00:00:00:00:00:00" or bool(int(mac[:2], 16) & 1)
+
+
+# -- replacing --------------------------------------------------------------------------------------------------
+
+
+class _Replacer:
+    """Goes through a snapshot and counts what it replaces."""
+
+    def __init__(self, redaction_map: RedactionMap, count: Counter[str]) -> None:
+        self._map = redaction_map
+        self._count = count
+
+    def part(self, part: Any, owner: str, name: str) -> Any:
+        if isinstance(part, str):
+            return self._field(part, owner, name)
+        if isinstance(part, tuple):
+            return tuple(self.part(one, owner, name) for one in part)
+        if isinstance(part, Mapping):
+            return {
+                self.text(key) if name == "sysctls" else key: self.part(one, owner, name)
+                for key, one in part.items()
+            }
+        if is_dataclass(part) and not isinstance(part, type):
+            kind = type(part).__name__
+            return replace(
+                part,
+                **{one.name: self.part(getattr(part, one.name), kind, one.name) for one in fields(part)},
+            )
+        return part
+
+    def _field(self, text: str, owner: str, name: str) -> str:
+        if name in _NEVER and owner != "LogLine":
+            return text
+        if name == "nft" and owner == "Firewall":
+            return self._json(text)
+        if (owner, name) in _NAMES_ALONE and text in self._map.names:
+            return self._told(self._map.names[text])
+        return self.text(text)
+
+    def _json(self, text: str) -> str:
+        try:
+            rules = json.loads(text)
+        except (ValueError, RecursionError):
+            return self.text(text)
+        # As nft prints it: readers of this text know its spaces.
+        return json.dumps(self._json_value(rules), ensure_ascii=False) + "\n" * text.endswith("\n")
+
+    def _json_value(self, value: Any) -> Any:
+        if isinstance(value, str):
+            return self.text(value)
+        if isinstance(value, list):
+            return [self._json_value(one) for one in value]
+        if not isinstance(value, dict):
+            return value
+        if value.keys() == {"addr", "len"} and isinstance(value["addr"], str):
+            prefix = self.text(f"{value['addr']}/{value['len']}")
+            return {"addr": prefix.rpartition("/")[0], "len": value["len"]}
+        return {key: self._json_value(one) for key, one in value.items()}
+
+    def text(self, text: str) -> str:
+        return _TOKEN.sub(self._token, text)
+
+    def _token(self, match: re.Match[str]) -> str:
+        if match["mac"]:
+            new = self._map.macs.get(match["mac"])
+            return match[0] if new is None else self._told(new, "mac")
+        if match["word"]:
+            return _around_addresses(match[0], self._word, self.text)
+        new = _address(match, self._map.addresses.replace)
+        if new is None:
+            return _words_within(match[0], self._known)
+        return match[0] if new == match[0] else self._told(new, "address")
+
+    def _word(self, word: str) -> str:
+        if word not in self._map.words and is_host_name(word):
+            told = labels(word)
+            new = [self._told(self._map.names[one]) if one in self._map.labels else one for one in told]
+            return ".".join((*new, word.rpartition(".")[2]))
+        return _by_parts(word, self._known)
+
+    def _known(self, name: str) -> str | None:
+        return self._told(self._map.names[name]) if name in self._map.words else None
+
+    def _told(self, replacement: str, kind: str = "") -> str:
+        self._count[kind or self._map.kinds[replacement]] += 1
+        return replacement
+
+
+def _around_addresses(word: str, on_word: Callable[[str], str], on_address: Callable[[str], str]) -> str:
+    """A word like `web-10.0.0.5`, which holds addresses: those apart from what stands around them."""
+    around = [on_word(piece) for piece in _FOUR_WITHIN.split(word)]
+    within = [on_address(found) for found in _FOUR_WITHIN.findall(word)]
+    return "".join(left + right for left, right in zip(around, [*within, ""], strict=True))
+
+
+def _by_parts(word: str, known: Callable[[str], str | None]) -> str:
+    """A word in which every name that stands between dots, dashes and underscores is replaced, longest first."""
+    whole = known(word)
+    if whole is not None:
+        return whole
+    parts = PART.split(word)
+    if len(parts) == 1 or len(parts) > 64:
+        return word
+    kept: list[str] = []
+    at = 0
+    while at < len(parts):
+        for end in range(len(parts), at, -2):
+            new = known("".join(parts[at:end]))
+            if new is not None:
+                kept.append(new)
+                at = end
+                break
+        else:
+            kept.append(parts[at])
+            at += 1
+        if at < len(parts):
+            kept.append(parts[at])
+            at += 1
+    return "".join(kept)
+
+
+def _words_within(text: str, known: Callable[[str], str | None]) -> str:
+    return re.sub(r"[A-Za-z0-9]+", lambda match: known(match[0]) or match[0], text)
+
+
+def _address(match: re.Match[str], turn: Callable[[Address, int | None], Address]) -> str | None:
+    """What stands for the address of a match, with its mask; None where it is none, as in a time of day."""
+    written = match["six"] or match["four"]
+    address = _parsed(written)
+    if address is None:
+        return None
+    mask = match["length6"] or match["mask"]
+    length = _length(mask, address.max_prefixlen)
+    new = turn(address, length)
+    told = written if new == address else str(new)
+    return told if mask is None else f"{told}/{mask}"
+
+
+def _length(mask: str | None, size: int) -> int | None:
+    if mask is None:
+        return None
+    try:
+        length = int(mask) if mask.isdecimal() else IPv4Network(f"0.0.0.0/{mask}").prefixlen
+    except (AddressValueError, ValueError):
+        return None
+    return length if length <= size else None
+
+
+def _parsed(written: str) -> Address | None:
+    try:
+        return ip_address(written)
+    except ValueError:
+        return None

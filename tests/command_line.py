@@ -1,0 +1,23 @@
+"""Runs the command line as its users do, over recorded hosts."""
+
+import os
+import subprocess
+import sys
+
+from tests.recorded import FOLDER
+
+BROKEN = FOLDER / "docker-user-drops-replies-trixie.json.gz"
+DEGRADED = FOLDER / "network-unmasqueraded-trixie.json.gz"
+OK = FOLDER / "plain-trixie.json.gz"
+UNKNOWN = FOLDER / "user-without-root-trixie.json.gz"
+
+
+def run(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "dockerdiag", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+        env={**os.environ, "COLUMNS": "80", **environment},
+    )

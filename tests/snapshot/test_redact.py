@@ -1,0 +1,198 @@
+"""Redacted snapshots of real hosts are judged as before, and tell no name and no address of theirs."""
+
+import re
+from dataclasses import replace
+from ipaddress import ip_address
+from itertools import product
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dockerdiag.asked import Asked
+from dockerdiag.diagnosis import diagnose
+from dockerdiag.formatting import RenderOptions
+from dockerdiag.registry import checks, formats
+from dockerdiag.report import Report
+from dockerdiag.snapshot import Engine, Snapshot, TextFile
+from dockerdiag.snapshot.address_map import AddressMap
+from dockerdiag.snapshot.redact import RedactionMap, redact
+from dockerdiag.snapshot.store import dump, loads
+from tests.recorded import Recorded, name_of, recorded
+
+KEY = b"0123456789abcdef0123456789abcdef"
+PLANTED = {
+    r"\blab\b": "munin7",
+    r"\bweb\b": "shopfront",
+    r"\blan\b": "backyard",
+    r"\balice\b": "alicia",
+    r"\b198\.51\.100\.": "10.44.7.",
+    r"\b203\.0\.113\.": "10.99.8.",
+    r"\bfd00:198:": "fd12:3456:789a:",
+    r"proxy\.example\.com": "squid.northwind.com",
+}
+"""What the lab's hosts have of names that nobody owns, made into names that somebody might."""
+
+
+def planted(one: Recorded) -> Snapshot:
+    text = dump(one.snapshot).decode()
+    for pattern, name in PLANTED.items():
+        text = re.sub(pattern, name, text)
+    return loads(text.encode())
+
+
+def judged(snapshot: Snapshot, containers: list[str]) -> Report:
+    return diagnose(snapshot, Asked.parse(containers=containers), *checks())
+
+
+def gist(report: Report) -> object:
+    cause = (report.cause.check, report.cause.code) if report.cause else None
+    walks = [(walk.disposition, [(hop.place, hop.verdict) for hop in walk.hops]) for walk in report.walks]
+    findings = [
+        (result.check, result.status, [(one.code, one.status) for one in result.findings])
+        for result in report.results
+    ]
+    return report.verdict, cause, walks, findings
+
+
+@pytest.mark.parametrize("one", recorded(), ids=name_of)
+def test_judged_the_same_and_nothing_told(one: Recorded) -> None:
+    snapshot = planted(one)
+    redacted, redaction_map = redact(snapshot, KEY)
+    arguments = one.scenario.arguments
+    asked = [arguments[at + 1] for at, word in enumerate(arguments) if word == "-c"]
+    asked = [re.sub(r"^web$", "shopfront", name) for name in asked]
+    report = judged(redacted, [redaction_map.redacted_name(name) for name in asked])
+    assert gist(report) == gist(judged(snapshot, asked))
+    written = [dump(redacted).decode()]
+    written += [
+        form.render(report, RenderOptions(verbose=verbose))
+        for form, verbose in product(formats()[0].values(), (False, True))
+    ]
+    for text in written:
+        told = [
+            name
+            for name in ("munin7", "shopfront", "backyard", "alicia", "squid", "northwind", "10.44.7.",
+                         "10.99.8.", "fd12:3456:", "172.17.", "172.18.")
+            if name in text
+        ]  # fmt: skip
+        assert told == []
+        assert set(macs(snapshot)).isdisjoint(re.findall(r"(?:[0-9a-f]{2}:){5}[0-9a-f]{2}", text))
+    assert redacted.redaction is not None
+    assert set(redacted.redaction.kinds) >= {"address"}
+
+
+def macs(snapshot: Snapshot) -> list[str]:
+    links = snapshot.network.links
+    return [link.mac for link in links if link.mac and not link.loopback] if isinstance(links, tuple) else []
+
+
+@pytest.mark.parametrize("one", recorded()[::10], ids=name_of)
+def test_revealed_again(one: Recorded) -> None:
+    snapshot = planted(one)
+    redacted, redaction_map = redact(snapshot, KEY)
+    again = RedactionMap.loads(redaction_map.dumps())
+    assert again.id == redaction_map.id
+    revealed = loads(again.revealed(dump(redacted).decode()).encode())
+    assert replace(revealed, redaction=None) == snapshot
+    for name in ("munin7", "172.17.0.1"):
+        assert again.revealed(again.redacted(f"of {name}:")) == f"of {name}:"
+
+
+@pytest.mark.parametrize("one", recorded()[::10], ids=name_of)
+def test_the_same_again(one: Recorded) -> None:
+    assert dump(redact(one.snapshot, KEY)[0]) == dump(redact(one.snapshot, KEY)[0])
+
+
+TEXT = """{
+  "bip": "10.7.3.1/24", "fixed-cidr": "10.7.3.128/25", "dns": ["10.7.0.53"], "dns-search": ["corp.northwind.de"]
+}
+NO_PROXY=localhost,.northwind.de,registry.northwind.de,intern7,10.7.0.0/16,docs.docker.com
+-A X -s 10.7.3.0/255.255.255.0 -m iprange --src-range 10.7.3.5-10.7.3.9 -m mac --mac-source 52:54:00:aa:bb:cc -j Y
+http://intern7:3128/ at 21:37:02 by 2001:4860:4860::8888 from ::ffff:10.7.3.2, shop-10.7.3.2 build 24.0.7
+"""
+
+
+@pytest.fixture(scope="module")
+def plain() -> Snapshot:
+    return next(one.snapshot for one in recorded() if one.path.name == "plain-trixie.json.gz")
+
+
+def of_text(plain: Snapshot, text: str) -> tuple[str, RedactionMap]:
+    redacted, redaction_map = redact(
+        replace(plain, daemon_json=TextFile("/etc/docker/daemon.json", text)), KEY
+    )
+    assert isinstance(redacted.daemon_json, TextFile)
+    return redacted.daemon_json.text, redaction_map
+
+
+def test_a_text_keeps_its_form(plain: Snapshot) -> None:
+    text, redaction_map = of_text(plain, TEXT)
+    for gone in ("10.7.", "northwind", "corp", "intern7", "52:54", "4860"):
+        assert gone not in text
+    for kept in (
+        "localhost",
+        "docs.docker.com",
+        "24.0.7",
+        "21:37:02",
+        "255.255.255.0",
+        "/25",
+        ":3128/",
+        '"bip"',
+    ):
+        assert kept in text
+    assert redaction_map.revealed(text) == TEXT
+    assert len(text.splitlines()) == len(TEXT.splitlines())
+    domain = re.search(r"NO_PROXY=localhost,\.(\w+\.de),(\w+)\.(\w+\.de)", text)
+    assert domain is not None
+    assert domain[1] == domain[3]
+    first, last = re.findall(r"--src-range (\S+)-(\S+)", text)[0]
+    assert int(ip_address(last)) - int(ip_address(first)) == 4
+
+
+def test_a_name_that_is_a_common_word_goes_where_it_is_a_name_only(plain: Snapshot) -> None:
+    engine = plain.engine
+    assert isinstance(engine, Engine)
+    assert isinstance(engine.containers, tuple)
+    containers = tuple(replace(one, name="docker") for one in engine.containers)
+    redacted, _ = redact(replace(plain, engine=replace(engine, containers=containers)), KEY)
+    assert '"name":"docker"' not in dump(redacted).decode()
+    assert "/etc/docker" in dump(redacted).decode() or "docker.service" in dump(redacted).decode()
+
+
+def test_a_link_that_a_rule_knows_by_a_wildcard_keeps_its_name(plain: Snapshot) -> None:
+    link = replace(plain.network.links[1], name="acme0")  # type: ignore[index]
+    other = replace(plain.network.links[1], name="dmz-north")  # type: ignore[index]
+    firewall = replace(plain.network.firewall, iptables_legacy="*filter\n[0:0] -A FORWARD -i acme+ -j DROP\n")
+    network = replace(plain.network, links=(link, other), firewall=firewall)
+    redacted, _ = redact(replace(plain, network=network), KEY)
+    assert [one.name for one in redacted.network.links] == ["acme0", "link1"]  # type: ignore[union-attr]
+    assert redacted.redaction is not None
+    assert any("wildcard" in kept for kept in redacted.redaction.kept)
+
+
+v4 = st.integers(0, 2**32 - 1).map(ip_address)
+v6 = st.integers(0, 2**128 - 1).map(lambda number: ip_address(f"{number >> 112:x}::{number & 0xFFFF:x}"))
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.one_of(st.tuples(v4, v4), st.tuples(v6, v6)))
+def test_prefixes_and_kinds_of_addresses_are_preserved(pair: tuple) -> None:
+    address_map = AddressMap(KEY, ("10.1.2.0/24", "fd00:1::/64"), (("172.16.0.9", "172.31.4.4"),))
+    first, second = pair
+    new = [address_map.replace(one) for one in pair]
+    size = first.max_prefixlen
+    shared = size - (int(first) ^ int(second)).bit_length()
+    assert size - (int(new[0]) ^ int(new[1])).bit_length() == shared
+    assert [one.is_global for one in new] == [one.is_global for one in pair]
+    assert [one.is_multicast for one in new] == [one.is_multicast for one in pair]
+    assert [address_map.restore(one) for one in new] == list(pair)
+
+
+@settings(max_examples=300, deadline=None)
+@given(v4)
+def test_what_a_range_holds_it_still_holds(address: object) -> None:
+    limits = [ip_address("172.16.0.9"), ip_address("172.31.4.4")]
+    address_map = AddressMap(KEY, (), ((str(limits[0]), str(limits[1])),))
+    new = [address_map.replace(one) for one in limits]
+    assert (new[0] <= address_map.replace(address) <= new[1]) == (limits[0] <= address <= limits[1])  # type: ignore[arg-type,operator]
