@@ -141,7 +141,11 @@ def _although(case: Case, key: str) -> tuple[Evidence, ...]:
     whole = "net/ipv4/ip_forward"
     if key in GLOBAL or isinstance(sysctls, Unread) or sysctls.get(whole) != "1":
         return ()
-    return (Evidence("sysctl, on, but not for this link", f"{_name(whole)} = 1"),)
+    found = [Evidence("sysctl, on, but not for this link", f"{_name(whole)} = 1")]
+    born_with = "net/ipv4/conf/default/forwarding"
+    if sysctls.get(born_with) == "0":
+        found.append(Evidence("sysctl, which each new link copies", f"{_name(born_with)} = 0"))
+    return tuple(found)
 
 
 def _who_sets(case: Case, key: str) -> tuple[Evidence, ...]:

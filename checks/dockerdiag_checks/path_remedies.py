@@ -11,6 +11,8 @@ from dockerdiag_checks.rule_commands import let_pass
 from dockerdiag_checks.wording import containers_of, listed, retry, subnets_of
 
 _MAIN = 254
+_FORWARDING = 3
+"""BR_STATE_FORWARDING of a bridge port."""
 _DEFAULT = {4: "0.0.0.0/0", 6: "::/0"}
 
 
@@ -24,7 +26,7 @@ def mending(case: Case, hit: Hit, *, offline: bool) -> tuple[Remedy, ...]:
     if halt.kind == "reverse-path" and halt.link is not None:
         return (_loose(case, halt),)
     if halt.kind == "link" and halt.link is not None:
-        return (_link_up(case, halt),)
+        return (_port_forwards(case, halt.link) or _link_up(case, halt),)
     if halt.kind == "address" and (given := _bridge_address(case, hit)) is not None:
         return (given,)
     if halt.kind in ("route", "no-route") and (past := _past_policy(case, hit)) is not None:
@@ -118,6 +120,28 @@ def _loose(case: Case, halt: Halt) -> Remedy:
         verify=retry(case),
         undo=(change.undo, *each_start.undo),
         risk="Packets whose answers would leave by another link are taken in.",
+    )
+
+
+def _port_forwards(case: Case, name: str) -> Remedy | None:
+    """For a bridge port that is up, and that the bridge keeps from forwarding or apart from other ports."""
+    links = case.snapshot.network.links
+    link = None if isinstance(links, Unread) else next((one for one in links if one.name == name), None)
+    if link is None or not link.up or link.master is None or link.carrier is False:
+        return None
+    if link.bridge_port_state not in (None, _FORWARDING):
+        state = ("state", str(_FORWARDING)), ("state", str(link.bridge_port_state))
+    elif link.bridge_port_isolated:
+        state = ("isolated", "off"), ("isolated", "on")
+    else:
+        return None
+    then, now = (sh("bridge", "link", "set", "dev", name, *words) for words in state)
+    return Remedy(
+        summary=f"Let the bridge port {name} forward",
+        now=(then,),
+        verify=(sh("bridge", "-d", "link", "show", "dev", name), *retry(case)),
+        undo=(now,),
+        risk="Carries traffic again. Whoever stopped it may do so again.",
     )
 
 

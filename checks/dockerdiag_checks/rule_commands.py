@@ -116,13 +116,12 @@ def _iptables_matches(rule: RuleReference, halt: Halt, subnets: Sequence[str]) -
 
 def _nft_matches(rule: RuleReference, halt: Halt, subnets: Sequence[str]) -> tuple[str, ...]:
     packet = halt.packet
-    # In the bridge family iifname is the port, whose name changes whenever its container starts.
-    entry, leave = ("meta ibrname", "meta obrname") if rule.family == "bridge" else ("iifname", "oifname")
     words: list[str] = []
-    if packet.in_link:
-        words += [entry, f'"{packet.in_link}"']
-    if packet.out_link:
-        words += [leave, f'"{packet.out_link}"']
+    # In the bridge family iifname is the port, whose name changes whenever its container starts.
+    if packet.in_link and rule.family != "bridge":
+        words += ["iifname", f'"{packet.in_link}"']
+    if packet.out_link and rule.family != "bridge":
+        words += ["oifname", f'"{packet.out_link}"']
     if rule.family in ("netdev", "bridge") or not (packet.in_link and packet.out_link):
         words += ["ip" if packet.family == 4 else "ip6", "daddr" if halt.direction == "reply" else "saddr"]
         words.append(_own(halt, subnets))
