@@ -291,6 +291,8 @@ class _NatCore:
     decided: bool = False
     outcomes: list[tuple[Ending, RuleReference, translation.Bound]] = field(default_factory=list)
     """The rules that bind the flow, or may."""
+    doubtful: tuple[Ending, RuleReference] | None = None
+    """The first rule that only may bind the flow, or only may leave it to the next chain."""
 
     def ask(self, chains: list[tuple[Table, Chain]]) -> None:
         view = self.passing.view
@@ -320,6 +322,8 @@ class _NatCore:
         passing.kernel_stops += stops[:1]
         passing.later_stops += stops[1:]
         for ending in segment:
+            if ending.doubt is not None and _EFFECT[ending.kind] == "pass":
+                self.doubtful = self.doubtful or (ending, base)
             if ending.binding is not None:
                 bound = translation.bind(ending.binding, replace(view, packet=ending.packet))
                 self.outcomes.append((ending, base, bound))
@@ -327,7 +331,8 @@ class _NatCore:
             passing.passages.append(
                 Passage(base, closing.rule, "policy" if closing.kind == "policy" else "accept")
             )
-        self.decided = closing.kind == "nat"
+        left = any(ending.kind in ("accept", "policy") for ending in segment)
+        self.decided = closing.kind == "nat" and not left
 
     def _conclude(self, shadowed: list[Ending], view: View) -> None:
         passing = self.passing
@@ -344,8 +349,8 @@ class _NatCore:
                 passing.kernel_stops.append(
                     Stop("unknown", ending.rule, base, ending.path, bound.doubt.reason)
                 )
-        if any(_flow(other) != _flow(packet) for other in packets):
-            ending, base, _ = next(entry for entry in self.outcomes if entry[0].doubt is not None)
+        if self.doubtful is not None and any(_flow(other) != _flow(packet) for other in packets):
+            ending, base = self.doubtful
             doubt = ending.doubt.reason if ending.doubt is not None else ""
             passing.kernel_stops.append(Stop("unknown", ending.rule, base, ending.path, doubt))
         for ending in shadowed:

@@ -1,99 +1,96 @@
-"""Compares predictions with the kernel, packet by packet."""
+"""Compares predictions with the kernel, packet by packet.
 
-from collections import Counter
+A case is one packet through one rule set: what netfilter will do to it is predicted, then it is sent for real.
+"""
+
 from collections.abc import Iterable
-from dataclasses import dataclass, field
-from ipaddress import ip_address
-from itertools import count
-from random import Random
+from dataclasses import dataclass
 
 from dockerdiag.packet.netfilter import Stop, parse
 from dockerdiag.packet.packet import Tuple
 from dockerdiag.packet.rules import Ruleset
 from dockerdiag.report import RuleReference
-from tests.kernel.frames import FLAGS, Frame
+from tests.kernel.frames import Frame
 from tests.kernel.kernel import Kernel, LegacyRule, Outcome, RuleTexts
-from tests.kernel.namespaces import ENDPOINT_ADDRESSES, HOST_ADDRESSES
 from tests.kernel.prediction import Prediction, first_packet, predict, reply_packet
+from tests.kernel.shares import Sent, shares_of
+from tests.kernel.tally import Result, Tally
 from tests.kernel.tracing import Step
 
 
 @dataclass(frozen=True, slots=True)
-class Case:
-    """One rule set and the flows to try on it."""
+class Trial:
+    """One rule set, and the flows to try on it: each packet of theirs is a case."""
 
     name: str
-    family: str
-    """What the figures are grouped by."""
+    origin: str
+    """What its rules are made like."""
     texts: RuleTexts
     flows: tuple[tuple[str, Frame], ...]
     """Source role and first packet."""
 
 
-@dataclass(slots=True)
-class Tally:
-    """What came of the comparisons, by family."""
-
-    agreed: Counter[str] = field(default_factory=Counter)
-    unknown: Counter[str] = field(default_factory=Counter)
-    refused: Counter[str] = field(default_factory=Counter)
-    """Rule sets that the tools would not load."""
-    disagreements: list[str] = field(default_factory=list)
-    doubts: Counter[str] = field(default_factory=Counter)
-
-    def lines(self) -> list[str]:
-        """One line a family."""
-        families = sorted({*self.agreed, *self.unknown, *self.refused})
-        return [
-            f"{family}: agreed {self.agreed[family]}, unknown {self.unknown[family]}, refused {self.refused[family]}"
-            for family in families
-        ]
-
-
-def compare(kernel: Kernel, cases: Iterable[Case], tally: Tally) -> None:
-    """Runs the cases; disagreements are collected, not raised."""
-    for case in cases:
+def compare(kernel: Kernel, trials: Iterable[Trial], tally: Tally, enough: int | None = None) -> None:
+    """Runs the trials, or as many as make `enough` cases; disagreements are collected, not raised."""
+    for trial in trials:
         try:
-            firewall = kernel.load(case.texts)
+            firewall = kernel.load(trial.texts)
         except RuntimeError as error:
-            tally.refused[case.family] += 1
-            tally.doubts[f"refused: {error}"[:300]] += 1
+            tally.refuse(f"{trial.name}: {error}")
             continue
-        ruleset = parse(firewall)
-        for source, frame in case.flows:
-            _compare_flow(kernel, case, ruleset, source, frame, tally)
+        tally.rule_sets += 1
+        judge = _Judge(kernel, trial, parse(firewall), tally)
+        for source, frame in trial.flows:
+            judge.compare_flow(source, frame)
+        if enough is not None and tally.cases >= enough:
+            return
 
 
-def _compare_flow(
-    kernel: Kernel, case: Case, ruleset: Ruleset, source: str, frame: Frame, tally: Tally
-) -> None:
-    prediction = predict(ruleset, first_packet(frame), source, case.texts.bridge_netfilter)
-    if case.texts.bridge_netfilter and prediction.arrives == source:
-        # With br_netfilter what is sent back to its own bridge is bridged, not routed: another way than this one.
-        return
-    outcome = kernel.send(source, frame)
-    _judge(case, f"{source}: {frame}", prediction, outcome, tally)
-    if prediction.verdict != "accept" or outcome.arrived in (None, "host") or outcome.frame is None:
-        return
-    answer = outcome.frame.reply()
-    reply = reply_packet(answer, prediction.packet)
-    back = predict(ruleset, reply, outcome.arrived, case.texts.bridge_netfilter)
-    returned = kernel.send(outcome.arrived, answer)
-    _judge(case, f"reply from {outcome.arrived}: {answer}", back, returned, tally)
+@dataclass(frozen=True, slots=True)
+class _Judge:
+    """One trial, its rules loaded."""
 
+    kernel: Kernel
+    trial: Trial
+    ruleset: Ruleset
+    tally: Tally
 
-def _judge(case: Case, what: str, prediction: Prediction, outcome: Outcome, tally: Tally) -> None:
-    if prediction.verdict == "unknown":
-        tally.unknown[case.family] += 1
-        tally.doubts[prediction.stops[0].reason] += 1
-        return
-    problem = _disagreement(prediction, outcome)
-    if problem is None:
-        tally.agreed[case.family] += 1
-    else:
-        tally.disagreements.append(
-            f"{case.name}: {what}\n  {problem}\n  kernel: {outcome}\n  predicted: {prediction}"
-        )
+    def compare_flow(self, source: str, frame: Frame) -> None:
+        """Compares a flow's first packet and, where that goes through, the answer."""
+        prediction = predict(self.ruleset, first_packet(frame), source, self.trial.texts.bridge_netfilter)
+        outcome = self._compare(source, frame, prediction, is_reply=False)
+        if outcome is None or outcome.arrived in (None, "host") or outcome.frame is None:
+            return
+        if prediction.verdict != "accept":
+            return
+        answer = outcome.frame.reply()
+        reply = reply_packet(answer, prediction.packet)
+        back = predict(self.ruleset, reply, outcome.arrived, self.trial.texts.bridge_netfilter)
+        self._compare(outcome.arrived, answer, back, is_reply=True)
+
+    def _compare(
+        self, source: str, frame: Frame, prediction: Prediction, *, is_reply: bool
+    ) -> Outcome | None:
+        """Sends one packet and counts what comes of it."""
+        if not prediction.comparable:
+            return None
+        outcome = self.kernel.send(source, frame)
+        rewritten = prediction.packet.addresses != first_packet(frame).addresses
+        sent = Sent(source, frame.source.version, prediction.arrives, is_reply=is_reply, rewritten=rewritten)
+        shares = shares_of(self.trial.origin, self.trial.texts, sent)
+        result: Result = "agreed"
+        if prediction.verdict == "unknown":
+            result = "unknown"
+            doubt = next(stop for stop in prediction.stops if stop.verdict == "unknown")
+            self.tally.doubts[doubt.reason] += 1
+        elif (problem := _disagreement(prediction, outcome)) is not None:
+            result = "disagreed"
+            what = f"{'reply' if is_reply else 'first packet'} from {source}: {frame}"
+            self.tally.disagreements.append(
+                f"{self.trial.name}: {what}\n  {problem}\n  kernel: {outcome}\n  predicted: {prediction}"
+            )
+        self.tally.count(result, shares)
+        return outcome
 
 
 def _disagreement(prediction: Prediction, outcome: Outcome) -> str | None:
@@ -158,46 +155,3 @@ def _wrong_addresses(prediction: Prediction, outcome: Outcome) -> str | None:
         if ports is not None and not ports.low <= seen <= ports.high:
             return f"{name} {seen}, predicted {ports}"
     return None
-
-
-_ports = count(33000)
-
-
-def flow(source: str, protocol: str, destination: str, port: int, version: int = 4) -> tuple[str, Frame]:
-    """A first packet with a source port, identifier and sequence number of its own."""
-    number = 33000 + next(_ports) % 27000
-    origin = ip_address(ENDPOINT_ADDRESSES[source][version == 6])
-    name = {"icmp": "icmp" if version == 4 else "icmpv6"}.get(protocol, protocol)
-    flags = {"tcp": FLAGS["syn"], "icmp": 8, "icmpv6": 128}.get(name, 0)
-    is_icmp = name in ("icmp", "icmpv6")
-    target = number if is_icmp else port
-    return source, Frame(name, origin, ip_address(destination), number, target, flags, sequence=number)  # type: ignore[arg-type]
-
-
-def random_flows(
-    random: Random, number: int, versions: tuple[int, ...] = (4, 6)
-) -> tuple[tuple[str, Frame], ...]:
-    """Flows of the kinds that meet a container's host."""
-    flows = []
-    for _ in range(number):
-        version = random.choice(versions)
-        kind = random.choices(
-            ("out", "host", "neighbour", "other out", "in", "published"), (8, 2, 2, 2, 1, 2)
-        )[0]
-        protocol, port = random.choice(
-            (("tcp", 443), ("tcp", 80), ("udp", 53), ("icmp", 0), ("tcp", 22), ("udp", 4789))
-        )
-        at = version == 6
-        source = {"other out": "neighbour", "in": "internet", "published": "internet"}.get(kind, "container")
-        if kind == "published":
-            protocol, port = "tcp", 8080
-        destination = {
-            "out": ENDPOINT_ADDRESSES["internet"][at],
-            "other out": ENDPOINT_ADDRESSES["internet"][at],
-            "host": random.choice((HOST_ADDRESSES["br0"][at], HOST_ADDRESSES["eth0"][at])),
-            "neighbour": ENDPOINT_ADDRESSES["neighbour"][at],
-            "in": ENDPOINT_ADDRESSES["container"][at],
-            "published": HOST_ADDRESSES["eth0"][at],
-        }[kind]
-        flows.append(flow(source, protocol, destination, port, version))
-    return tuple(flows)

@@ -2,12 +2,13 @@
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
 from tests.kernel.kernel import Kernel
 from tests.kernel.namespaces import Namespaces
+from tests.kernel.summary import Recorder, recorder
 
 _TOOLS = ("ip", "nft", "ipset", "iptables-nft-restore", "ip6tables-nft-restore", "iptables-legacy-restore")
 
@@ -28,3 +29,9 @@ def kernel() -> Iterator[Kernel]:
             pytest.skip(f"this kernel lacks what the comparison needs: {error}")
         yield kernel
         kernel.close()
+
+
+@pytest.fixture
+def record_agreement(record_property: Callable[[str, object], None]) -> Recorder:
+    """Adds a tally to what is shown at the end."""
+    return recorder(record_property)

@@ -75,15 +75,21 @@ def _transport(frame: Frame) -> bytes:
 
 def write(frame: Frame, source_mac: str, destination_mac: str) -> bytes:
     """The frame as it goes over the wire."""
-    body = _transport(frame)
     macs = bytes.fromhex(destination_mac.replace(":", "")) + bytes.fromhex(source_mac.replace(":", ""))
+    kind = b"\x08\x00" if frame.source.version == 4 else b"\x86\xdd"
+    return macs + kind + write_packet(frame)
+
+
+def write_packet(frame: Frame) -> bytes:
+    """The IP packet, without a link header."""
+    body = _transport(frame)
     if frame.source.version == 4:
         head = struct.pack(
             "!BBHHHBBH4s4s", 0x45, 0, 20 + len(body), frame.source_port, 0x4000, 64, NUMBERS[frame.protocol], 0,
             frame.source.packed, frame.destination.packed,
         )  # fmt: skip
         head = head[:10] + struct.pack("!H", _checksum(head)) + head[12:]
-        return macs + b"\x08\x00" + head + body
+        return head + body
     head = struct.pack(
         "!IHBB16s16s",
         6 << 28,
@@ -93,7 +99,7 @@ def write(frame: Frame, source_mac: str, destination_mac: str) -> bytes:
         frame.source.packed,
         frame.destination.packed,
     )
-    return macs + b"\x86\xdd" + head + body
+    return head + body
 
 
 def read(data: bytes) -> Frame | None:

@@ -1,5 +1,6 @@
 """What the kernel does: loads rules, sends packets, tells where they end."""
 
+import contextlib
 import re
 import select
 import socket
@@ -9,7 +10,7 @@ from dataclasses import dataclass, field
 from dockerdiag.snapshot.model import Firewall, IpSet, NetdevHook
 from tests.kernel import frames
 from tests.kernel.frames import Frame
-from tests.kernel.namespaces import GATEWAYS, MACS, PORTS, Namespaces, inside, run, set_sysctl
+from tests.kernel.namespaces import MACS, PORTS, Namespaces, inside, next_hop, run, set_sysctl
 from tests.kernel.tracing import Step, listen, read_steps
 
 _PATIENCE = 0.25
@@ -20,12 +21,20 @@ _PACKET_OUTGOING = 4
 _TRACE_TABLE = """
 table netdev tracing {
   chain ingress {
-    type filter hook ingress devices = { port0, port1, eth0 } priority -2000; policy accept;
+    type filter hook ingress devices = { port0, port1, port2, eth0 } priority -2000; policy accept;
     meta nftrace set 1
   }
 }
+table inet tracing {
+  chain output {
+    type filter hook output priority -2000; policy accept;
+    meta priority 0:7 meta nftrace set 1
+  }
+}
 """
-TRACE_HOOK = NetdevHook("netdev", "tracing", "ingress", ("port0", "port1", "eth0"))
+_TRACED_PRIORITY = 7
+"""Of what the host sends in a case: what it answers by itself, to refuse a packet, is not traced."""
+TRACE_HOOK = NetdevHook("netdev", "tracing", "ingress", ("port0", "port1", "port2", "eth0"))
 IPSETS = (
     IpSet("ddk-net", "hash:net", "inet", ("10.1.0.0/16", "203.0.113.0/28", "203.0.113.10 nomatch")),
     IpSet("ddk-ip", "hash:ip", "inet", ("10.1.0.2", "203.0.113.10")),
@@ -59,6 +68,7 @@ class LegacyRule:
     table: str
     chain: str
     index: int | None
+    rejects: bool = field(default=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +89,8 @@ class Kernel:
     namespaces: Namespaces
     sockets: dict[str, socket.socket] = field(default_factory=dict)
     local: list[socket.socket] = field(default_factory=list)
+    senders: dict[int, socket.socket] = field(default_factory=dict)
+    """The host's own, by IP version."""
     trace: socket.socket | None = None
     legacy_used: bool = False
     _counters: dict[LegacyRule, int] = field(default_factory=dict)
@@ -99,6 +111,10 @@ class Kernel:
                     raw = socket.socket(family, socket.SOCK_RAW, protocol)
                     raw.setblocking(False)
                     self.local.append(raw)
+            for version, family in ((4, socket.AF_INET), (6, socket.AF_INET6)):
+                sender = socket.socket(family, socket.SOCK_RAW, socket.IPPROTO_RAW)
+                sender.setsockopt(socket.SOL_SOCKET, socket.SO_PRIORITY, _TRACED_PRIORITY)
+                self.senders[version] = sender
             lines = []
             for one in IPSETS:
                 lines.append(f"create {one.name} {one.type} family {one.family}")
@@ -107,7 +123,8 @@ class Kernel:
 
     def close(self) -> None:
         """Closes the sockets."""
-        for one in [*self.sockets.values(), *self.local, *([self.trace] if self.trace else [])]:
+        traces = [self.trace] if self.trace else []
+        for one in [*self.sockets.values(), *self.local, *self.senders.values(), *traces]:
             one.close()
 
     @property
@@ -144,12 +161,11 @@ class Kernel:
             )
 
     def send(self, source: str, frame: Frame) -> Outcome:
-        """Sends one frame from an endpoint, and tells where it ends."""
+        """Sends one packet from an endpoint, or from the host itself, and tells where it ends."""
         self._drain()
         if self.has_legacy_rules:
             self._counters = self._read_counters()
-        data = frames.write(frame, MACS[source], MACS[GATEWAYS[source]])
-        self.sockets[source].send(data)
+        self._emit(source, frame)
         trace = self.trace
         if trace is None:
             raise RuntimeError("the sockets are not open")
@@ -169,6 +185,16 @@ class Kernel:
                     return Outcome(None, dropped_by=dropped)
         return Outcome(None)
 
+    def _emit(self, source: str, frame: Frame) -> None:
+        if source != "host":
+            next_mac = MACS[next_hop(source, str(frame.destination))]
+            self.sockets[source].send(frames.write(frame, MACS[source], next_mac))
+            return
+        # The output hook tells the sender of a drop.
+        with contextlib.suppress(PermissionError, ConnectionError):
+            address = (str(frame.destination), 0)
+            self.senders[frame.source.version].sendto(frames.write_packet(frame), address)
+
     def _drain(self) -> None:
         for one in [*self.sockets.values(), *self.local]:
             while _receive(one) is not None:
@@ -187,7 +213,9 @@ class Kernel:
             while raw in readable and (received := _receive(raw)) is not None:
                 data, _ = received
                 if raw.family == socket.AF_INET6:
-                    return Outcome("host")
+                    if _is_payload_of(sent, raw.proto, data):
+                        return Outcome("host")
+                    continue
                 frame = frames.read_packet(data)
                 if frame is not None and _same(sent, frame):
                     return Outcome("host", frame)
@@ -203,7 +231,8 @@ class Kernel:
     def _legacy_drop(self) -> LegacyRule | None:
         counters = self._read_counters()
         changed = [rule for rule, count in counters.items() if count != self._counters.get(rule)]
-        changed.sort(key=lambda rule: rule.chain == "OUTPUT")
+        # A rule that rejects sends an answer, which may be dropped in its turn.
+        changed.sort(key=lambda rule: (not rule.rejects, rule.chain == "OUTPUT"))
         return changed[0] if changed else None
 
 
@@ -236,7 +265,7 @@ _EMPTY_LEGACY = "".join(
         "filter": "INPUT FORWARD OUTPUT",
     }.items()
 )
-_LEGACY_RULE = re.compile(r"\[(\d+):\d+\] -A (\S+).* -j (?:DROP|REJECT)\b")
+_LEGACY_RULE = re.compile(r"\[(\d+):\d+\] -A (\S+).* -j (DROP|REJECT)\b")
 _LEGACY_POLICY = re.compile(r":(\S+) DROP \[(\d+):")
 
 
@@ -254,7 +283,8 @@ def _read_legacy_counters(family: str, text: str) -> dict[LegacyRule, int]:
             chain = line.split()[2]
             positions[chain] = positions.get(chain, 0) + 1
             if rule := _LEGACY_RULE.match(line):
-                counters[LegacyRule(family, table, chain, positions[chain])] = int(rule[1])
+                place = LegacyRule(family, table, chain, positions[chain], rejects=rule[3] == "REJECT")
+                counters[place] = int(rule[1])
     return counters
 
 
@@ -271,3 +301,12 @@ def _same(sent: Frame, seen: Frame) -> bool:
     if sent.protocol == "tcp":
         return sent.sequence == seen.sequence and sent.flags == seen.flags
     return sent.protocol == "udp" or sent.flags == seen.flags
+
+
+def _is_payload_of(sent: Frame, number: int, data: bytes) -> bool:
+    """Whether what a raw IPv6 socket receives, which is no header, is what was sent."""
+    if number != frames.NUMBERS[sent.protocol]:
+        return False
+    if sent.protocol == "tcp":
+        return int.from_bytes(data[4:8], "big") == sent.sequence and data[13] == sent.flags
+    return sent.protocol == "udp" or data[0] == sent.flags

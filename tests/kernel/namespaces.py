@@ -1,6 +1,7 @@
-"""The namespaces a comparison runs in: a host with two bridges, a container on each, and an internet.
+"""The namespaces a comparison runs in: a host with two bridges, containers on them, and an internet.
 
     container 10.1.0.2 ── port0 ┤ br0 10.1.0.1
+      sibling 10.1.0.3 ── port2 ┤
                                 │ host ├ eth0 198.51.100.2 ── 198.51.100.1 internet
     neighbour 10.2.0.2 ── port1 ┤ br1 10.2.0.1
 
@@ -22,6 +23,7 @@ _LIBC = ctypes.CDLL(None, use_errno=True)
 
 MACS = {
     "container": "02:00:00:00:01:02",
+    "sibling": "02:00:00:00:01:03",
     "neighbour": "02:00:00:00:02:02",
     "internet": "02:00:00:00:00:01",
     "br0": "02:00:00:00:01:01",
@@ -36,12 +38,22 @@ HOST_ADDRESSES = {
 }
 ENDPOINT_ADDRESSES = {
     "container": ("10.1.0.2", "fd00:1::2"),
+    "sibling": ("10.1.0.3", "fd00:1::3"),
     "neighbour": ("10.2.0.2", "fd00:2::2"),
     "internet": ("203.0.113.10", "fd00:ffff::10"),
 }
-PORTS = {"container": "port0", "neighbour": "port1", "internet": "eth0"}
+PORTS = {"container": "port0", "sibling": "port2", "neighbour": "port1", "internet": "eth0"}
 """The host's link towards each endpoint."""
-GATEWAYS = {"container": "br0", "neighbour": "br1", "internet": "eth0"}
+GATEWAYS = {"container": "br0", "sibling": "br0", "neighbour": "br1", "internet": "eth0"}
+
+
+def next_hop(source: str, destination: str) -> str:
+    """The role or link that the endpoint `source` hands a packet to: who shares its bridge is reached directly."""
+    for role, gateway in GATEWAYS.items():
+        beside = role != source and gateway == GATEWAYS[source]
+        if beside and destination in ENDPOINT_ADDRESSES[role]:
+            return role
+    return GATEWAYS[source]
 
 
 def _setns(descriptor: int) -> None:
@@ -102,7 +114,7 @@ class Namespaces:
         self.names.clear()
 
     def _make(self) -> None:
-        for role in ("host", "container", "neighbour", "internet"):
+        for role in ("host", *PORTS):
             name = f"ddk{os.getpid()}-{role}"
             self.names[role] = name
             run("ip", "netns", "add", name)

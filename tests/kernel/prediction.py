@@ -7,7 +7,7 @@ from typing import Literal
 from dockerdiag.packet.netfilter import Hook, Layer, Ruleset, Stop, cross
 from dockerdiag.packet.packet import Connection, IPAddress, Packet, PortRange, Tuple
 from tests.kernel.frames import FLAGS, Frame, payload_length
-from tests.kernel.namespaces import ENDPOINT_ADDRESSES, GATEWAYS, HOST_ADDRESSES, MACS, PORTS
+from tests.kernel.namespaces import ENDPOINT_ADDRESSES, GATEWAYS, HOST_ADDRESSES, MACS, PORTS, next_hop
 
 _NETWORKS = {
     "br0": (ip_network("10.1.0.0/24"), ip_network("fd00:1::/64")),
@@ -56,6 +56,8 @@ class Prediction:
     """As it leaves the host, or as far as it comes."""
     arrives: str | None
     """The role where it arrives, `host` for the host itself, None where the topology has no such place."""
+    comparable: bool = True
+    """False where NAT turns the packet to a way that these namespaces do not follow."""
 
 
 def first_packet(frame: Frame) -> Packet:
@@ -117,44 +119,89 @@ class Walk:
 
 
 def predict(ruleset: Ruleset, packet: Packet, source: str, bridge_netfilter: bool = False) -> Prediction:
-    """Takes `packet` from the endpoint `source` through the host.
+    """Takes `packet` from the endpoint `source`, or from the host itself, on its way.
 
     Unknown verdicts do not end the walk: what comes after may drop the packet in any case.
     """
+    walk = Walk(ruleset, replace(packet, bridge_netfilter=bridge_netfilter), [])
+    if source == "host":
+        return _send(walk)
     port, link = PORTS[source], GATEWAYS[source]
-    mac = MACS[link]
-    packet = replace(packet, mac_source=MACS[source], mac_destination=mac, bridge_netfilter=bridge_netfilter)
-    walk = Walk(ruleset, packet, [])
-    in_port = port if port != link else None
+    toward = next_hop(source, str(packet.addresses.destination))
+    walk.packet = replace(walk.packet, mac_source=MACS[source], mac_destination=MACS[toward])
     walk.hook("netdev", "ingress", in_link=port)
-    if port != link:
-        walk.hook("bridge", "prerouting", in_link=link, in_port=port)
-    if bridge_netfilter and port != link:
+    if port == link:
+        return _route(walk, in_link=link)
+    walk.hook("bridge", "prerouting", in_link=link, in_port=port)
+    if bridge_netfilter:
         # br_netfilter calls the IP hook from within the bridge's own.
-        walk.hook("inet", "prerouting", in_link=link, in_port=in_port)
-    if port != link:
-        walk.hook("bridge", "input", in_link=link, in_port=port)
-        walk.hook("netdev", "ingress", in_link=link)
-    if not bridge_netfilter or port == link:
-        walk.hook("inet", "prerouting", in_link=link, in_port=in_port)
+        walk.hook("inet", "prerouting", in_link=link, in_port=port)
+    if toward != link:
+        return _bridge(walk, link, port, toward, bridge_netfilter=bridge_netfilter)
+    walk.hook("bridge", "input", in_link=link, in_port=port)
+    walk.hook("netdev", "ingress", in_link=link)
+    return _route(walk, in_link=link, in_port=port, prerouted=bridge_netfilter)
+
+
+def _bridge(walk: Walk, link: str, in_port: str, role: str, *, bridge_netfilter: bool) -> Prediction:
+    """From one port of a bridge to another."""
+    if str(walk.packet.addresses.destination) not in ENDPOINT_ADDRESSES[role]:
+        return Prediction(walk.verdict, tuple(walk.stops), walk.packet, None, comparable=False)
+    place = {"out_link": link, "in_port": in_port, "out_port": PORTS[role]}
+    walk.hook("bridge", "forward", in_link=link, **place)
+    if bridge_netfilter:
+        walk.hook("inet", "forward", in_link=link, **place)
+        # Unlike for what is routed, the link a bridged packet came in by is not shown there.
+        walk.hook("inet", "postrouting", **place)
+    walk.hook("bridge", "postrouting", out_link=link, out_port=PORTS[role])
+    walk.hook("netdev", "egress", out_link=PORTS[role])
+    return Prediction(walk.verdict, tuple(walk.stops), walk.packet, role)
+
+
+def _route(walk: Walk, *, in_link: str, in_port: str | None = None, prerouted: bool = False) -> Prediction:
+    if not prerouted:
+        walk.hook("inet", "prerouting", in_link=in_link, in_port=in_port)
     destination = walk.packet.addresses.destination
     surroundings = HostSurroundings()
     if surroundings.address_type(destination) != "unicast":
-        walk.hook("inet", "input", in_link=link, in_port=in_port)
+        walk.hook("inet", "input", in_link=in_link, in_port=in_port)
         return Prediction(walk.verdict, tuple(walk.stops), walk.packet, "host")
     walk.packet = replace(walk.packet, ttl=63)
     out = surroundings.route_link(destination, None, None, 0)
-    walk.hook("inet", "forward", in_link=link, out_link=out, in_port=in_port)
+    walk.hook("inet", "forward", in_link=in_link, out_link=out, in_port=in_port)
     # Since Linux 5.7 rules at postrouting see the link that a forwarded packet came in by.
-    walk.hook("inet", "postrouting", in_link=link, out_link=out, in_port=in_port)
-    role = next(role for role, gateway in GATEWAYS.items() if gateway == out)
+    walk.hook("inet", "postrouting", in_link=in_link, out_link=out, in_port=in_port)
+    # With br_netfilter what is sent back to its own bridge is bridged, not routed: another way than this one.
+    comparable = not (prerouted and out == in_link)
+    return _transmit(walk, out, comparable=comparable)
+
+
+def _send(walk: Walk) -> Prediction:
+    """A process of the host sends."""
+    surroundings = HostSurroundings()
+    walk.packet = replace(walk.packet, locally_generated=True)
+    out = surroundings.route_link(walk.packet.addresses.destination, None, None, 0)
+    walk.hook("inet", "output", out_link=out)
+    destination = walk.packet.addresses.destination
+    if surroundings.address_type(destination) != "unicast":
+        return Prediction(walk.verdict, tuple(walk.stops), walk.packet, "host", comparable=False)
+    out = surroundings.route_link(destination, None, None, 0)
+    walk.hook("inet", "postrouting", out_link=out)
+    return _transmit(walk, out)
+
+
+def _transmit(walk: Walk, out: str, *, comparable: bool = True) -> Prediction:
+    destination = walk.packet.addresses.destination
+    roles = [role for role, gateway in GATEWAYS.items() if gateway == out]
+    # Nothing on a link but the endpoints has a neighbour entry.
+    off_link = all(destination not in network for networks in _NETWORKS.values() for network in networks)
+    known = [role for role in roles if off_link or str(destination) in ENDPOINT_ADDRESSES[role]]
+    role = known[0] if known else roles[0]
     walk.packet = replace(walk.packet, mac_source=MACS[out], mac_destination=MACS[role])
     walk.hook("netdev", "egress", out_link=out)
     if PORTS[role] != out:
         walk.hook("bridge", "output", out_link=out, out_port=PORTS[role])
         walk.hook("bridge", "postrouting", out_link=out, out_port=PORTS[role])
         walk.hook("netdev", "egress", out_link=PORTS[role])
-    # Nothing on a link but the endpoints has a neighbour entry.
-    off_link = all(destination not in network for networks in _NETWORKS.values() for network in networks)
-    known = off_link or str(destination) in ENDPOINT_ADDRESSES[role]
-    return Prediction(walk.verdict, tuple(walk.stops), walk.packet, role if known else None)
+    arrives = role if known else None
+    return Prediction(walk.verdict, tuple(walk.stops), walk.packet, arrives, comparable)

@@ -5,10 +5,10 @@ from random import Random
 from dockerdiag.snapshot.model import NetdevHook
 
 _HOOKS = {
-    "ip": ("prerouting", "input", "forward", "postrouting"),
-    "ip6": ("prerouting", "input", "forward", "postrouting"),
-    "inet": ("prerouting", "input", "forward", "postrouting"),
-    "bridge": ("prerouting", "input", "output", "postrouting"),
+    "ip": ("prerouting", "input", "forward", "output", "postrouting"),
+    "ip6": ("prerouting", "input", "forward", "output", "postrouting"),
+    "inet": ("prerouting", "input", "forward", "output", "postrouting"),
+    "bridge": ("prerouting", "input", "forward", "output", "postrouting"),
     "netdev": ("ingress", "egress"),
 }
 _PRIORITIES = ("-300", "-250", "-150", "-10", "0", "0", "10", "50", "150", "filter", "mangle")
@@ -39,7 +39,9 @@ def _pick(random: Random, *options: str) -> str:
 
 
 def _links(random: Random, hook: str, layer: str) -> str:
-    names = ("port0", "port1", "port*") if layer == "bridge" else ("br0", "br1", "eth0", "br*", "port0")
+    names = (
+        ("port0", "port1", "port2", "port*") if layer == "bridge" else ("br0", "br1", "eth0", "br*", "port0")
+    )
     keys = []
     if hook in ("prerouting", "input", "forward", "ingress") or (layer == "inet" and random.random() < 0.3):
         keys.append("iifname")
@@ -259,12 +261,14 @@ def _nat_rule(random: Random, family: str, hook: str) -> str:
 def _chain(random: Random, family: str, hook: str, number: int, users: tuple[str, ...]) -> list[str]:
     kind = (
         "nat"
-        if family in ("ip", "ip6", "inet") and hook in ("prerouting", "postrouting") and random.random() < 0.4
+        if family in ("ip", "ip6", "inet")
+        and hook in ("prerouting", "output", "postrouting")
+        and random.random() < 0.4
         else "filter"
     )
     priority = random.choice(_BRIDGE_PRIORITIES if family in ("bridge", "netdev") else _PRIORITIES)
     if kind == "nat":
-        priority = {"prerouting": "dstnat", "postrouting": "srcnat"}[hook]
+        priority = {"prerouting": "dstnat", "output": "-100", "postrouting": "srcnat"}[hook]
         if random.random() < 0.3:
             priority += f" {_pick(random, '+', '-')} {random.randint(1, 60)}"
     devices = ""
@@ -280,7 +284,7 @@ def _chain(random: Random, family: str, hook: str, number: int, users: tuple[str
     for _ in range(random.randint(0, 5)):
         rule = _nat_rule(random, family, hook) if kind == "nat" else random_rule(random, family, hook, users)
         lines.append(rule)
-    early = kind == "filter" and hook == "prerouting" and priority in ("-300", "-250")
+    early = kind == "filter" and hook in ("prerouting", "output") and priority in ("-300", "-250")
     if early and family in ("ip", "ip6", "inet") and random.random() < 0.3:
         lines.append(f"{_addresses(random, family)} notrack")
     return [*lines, "}"]

@@ -135,6 +135,19 @@ class TestNat:
         assert str(crossing.packet.addresses.source) == "172.17.0.2"
         assert [reference.index for reference in crossing.shadowed_nat] == [2]
 
+    def test_accept_that_may_match_leaves_it_unknown_whether_the_flow_is_masqueraded(self) -> None:
+        doubtful = "POSTROUTING -m limit --limit 1/sec -j ACCEPT"
+        masquerade = "POSTROUTING -o eth0 -j MASQUERADE"
+        crossing = at(legacy(nat_table(doubtful, masquerade)), outgoing(), hook="postrouting")
+        assert crossing.verdict == "unknown"
+        assert "limit" in crossing.stops[0].rule.text
+        post = chain("post", "postrouting", type="nat", prio=200)
+        beside = replace(
+            nft(post, rule("post", {"masquerade": None})),
+            iptables_legacy=nat_table(doubtful, masquerade),
+        )
+        assert at(beside, outgoing(), hook="postrouting").verdict == "accept"
+
     def test_accept_in_one_nat_chain_leaves_the_flow_to_the_next(self) -> None:
         post = chain("post", "postrouting", type="nat", prio=200)
         firewall = replace(

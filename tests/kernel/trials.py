@@ -1,12 +1,13 @@
-"""The cases by family: one seed makes one case, the same on every machine."""
+"""The trials by origin: one seed makes one trial, the same on every machine."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from random import Random
 
 from tests.kernel import docker_like, firewall_like, random_iptables, random_nft
-from tests.kernel.comparison import Case, random_flows
+from tests.kernel.comparison import Trial
+from tests.kernel.flows import random_flows
 from tests.kernel.kernel import RuleTexts
 
 Make = Callable[[Random], RuleTexts]
@@ -95,25 +96,36 @@ def _docker_beside_firewall(random: Random) -> RuleTexts:
     )
 
 
-def _firewalls(random: Random) -> RuleTexts:
-    kind = random.choice(("ufw", "firewalld", "kill switch", "kube"))
-    if kind == "ufw":
-        return RuleTexts(
-            iptables_nft=firewall_like.ufw_rules(random, 4), ip6tables_nft=firewall_like.ufw_rules(random, 6)
-        )
-    if kind == "kube":
-        return RuleTexts(iptables_nft=firewall_like.kube_rules(random))
-    if kind == "firewalld":
-        return RuleTexts(nft=firewall_like.firewalld_table(random))
+def _ufw(random: Random) -> RuleTexts:
+    four, six = firewall_like.ufw_rules(random, 4), firewall_like.ufw_rules(random, 6)
+    if random.random() < 0.3:
+        return RuleTexts(iptables_legacy=four, ip6tables_legacy=six)
+    return RuleTexts(iptables_nft=four, ip6tables_nft=six)
+
+
+def _firewalld(random: Random) -> RuleTexts:
+    return RuleTexts(nft=firewall_like.firewalld_table(random))
+
+
+def _kill_switch(random: Random) -> RuleTexts:
     return RuleTexts(nft=firewall_like.kill_switch_table(random))
 
 
-FAMILIES: dict[str, tuple[int, Make]] = {
+def _kube(random: Random) -> RuleTexts:
+    if random.random() < 0.3:
+        return RuleTexts(iptables_legacy=firewall_like.kube_rules(random))
+    return RuleTexts(iptables_nft=firewall_like.kube_rules(random))
+
+
+ORIGINS: dict[str, tuple[int, Make]] = {
     "docker, iptables-nft": (4, _docker_iptables_nft),
     "docker, iptables-legacy": (2, _docker_iptables_legacy),
     "docker, nftables": (3, _docker_nft),
     "docker beside firewalls": (3, _docker_beside_firewall),
-    "firewalls": (2, _firewalls),
+    "ufw": (1, _ufw),
+    "firewalld": (1, _firewalld),
+    "kill switch": (1, _kill_switch),
+    "kube-proxy": (1, _kube),
     "random iptables-nft": (3, _random_iptables_nft),
     "random iptables-legacy": (2, _random_iptables_legacy),
     "random nftables": (4, _random_nft),
@@ -123,18 +135,18 @@ FAMILIES: dict[str, tuple[int, Make]] = {
 """How often each is made, and how."""
 
 
-def make_case(seed: int, flows: int = 4) -> Case:
-    """The case of one seed."""
+def make_trial(seed: int, flows: int = 4) -> Trial:
+    """The trial of one seed."""
     random = Random(seed)
-    weights = [weight for weight, _ in FAMILIES.values()]
-    family = random.choices(list(FAMILIES), weights)[0]
-    texts = replace(FAMILIES[family][1](random), bridge_netfilter=random.random() < 0.3)
-    return Case(f"seed {seed}", family, texts, random_flows(random, flows))
+    weights = [weight for weight, _ in ORIGINS.values()]
+    origin = random.choices(list(ORIGINS), weights)[0]
+    texts = replace(ORIGINS[origin][1](random), bridge_netfilter=random.random() < 0.3)
+    return Trial(f"seed {seed}", origin, texts, random_flows(random, flows))
 
 
-def cases(number: int, first_seed: int = 0) -> Iterator[Case]:
-    """The cases of `number` seeds in a row."""
-    return (make_case(seed) for seed in range(first_seed, first_seed + number))
+def trials(seeds: Iterable[int]) -> Iterator[Trial]:
+    """The trials of some seeds."""
+    return (make_trial(seed) for seed in seeds)
 
 
 GOLDEN = Path(__file__).resolve().parents[2].parent / "shared" / "golden" / "engine-29.7.2"
@@ -146,7 +158,7 @@ _COMPLETE = {
 }
 
 
-def golden_cases() -> Iterator[Case]:
+def golden_trials() -> Iterator[Trial]:
     """The rule sets of an engine's own tests, moved to the addresses of these namespaces."""
     for path in sorted(_BRIDGER.glob("*/testdata/*/*.golden")):
         name = path.stem
@@ -161,10 +173,10 @@ def golden_cases() -> Iterator[Case]:
         flows = random_flows(random, 4, (version,))
         if name.endswith(("__ip", "__ip6")):
             text = text.replace("priority dstnat", "priority -100")
-            yield Case(name, "engine 29.7.2, nftables", RuleTexts(nft=text), flows)
+            yield Trial(name, "engine 29.7.2, nftables", RuleTexts(nft=text), flows)
             continue
         if random.random() < 0.4:
             texts = RuleTexts(iptables_legacy=text) if version == 4 else RuleTexts(ip6tables_legacy=text)
         else:
             texts = RuleTexts(iptables_nft=text) if version == 4 else RuleTexts(ip6tables_nft=text)
-        yield Case(name, "engine 29.7.2, iptables", texts, flows)
+        yield Trial(name, "engine 29.7.2, iptables", texts, flows)
