@@ -7,7 +7,7 @@ from typing import NoReturn
 
 import typer
 
-from dockerdiag.cli import catalogue, judging, revealing  # noqa: F401 - they add their commands
+from dockerdiag.cli import catalogue, comparing, judging, revealing  # noqa: F401 - they add their commands
 from dockerdiag.cli.application import app
 from dockerdiag.cli.errors import EX_IOERR, EX_SOFTWARE, EX_USAGE, ClickException, UsageError, say
 

@@ -1,0 +1,68 @@
+"""The command that tells what changed between two snapshots or reports."""
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from dockerdiag.cli import sources
+from dockerdiag.cli.application import app
+from dockerdiag.cli.delivery import print_result
+from dockerdiag.cli.errors import fail_usage
+
+if TYPE_CHECKING:
+    from dockerdiag.changes import Changes
+    from dockerdiag.report import Finding
+
+
+@app.command("diff")
+def diff(
+    old: Annotated[Path, typer.Argument(metavar="OLD", help="A snapshot or a report (JSON or HTML).")],
+    new: Annotated[Path, typer.Argument(metavar="NEW", help="Another, of a later time.")],
+) -> int:
+    """Tell what changed, what changed the verdict first. Ends with 0 where nothing did, else with 1."""
+    from dockerdiag.asked import Asked, AskedError  # noqa: PLC0415
+    from dockerdiag.changes import compared_reports, compared_snapshots  # noqa: PLC0415
+    from dockerdiag.diagnosis import diagnose  # noqa: PLC0415
+    from dockerdiag.registry import checks, formats  # noqa: PLC0415
+    from dockerdiag.report import Report  # noqa: PLC0415
+    from dockerdiag.snapshot import Snapshot  # noqa: PLC0415
+
+    def judge(snapshot: Snapshot) -> Report:
+        return diagnose(snapshot, Asked.parse(), *checks())
+
+    known = formats()[0]
+    try:
+        before, after = sources.load_file(old, known), sources.load_file(new, known)
+    except AskedError as error:
+        fail_usage(str(error))
+    if isinstance(before, Snapshot) and isinstance(after, Snapshot):
+        changes = compared_snapshots(before, after, judge)
+    else:
+        reports = [judge(one) if isinstance(one, Snapshot) else one for one in (before, after)]
+        changes = compared_reports(*reports)
+    return print_result("\n".join(_told(changes))) or int(bool(changes))
+
+
+def _told(changes: "Changes") -> Iterator[str]:
+    if not changes:
+        yield f"nothing changed; {changes.verdict[1]}"
+        return
+    yield " → ".join(dict.fromkeys(changes.verdict))
+    yield from _section("what changed the verdict", (one.text for one in changes.host if one.decisive))
+    yield from _section("new", map(_finding, changes.found))
+    yield from _section("gone", map(_finding, changes.gone))
+    yield from _section("what else changed", (one.text for one in changes.host if not one.decisive))
+
+
+def _section(heading: str, lines: Iterable[str]) -> Iterator[str]:
+    for number, line in enumerate(lines):
+        if number == 0:
+            yield f"\n{heading}"
+        # Names and rules come from the host: no control and no direction mark of theirs reaches a terminal.
+        yield "  " + "".join(character if character.isprintable() else "\ufffd" for character in line)
+
+
+def _finding(finding: "Finding") -> str:
+    return f"{finding.status.value}: {finding.summary} [{finding.id}]"

@@ -1,0 +1,86 @@
+"""What changed between recorded hosts, and what of it changed the verdict."""
+
+from dataclasses import replace
+from fnmatch import fnmatchcase
+
+import pytest
+
+from dockerdiag.asked import Asked
+from dockerdiag.changes import Changes, compared_snapshots
+from dockerdiag.cli.comparing import _told
+from dockerdiag.diagnosis import diagnose
+from dockerdiag.registry import checks
+from dockerdiag.report import Report
+from dockerdiag.snapshot import Snapshot, Unread
+from dockerdiag.snapshot.store import load
+from tests.command_line import BROKEN, OK, run
+from tests.recorded import FOLDER
+
+
+def judge(snapshot: Snapshot) -> Report:
+    return diagnose(snapshot, Asked.parse(), *checks())
+
+
+def compared(old: str, new: str) -> Changes:
+    return compared_snapshots(load(FOLDER / f"{old}.json.gz"), load(FOLDER / f"{new}.json.gz"), judge)
+
+
+@pytest.mark.parametrize(
+    ("broken", "decisive"),
+    [
+        ("docker-user-drops-replies", "rule added to * DOCKER-USER: -A DOCKER-USER -i eth0 -j DROP"),
+        ("ip-forward-off", "sysctl net.ipv4.ip_forward: 1 → 0"),
+        (
+            "masquerade-deleted",
+            "rule removed from * POSTROUTING: *-s 172.17.0.0/16 ! -o docker0 -j MASQUERADE",
+        ),
+        ("nft-inet-policy-drop", "chain nft inet lockdown forward is new: *policy drop"),
+        ("legacy-forward-drop", "chain iptables-legacy ip filter FORWARD is new: *policy drop"),
+        ("drop-in-edited-not-in-force", 'line added to */docker-options.conf: Environment="DOCKER_OPTS=*'),
+        ("docker-options-iptables-false", "argument added to /usr/sbin/dockerd: --iptables=false"),
+    ],
+)
+@pytest.mark.parametrize("suite", ["bookworm", "trixie", "sid"])
+def test_what_changed_the_verdict_is_told_first(broken: str, decisive: str, suite: str) -> None:
+    changes = compared(f"plain-{suite}", f"{broken}-{suite}")
+    marked = [change.text for change in changes.host if change.decisive]
+    assert any(fnmatchcase(text, decisive) for text in marked), marked
+    assert [change.decisive for change in changes.host] == sorted(
+        (change.decisive for change in changes.host), reverse=True
+    )
+    assert changes.verdict[0] == "ok"
+    assert changes.found
+
+
+def test_another_container_is_no_reason() -> None:
+    changes = compared("plain-no-container-trixie", "plain-trixie")
+    assert changes.verdict == ("ok", "ok")
+    assert any(fnmatchcase(change.text, "container web is new: running*") for change in changes.host)
+    assert not any(change.decisive for change in changes.host)
+
+
+def test_the_same_host_later_did_not_change() -> None:
+    snapshot = load(OK)
+    later = replace(snapshot, taken_at="2027-01-01T00:00:00Z", journal=(), kernel_log=Unread("off"))
+    assert not compared_snapshots(snapshot, later, judge)
+
+
+def test_the_command_tells_it_and_ends_with_0_or_1(tmp_path: object) -> None:
+    same, other = run("diff", OK, OK), run("diff", OK, BROKEN)
+    assert (same.returncode, same.stdout) == (0, "nothing changed; ok\n")
+    assert other.returncode == 1
+    assert other.stdout.startswith("ok → broken\n\nwhat changed the verdict\n  rule added to ")
+    report = f"{tmp_path}/broken.json"
+    run("--from", BROKEN, "-o", report)
+    mixed = run("diff", OK, report)
+    assert mixed.returncode == 1
+    assert "\nnew\n  fail: " in mixed.stdout
+    assert run("diff", report, report).returncode == 0
+    assert run("diff", report, "/nonexistent").returncode == 64
+
+
+def test_names_from_the_host_do_not_reach_the_terminal() -> None:
+    snapshot = load(OK)
+    evil = replace(snapshot.network, sysctls={"net/\x1b[31m\u202e": "1"})
+    changes = compared_snapshots(snapshot, replace(snapshot, network=evil), judge)
+    assert all(line.replace("\n", "").isprintable() for line in _told(changes))
