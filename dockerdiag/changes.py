@@ -6,8 +6,9 @@ from difflib import SequenceMatcher
 from itertools import combinations
 from typing import Any
 
+from dockerdiag.asked import AskedError
 from dockerdiag.facts import Fact, facts
-from dockerdiag.report import Finding, Report, Status
+from dockerdiag.report import Finding, Report, Status, Verdict
 from dockerdiag.snapshot import NetworkNamespace, Snapshot
 
 Judge = Callable[[Snapshot], Report]
@@ -57,6 +58,8 @@ class Changes:
     """Those that are there no more."""
     host: tuple[Change, ...] = ()
     """On the host, those that changed the verdict first."""
+    host_since: str | None = None
+    """When the host was read that it is compared with, None where it was not."""
 
     def __bool__(self) -> bool:
         return self.verdict[0] != self.verdict[1] or bool(self.found or self.gone or self.host)
@@ -69,6 +72,7 @@ class Changes:
             "found": [finding.id for finding in self.found],
             "gone": [finding.id for finding in self.gone],
             "host": [{"text": change.text, "decisive": change.decisive} for change in self.host],
+            "host_since": self.host_since,
         }
 
 
@@ -93,7 +97,22 @@ def compared_snapshots(old: Snapshot, new: Snapshot, judge: Judge) -> Changes:
     """What changed on a host from one snapshot to the next, and what of it made the verdict another."""
     before, after = judge(old), judge(new)
     told = compared_reports(before, after)
-    return replace(told, host=host_changes(old, new, told, judge))
+    return replace(told, host=host_changes(old, new, told, judge), host_since=old.taken_at)
+
+
+def since_last_run(
+    last: Report, good: Snapshot | None, report: Report, snapshot: Snapshot, judge: Judge
+) -> Changes:
+    """What changed from the last report to this one; where it is not ok, also on the host since it last was."""
+    told = replace(compared_reports(last, report), host=())
+    if good is None or not told or report.verdict is Verdict.OK:
+        return told
+    try:
+        since_good = compared_snapshots(good, snapshot, judge)
+    except AskedError:
+        # A container that was asked about was not there yet: nothing to weigh the changes by.
+        return replace(told, host=tuple(_differences(good, snapshot)), host_since=good.taken_at)
+    return replace(told, host=since_good.host, host_since=good.taken_at)
 
 
 def host_changes(old: Snapshot, new: Snapshot, told: Changes, judge: Judge) -> tuple[Change, ...]:

@@ -7,7 +7,7 @@ import pytest
 
 from dockerdiag.asked import Asked
 from dockerdiag.changes import Changes, compared_snapshots
-from dockerdiag.cli.comparing import _told
+from dockerdiag.cli.changes_told import told
 from dockerdiag.diagnosis import diagnose
 from dockerdiag.registry import checks
 from dockerdiag.report import Report
@@ -83,4 +83,4 @@ def test_names_from_the_host_do_not_reach_the_terminal() -> None:
     snapshot = load(OK)
     evil = replace(snapshot.network, sysctls={"net/\x1b[31m\u202e": "1"})
     changes = compared_snapshots(snapshot, replace(snapshot, network=evil), judge)
-    assert all(line.replace("\n", "").isprintable() for line in _told(changes))
+    assert all(line.replace("\n", "").isprintable() for line in told(changes))

@@ -1,19 +1,15 @@
 """The command that tells what changed between two snapshots or reports."""
 
-from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from dockerdiag.cli import sources
 from dockerdiag.cli.application import app
+from dockerdiag.cli.changes_told import told
 from dockerdiag.cli.delivery import print_result
 from dockerdiag.cli.errors import fail_usage
-
-if TYPE_CHECKING:
-    from dockerdiag.changes import Changes
-    from dockerdiag.report import Finding
 
 
 @app.command("diff")
@@ -42,27 +38,4 @@ def diff(
     else:
         reports = [judge(one) if isinstance(one, Snapshot) else one for one in (before, after)]
         changes = compared_reports(*reports)
-    return print_result("\n".join(_told(changes))) or int(bool(changes))
-
-
-def _told(changes: "Changes") -> Iterator[str]:
-    if not changes:
-        yield f"nothing changed; {changes.verdict[1]}"
-        return
-    yield " → ".join(dict.fromkeys(changes.verdict))
-    yield from _section("what changed the verdict", (one.text for one in changes.host if one.decisive))
-    yield from _section("new", map(_finding, changes.found))
-    yield from _section("gone", map(_finding, changes.gone))
-    yield from _section("what else changed", (one.text for one in changes.host if not one.decisive))
-
-
-def _section(heading: str, lines: Iterable[str]) -> Iterator[str]:
-    for number, line in enumerate(lines):
-        if number == 0:
-            yield f"\n{heading}"
-        # Names and rules come from the host: no control and no direction mark of theirs reaches a terminal.
-        yield "  " + "".join(character if character.isprintable() else "\ufffd" for character in line)
-
-
-def _finding(finding: "Finding") -> str:
-    return f"{finding.status.value}: {finding.summary} [{finding.id}]"
+    return print_result("\n".join(told(changes))) or int(bool(changes))

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from dockerdiag.cli.changes_told import told
 from dockerdiag.cli.errors import EX_IOERR, fail_usage, say
 from dockerdiag.cli.options import FailOn
 
 if TYPE_CHECKING:
+    from dockerdiag.changes import Changes
     from dockerdiag.formatting import Format
     from dockerdiag.report import Report
 
@@ -39,8 +41,12 @@ def deliver(
     verbose: bool,
     quiet: bool,
     fail_on: FailOn,
+    changes: "Changes | None" = None,
 ) -> int:
-    """Writes the files, shows the report, and returns the exit code."""
+    """Writes the files, shows the report, and returns the exit code.
+
+    Text for people shows `changes` first, where they are given, and nothing at all where nothing changed.
+    """
     from dockerdiag.formatting import RenderOptions  # noqa: PLC0415
     from dockerdiag.report import Verdict  # noqa: PLC0415
 
@@ -50,9 +56,16 @@ def deliver(
     for path, one in files:
         written = write(path, one.render(report, RenderOptions(verbose=True)).encode())
         code = written or code
-    if not (quiet and report.verdict is Verdict.OK):
+    for_people = chosen.name == "text"
+    silent = quiet and report.verdict is Verdict.OK
+    if changes is not None and for_people:
+        silent = silent or not changes
+    if not silent:
         options = RenderOptions(verbose=verbose, colour=_colour(), width=_width())
-        code = print_result(chosen.render(report, options)) or code
+        shown = chosen.render(report, options)
+        if changes is not None and for_people:
+            shown = "\n".join((*told(changes), "", shown))
+        code = print_result(shown) or code
     return code
 
 

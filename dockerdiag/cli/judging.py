@@ -10,6 +10,7 @@ import typer
 from dockerdiag.cli import delivery, sources
 from dockerdiag.cli.application import app
 from dockerdiag.cli.errors import EX_IOERR, fail_usage, say
+from dockerdiag.cli.memory import remembering
 from dockerdiag.cli.options import (
     FailOnOption,
     FormatName,
@@ -19,6 +20,7 @@ from dockerdiag.cli.options import (
     Quiet,
     Redact,
     SkippedChecks,
+    State,
     Timeout,
     Verbose,
 )
@@ -49,6 +51,7 @@ def check_host(
     verbose: Verbose = False,
     quiet: Quiet = False,
     redacted: Redact = False,
+    state: State = None,
     fail_on: FailOnOption = "warn",
     timeout: Timeout = 60,
 ) -> int:
@@ -56,6 +59,7 @@ def check_host(
     from dockerdiag.asked import Asked, AskedError  # noqa: PLC0415 - as all imports within commands: when used
     from dockerdiag.diagnosis import diagnose  # noqa: PLC0415
     from dockerdiag.registry import formats  # noqa: PLC0415
+    from dockerdiag.snapshot import Snapshot  # noqa: PLC0415
 
     known, broken = formats()
     for one in broken:
@@ -63,19 +67,32 @@ def check_host(
     chosen = delivery.format_named(known, format_name)
     files = [(path, delivery.format_of(known, path)) for path in output]
     checks = _checks(only, skip)
+    if state is not None and redacted:
+        fail_usage("--state keeps this host's own names; it does not go with --redact")
     try:
         asked = Asked.parse(containers=container, networks=network, destinations=to)
-        loaded = (
-            sources.load_file(from_file, known)
-            if from_file is not None
-            else sources.read_host(timeout, asked)
-        )
-        report = _judged(
-            loaded, asked, lambda snapshot, told: diagnose(snapshot, told, *checks), redacted=redacted
-        )
+
+        def judge(snapshot: "Snapshot", asked: Asked) -> "Report":
+            return diagnose(snapshot, asked, *checks)
+
+        with remembering(state) as memory:
+            loaded = (
+                sources.load_file(from_file, known)
+                if from_file is not None
+                else sources.read_host(timeout, asked)
+            )
+            report = _judged(loaded, asked, judge, redacted=redacted)
+            changes = None
+            if memory is not None:
+                if not isinstance(loaded, Snapshot):
+                    fail_usage(f"{from_file} is a report; --state needs a snapshot")
+                report, changes = memory.compare(report, loaded, lambda one: judge(one, asked))
+            code = delivery.deliver(
+                report, chosen, files, verbose=verbose, quiet=quiet, fail_on=fail_on, changes=changes
+            )
+            return code if memory is None else memory.keep() or code
     except AskedError as error:
         fail_usage(str(error))
-    return delivery.deliver(report, chosen, files, verbose=verbose, quiet=quiet, fail_on=fail_on)
 
 
 @app.command("trace")

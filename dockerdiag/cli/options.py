@@ -59,3 +59,9 @@ Redact = Annotated[
     bool,
     typer.Option("--redact", help="Replace addresses and names; the map that restores them stays here."),
 ]
+State = Annotated[
+    Path | None,
+    typer.Option(
+        "--state", metavar="FILE", help="Keep this run there, and tell only what changed since the last one."
+    ),
+]

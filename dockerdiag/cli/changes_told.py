@@ -1,0 +1,33 @@
+"""Changes in words, for a terminal."""
+
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from dockerdiag.changes import Changes
+    from dockerdiag.report import Finding
+
+
+def told(changes: "Changes") -> Iterator[str]:
+    """Changes as lines for a terminal."""
+    if not changes:
+        yield f"nothing changed; {changes.verdict[1]}"
+        return
+    yield " → ".join(dict.fromkeys(changes.verdict))
+    yield from _section("what changed the verdict", (one.text for one in changes.host if one.decisive))
+    yield from _section("new", map(_finding, changes.found))
+    yield from _section("gone", map(_finding, changes.gone))
+    since = f" since {changes.host_since}" if changes.host_since else ""
+    yield from _section(f"what else changed{since}", (one.text for one in changes.host if not one.decisive))
+
+
+def _section(heading: str, lines: Iterable[str]) -> Iterator[str]:
+    for number, line in enumerate(lines):
+        if number == 0:
+            yield f"\n{heading}"
+        # Names and rules come from the host: no control and no direction mark of theirs reaches a terminal.
+        yield "  " + "".join(character if character.isprintable() else "\ufffd" for character in line)
+
+
+def _finding(finding: "Finding") -> str:
+    return f"{finding.status.value}: {finding.summary} [{finding.id}]"

@@ -1,0 +1,88 @@
+"""What a run leaves for the next: its report, and the last snapshot of a host in order."""
+
+import fcntl
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from dockerdiag import report_json
+from dockerdiag.report import Report
+from dockerdiag.snapshot import Snapshot, store
+
+STATE_VERSION = 1
+
+
+class OverlapError(Exception):
+    """Another run holds the state file."""
+
+
+class StateError(Exception):
+    """A state file that cannot be used; the message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class LastRun:
+    """The run before this one."""
+
+    report: Report
+    good: Snapshot | None
+    """The last snapshot that was judged ok, None where there was none yet."""
+
+    def dump(self) -> bytes:
+        """As a file's content."""
+        good = None if self.good is None else json.loads(store.dump(self.good))
+        values = {
+            "state_version": STATE_VERSION,
+            "report": report_json.to_dict(self.report),
+            "good": good,
+        }
+        return json.dumps(values).encode() + b"\n"
+
+
+def load(path: Path) -> LastRun | None:
+    """The run that left `path`; None where there is no such file yet, or an empty one.
+
+    Raises:
+        StateError: it is no state of this version.
+        OSError: it cannot be read.
+    """
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        return None
+    if not content:
+        return None
+    try:
+        values = json.loads(content)
+        version = values["state_version"]
+        if version != STATE_VERSION:
+            raise StateError(f"it has state version {version}, this dockerdiag reads {STATE_VERSION}")
+        good = values["good"]
+        return LastRun(
+            report_json.from_dict(values["report"]),
+            None if good is None else store.loads(json.dumps(good).encode()),
+        )
+    except (ValueError, TypeError, KeyError, RecursionError, store.SnapshotError) as error:
+        raise StateError(f"it is no state of dockerdiag's: {error}") from None
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Holds `path` against other runs, by a lock file beside it.
+
+    Raises:
+        OverlapError: another run holds it.
+        OSError: the lock file cannot be made.
+    """
+    descriptor = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise OverlapError from None
+        yield
+    finally:
+        os.close(descriptor)
