@@ -38,7 +38,7 @@ from itertools import combinations
 from dockerdiag.case import Case
 from dockerdiag.registry import check
 from dockerdiag.report import Evidence, Finding, Remedy, Status
-from dockerdiag.snapshot import Link, Network, TextFile, Unread
+from dockerdiag.snapshot import Link, Network, RoutingRule, TextFile, Unread
 
 NEEDS = ("engine", "engine.networks", "network.links", "network.routes")
 
@@ -63,6 +63,7 @@ WITHOUT_BRIDGE = {
 }
 
 Subnet = IPv4Network | IPv6Network
+_MAIN = 254
 
 
 @check(
@@ -120,8 +121,9 @@ def _overlaps_host(case: Case, network: Network, subnet: Subnet) -> Iterator[Fin
     if isinstance(host.routes, Unread) or isinstance(host.links, Unread):
         return
     names = {link.index: link.name for link in host.links}
+    tables = _asked_for_all(host.rules)
     for route in host.routes:
-        if route.type != "unicast" or route.family != subnet.version:
+        if route.type != "unicast" or route.family != subnet.version or route.table not in tables:
             continue
         destination = ip_network(route.destination)
         links = {names.get(hop.link or 0, "?") for hop in route.next_hops}
@@ -134,6 +136,16 @@ def _overlaps_host(case: Case, network: Network, subnet: Subnet) -> Iterator[Fin
     for address in _resolvers(case.snapshot.resolv_conf):
         if ip_address(address) in subnet and ip_address(address) not in _gateways(network):
             yield _overlap(network, f"the host's resolver {address}", subnet, Status.WARN)
+
+
+def _asked_for_all(rules: tuple[RoutingRule, ...] | Unread) -> set[int | None]:
+    """The tables that are asked for every packet: what a table for some of them holds is the walks' to judge."""
+    if isinstance(rules, Unread):
+        return {_MAIN}
+    anybody = {
+        rule for rule in rules if rule == RoutingRule(rule.family, rule.priority, "lookup", rule.table)
+    }
+    return {rule.table for rule in anybody}
 
 
 def _gateways(network: Network) -> tuple[object, ...]:

@@ -45,7 +45,7 @@ def _managed(process: DaemonProcess, snapshot: Snapshot, service: ServiceUnit | 
     if service is None:
         return False
     if service.main_pid is None:
-        return None
+        return False if service.active_state in ("inactive", "failed") else None
     return service.main_pid == process.pid
 
 

@@ -1,0 +1,68 @@
+from dataclasses import replace
+
+from dockerdiag.report import Status, Verdict
+from dockerdiag.snapshot import LogLine, Snapshot, Unread
+from tests.checks.hosts import Change, cause_of, daemon_json, engine, judged, service, told
+
+FAILED = service(active_state="failed", sub_state="failed", result="exit-code", main_pid=None)
+
+
+def silent(snapshot: Snapshot) -> Snapshot:
+    return replace(snapshot, engine=Unread("no such socket"), daemons=())
+
+
+def journal(*texts: str) -> Change:
+    lines = tuple(LogLine(float(at), "docker.service", text) for at, text in enumerate(texts))
+    return lambda snapshot: replace(snapshot, journal=lines)
+
+
+def test_an_engine_that_answers() -> None:
+    assert "engine-answers" in told(judged(), Status.PASS)
+
+
+def test_an_engine_that_is_silent_is_unknown() -> None:
+    report = judged(silent)
+    assert (report.verdict, report.exit_code, report.cause) == (Verdict.UNKNOWN, 3, None)
+
+
+def test_no_engine_at_all_is_unknown_too() -> None:
+    report = judged(silent, lambda snapshot: replace(snapshot, service=None))
+    assert "engine-not-found" in told(report)
+
+
+def test_dockerds_last_words_are_the_reason() -> None:
+    words = "failed to load listeners: listen tcp 127.0.0.1:2375: bind: address already in use"
+    report = judged(
+        silent,
+        FAILED,
+        journal(
+            'time="2026-11-23T22:08:02Z" level=warning msg="Binding to IP address is insecure"',
+            words,
+            "docker.service: Main process exited, code=exited, status=1/FAILURE",
+            "Failed to start docker.service - Docker Application Container Engine.",
+        ),
+    )
+    assert cause_of(report) == ("engine", "engine-failed", "unit:docker.service")
+    assert report.cause is not None
+    assert report.cause.summary == f"docker.service does not start: {words}"
+    assert report.exit_code == 2
+
+
+def test_a_conflict_with_a_flag_is_found_in_the_file() -> None:
+    report = judged(silent, FAILED, journal(), daemon_json('{\n "hosts": ["unix:///run/docker.sock"]\n}'))
+    assert report.cause is not None
+    assert any(piece.source == "/etc/docker/daemon.json:2" for piece in report.cause.evidence)
+
+
+def test_a_journal_that_was_not_read_is_said_to_be_so() -> None:
+    report = judged(silent, FAILED, lambda snapshot: replace(snapshot, journal=Unread("not permitted")))
+    assert report.cause is not None
+    assert any("not permitted" in piece.text for piece in report.cause.evidence)
+
+
+def test_an_engine_elsewhere_says_nothing_of_this_hosts_rules() -> None:
+    for elsewhere in ({"local": False}, {"rootless": True}):
+        report = judged(engine(**elsewhere))
+        assert report.verdict is Verdict.UNKNOWN
+        assert "engine-elsewhere" in told(report)
+        assert {result.status for result in report.results if result.check == "masquerade"} == {Status.SKIP}

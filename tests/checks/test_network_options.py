@@ -1,0 +1,91 @@
+from dataclasses import replace
+
+from dockerdiag.report import Status, Verdict
+from dockerdiag.snapshot import Engine, IpamPool, Network, RoutingRule, Snapshot, TextFile
+from tests.checks.hosts import (
+    Change,
+    by,
+    default_bridge,
+    engine,
+    judged,
+    links,
+    network,
+    route,
+    routing_rule,
+    told,
+    with_table,
+)
+
+
+def another(subnet: str, driver: str = "bridge", **parts: object) -> Change:
+    """A second network, unused."""
+
+    def changed(snapshot: Snapshot) -> Snapshot:
+        assert isinstance(snapshot.engine, Engine)
+        assert isinstance(snapshot.engine.networks, tuple)
+        added = Network("f" * 64, "other", driver, pools=(IpamPool(subnet),), **parts)  # type: ignore[arg-type]
+        return engine(networks=(*snapshot.engine.networks, added))(snapshot)
+
+    return changed
+
+
+def test_every_network_is_described() -> None:
+    report = judged(another("192.0.2.0/24", "macvlan", options={"parent": "eth0"}))
+    said = {f.subject: f.summary for r in report.results for f in r.findings if f.code == "network-described"}
+    assert set(said) == {"network:bridge", "network:host", "network:none", "network:other"}
+    assert "parent=eth0" in said["network:other"]
+    assert "172.17.0.0/16 by 172.17.0.1" in said["network:bridge"]
+
+
+def test_two_networks_of_one_subnet() -> None:
+    assert told(judged(another("172.17.128.0/17")))["subnet-overlap"].status is Status.WARN
+
+
+def test_overlay_subnets_live_elsewhere() -> None:
+    assert judged(another("172.17.128.0/17", "overlay")).verdict is Verdict.OK
+
+
+def test_a_more_specific_route_elsewhere() -> None:
+    report = judged(route("172.17.9.0/24", next_hops=by(2, "198.51.100.1")))
+    assert "subnet-overlap" in told(report)
+
+
+def test_supernets_and_the_halves_of_a_vpn_are_normal() -> None:
+    way = by(2, "198.51.100.1")
+    halves = (route(one, next_hops=way) for one in ("0.0.0.0/1", "128.0.0.0/1", "172.16.0.0/12"))
+    assert judged(*halves).verdict is Verdict.OK
+
+
+def test_a_table_for_some_packets_is_the_walks_to_judge() -> None:
+    report = judged(
+        route("172.17.0.0/16", next_hops=by(2), scope="link", table=100),
+        routing_rule(RoutingRule(4, 90, "lookup", 100, in_link="lo")),
+    )
+    assert report.verdict is Verdict.OK
+
+
+def test_a_resolver_inside_the_subnet() -> None:
+    def resolver(address: str) -> Change:
+        file = TextFile("/etc/resolv.conf", f"nameserver {address}\n")
+        return lambda snapshot: replace(snapshot, resolv_conf=file)
+
+    assert "subnet-overlap" in told(judged(resolver("172.17.3.3")))
+    assert judged(resolver("172.17.0.1")).verdict is Verdict.OK
+
+
+def test_an_mtu_above_the_uplinks() -> None:
+    narrow = links("eth0", mtu=1400)
+    assert "mtu-above-uplink" in told(judged(narrow))
+    clamp = "*mangle\n:FORWARD ACCEPT [0:0]\n[0:0] -A FORWARD -p tcp -m tcp --tcp-flags SYN,RST SYN -j TCPMSS --clamp-mss-to-pmtu\nCOMMIT\n"
+    assert judged(narrow, with_table(clamp)).verdict is Verdict.OK
+    assert judged(links("eth0", mtu=9000)).verdict is Verdict.OK
+
+
+def test_options_that_do_not_concern_the_way_out() -> None:
+    options = {
+        "com.docker.network.bridge.default_bridge": "true",
+        "com.docker.network.bridge.name": "docker0",
+        "com.docker.network.bridge.enable_icc": "false",
+        "com.docker.network.bridge.host_binding_ipv4": "127.0.0.1",
+    }
+    assert judged(default_bridge(options=options), network()).verdict is Verdict.OK

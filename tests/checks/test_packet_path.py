@@ -1,0 +1,148 @@
+from dataclasses import replace
+
+from dockerdiag.report import Status, Verdict
+from dockerdiag.snapshot import Firewall, NetworkNamespace, RoutingRule
+from tests.checks.hosts import (
+    by,
+    cause_of,
+    container_namespace,
+    default_bridge,
+    host,
+    judged,
+    links,
+    network,
+    route,
+    routing_rule,
+    sysctls,
+    told,
+)
+
+VETH = next(link.name for link in host().network.links if link.name.startswith("veth"))  # type: ignore[union-attr]
+DEFAULT = "0.0.0.0/0"
+
+
+def without_default(namespace: NetworkNamespace) -> NetworkNamespace:
+    assert isinstance(namespace.routes, tuple)
+    return replace(namespace, routes=tuple(r for r in namespace.routes if r.destination != DEFAULT))
+
+
+def now(*changes: object) -> tuple[str, ...]:
+    report = judged(*changes)  # type: ignore[arg-type]
+    assert report.cause is not None
+    return report.cause.remedies[0].now
+
+
+def test_a_bridge_that_is_down() -> None:
+    down = links("docker0", up=False, operstate="down", carrier=False)
+    assert cause_of(judged(down)) == ("packet-path", "path-link", "link:docker0")
+    assert now(down) == ("ip link set docker0 up",)
+
+
+def test_a_veth_that_is_no_port_of_the_bridge() -> None:
+    off = links(VETH, master=None, bridge_port_state=None)
+    assert cause_of(judged(off)) == ("packet-path", "path-link", f"link:{VETH}")
+    assert now(off) == (f"ip link set {VETH} master docker0 up",)
+
+
+def test_a_port_that_does_not_forward_is_no_link_that_is_down() -> None:
+    assert now(links(VETH, bridge_port_state=0)) == (f"bridge link set dev {VETH} state 3",)
+
+
+def test_a_bridge_without_its_address() -> None:
+    addresses = host().network.addresses
+    assert isinstance(addresses, tuple)
+    gone = network(addresses=tuple(one for one in addresses if one.address != "172.17.0.1"))
+    assert cause_of(judged(gone)) == ("packet-path", "path-address", "link:docker0")
+    assert now(gone) == ("ip address add 172.17.0.1/16 dev docker0",)
+
+
+def test_a_policy_rule_is_passed_by_one_before_it() -> None:
+    refused = routing_rule(RoutingRule(4, 60, "prohibit", source="172.16.0.0/12"))
+    assert cause_of(judged(refused)) == ("packet-path", "path-route", "network:bridge")
+    assert now(refused) == ("ip rule add from 172.17.0.0/16 lookup main priority 59",)
+
+
+def test_a_policy_rule_against_answers_is_passed_by_their_destination() -> None:
+    refused = routing_rule(RoutingRule(4, 60, "unreachable", destination="172.17.0.0/16"))
+    report = judged(refused)
+    assert report.cause is not None
+    assert report.cause.remedies[0].now == ("ip rule add to 172.17.0.0/16 lookup main priority 59",)
+
+
+def test_a_refusing_route_of_the_main_table_is_to_be_deleted() -> None:
+    assert now(route("1.1.1.0/24", type="blackhole")) == ("ip route del blackhole 1.1.1.0/24 table 254",)
+
+
+def test_a_route_that_takes_the_answers_explains_the_reverse_path_and_the_overlap() -> None:
+    taken = route("172.17.0.0/17", next_hops=by(2), scope="link", protocol="boot")
+    strict = sysctls({"net/ipv4/conf/docker0/rp_filter": "1"})
+    report = judged(taken, strict)
+    assert cause_of(report)[:2] == ("packet-path", "path-route")
+    assert report.cause is not None
+    assert report.cause.explains == (
+        "path-reverse-path link:docker0",
+        "subnet-overlap network:bridge",
+    )
+    (line,) = report.cause.remedies[0].now
+    assert line == "ip route del unicast 172.17.0.0/17 dev eth0 table 254"
+
+
+def test_a_host_that_is_offline_is_said_to_be_no_matter_of_dockers() -> None:
+    report = judged(
+        lambda snapshot: replace(snapshot, network=without_default(snapshot.network)),
+        network(route_answers=()),
+    )
+    assert cause_of(report) == ("packet-path", "host-offline", "host:lab")
+    assert list(told(report)) == ["host-offline"]
+    assert report.cause is not None
+    assert "Docker is not the cause" in report.cause.remedies[0].summary
+
+
+def test_containers_without_a_route_on_a_host_that_is_online() -> None:
+    rules = host().network.rules
+    assert isinstance(rules, tuple)
+    others = tuple(rule for rule in rules if (rule.family, rule.table) != (4, 254))
+    split = (*others, RoutingRule(4, 32000, "lookup", 254, invert=True, source="172.17.0.0/16"))
+    ordered = tuple(sorted(split, key=lambda rule: rule.priority))
+    report = judged(network(rules=ordered, route_answers=()))
+    assert cause_of(report) == ("packet-path", "path-no-route", "network:bridge")
+    assert report.cause is not None
+    assert report.cause.remedies[0].now == ("ip rule add from 172.17.0.0/16 lookup main priority 31999",)
+
+
+def test_a_container_without_default_route_gets_it_again_without_a_restart() -> None:
+    report = judged(container_namespace(without_default))
+    assert cause_of(report) == ("packet-path", "path-no-route", "container:web")
+    assert [finding.count for finding in told(report).values()] == [1]
+    assert report.cause is not None
+    (line,) = report.cause.remedies[0].now
+    assert line.startswith("nsenter --target ")
+    assert line.endswith("--net sh -c 'ip route add default via 172.17.0.1'")
+    assert report.cause.remedies[1].now == ("docker restart web",)
+
+
+def test_the_firewall_of_a_container_is_named_as_its_own() -> None:
+    shut = "*filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT DROP [0:0]\nCOMMIT\n"
+    own = Firewall(nft="", iptables_legacy=shut)
+    report = judged(container_namespace(lambda namespace: replace(namespace, firewall=own)))
+    assert cause_of(report) == ("packet-path", "path-policy", "container:web")
+    assert report.cause is not None
+    assert report.cause.summary.startswith("The container's own firewall")
+    assert "iptables-legacy -A OUTPUT -o eth0 -s 172.17.0.0/16 -j ACCEPT" in report.cause.remedies[0].now[0]
+
+
+def test_a_kill_switch_that_lets_the_packets_pass_is_no_fault() -> None:
+    rules = "[0:0] -A OUTPUT -d 1.1.1.1/32 -j ACCEPT\n[0:0] -A OUTPUT -d 203.0.113.0/24 -j ACCEPT\n"
+    shut = f"*filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT DROP [0:0]\n{rules}COMMIT\n"
+    own = Firewall(nft="", iptables_legacy=shut)
+    report = judged(container_namespace(lambda namespace: replace(namespace, firewall=own)))
+    assert report.verdict is Verdict.OK
+
+
+def test_an_internal_network_is_a_note_unless_its_container_is_asked_about() -> None:
+    internal = default_bridge(internal=True)
+    quiet = judged(internal, container_namespace(without_default))
+    assert quiet.verdict is Verdict.OK
+    assert "network-internal" in told(quiet, Status.NOTE)
+    asked = judged(internal, container_namespace(without_default), containers=("web",))
+    assert cause_of(asked)[:2] == ("packet-path", "network-internal")
