@@ -30,6 +30,7 @@ HaltKind = Literal[
     "unanswered",
     "reverse-path",
     "namespace",
+    "listener",
     "unread",
     "loop",
 ]

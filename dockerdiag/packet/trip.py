@@ -6,6 +6,7 @@ from ipaddress import ip_address
 from dockerdiag.packet import beginning
 from dockerdiag.packet.fib import LOOPBACK
 from dockerdiag.packet.flow import HaltKind, rule_name
+from dockerdiag.packet.listening import reception
 from dockerdiag.packet.movement import UNDERLYING, End, Movement
 from dockerdiag.packet.packet import IPAddress, Packet
 from dockerdiag.packet.routing import Decision
@@ -27,6 +28,8 @@ class Trip(Movement):
         end = self._request()
         if self._is_over(end):
             return
+        if end.kind == "delivered":
+            self._received(end)
         packet = self._answerable(end) if end.kind == "left" else end.packet
         self.trail.direction = "reply"
         self._answer(end, beginning.answer_to(packet))
@@ -102,6 +105,25 @@ class Trip(Movement):
             return End("lost", host, packet)
         toward = self.flow.destination if on_link or not gateway else ip_address(gateway)
         return self._bridged(host, bridge, None, packet, toward)
+
+    def _received(self, end: End) -> None:
+        """Whether a process is there for a packet that came to its address."""
+        terrain, packet = end.terrain, end.packet
+        if terrain.router.address_type(packet.addresses.destination) != "local":
+            return
+        taken = reception(terrain.namespace, packet)
+        if taken is None:
+            return
+        owner = "this host" if terrain.owner is None else f"container {terrain.owner.name}"
+        port = packet.addresses.destination_port
+        at = f"port {port.low if port is not None else ''}/{packet.protocol} of {owner}"
+        if taken.kind == "taken":
+            self.trail.hop(terrain, "process", taken.text)
+        elif taken.kind == "unread":
+            self.trail.unread(terrain, "process", at, taken.text, packet)
+        else:
+            reason = f"{taken.text}: {owner} refuses it"
+            self.trail.halt(terrain, "process", "listener", Disposition.REJECTED, at, reason, packet)
 
     # -- the answer ---------------------------------------------------------------------------------------------
 

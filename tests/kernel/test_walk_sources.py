@@ -1,7 +1,10 @@
 """Other senders and other destinations than a container and the internet, against the kernel."""
 
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from ipaddress import ip_address
 
@@ -94,6 +97,51 @@ def test_to_the_host_itself(here: Lab) -> None:
     )
     assert agree(here, GATEWAY, "host").halts[0].at == "nft inet i c (policy drop)"
     assert agree(here, SERVER, "net").disposition is DELIVERED
+
+
+_TCP_SERVER = """
+import socket, sys
+s = socket.create_server((sys.argv[1], 8080), **(dict(family=socket.AF_INET6, dualstack_ipv6=True) if ":" in sys.argv[1] else {}))
+print("ready", flush=True)
+while True:
+    s.accept()[0].close()
+"""
+_TCP_CLIENT = """
+import socket, sys
+try:
+    socket.create_connection((sys.argv[1], 8080), 2).close()
+    print("delivered")
+except ConnectionRefusedError:
+    print("rejected")
+except OSError:
+    print("dropped")
+"""
+
+
+@contextmanager
+def tcp_server(here: Lab, role: str, address: str) -> Iterator[None]:
+    command = [*here.inside(role), sys.executable, "-S", "-c", _TCP_SERVER, address]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdout is not None
+        assert server.stdout.readline() == "ready\n"
+        try:
+            yield
+        finally:
+            server.kill()
+
+
+def connect(here: Lab, destination: str, role: str = "box") -> str:
+    command = [*here.inside(role), sys.executable, "-S", "-c", _TCP_CLIENT, destination]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+
+@pytest.mark.parametrize("bound_to", ["0.0.0.0", GATEWAY, "127.0.0.1", HOST, "::", None])
+def test_who_listens_on_the_host(here: Lab, bound_to: str | None) -> None:
+    with tcp_server(here, "host", bound_to) if bound_to is not None else nullcontext():
+        for destination in (GATEWAY, HOST):
+            flow = Flow(Source(here.containers[0]), ip_address(destination), "tcp", 8080)
+            journey = walk(here.snapshot(), flow)
+            assert journey.disposition == connect(here, destination), journey.halts
 
 
 def test_from_the_host_itself(here: Lab) -> None:

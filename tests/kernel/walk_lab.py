@@ -123,17 +123,18 @@ class Lab:
         """Makes a namespace with a process in it."""
         subprocess.run(["ip", "netns", "add", self.name(role)], check=True)
         holder = subprocess.Popen(
-            [*self._inside(role), "cat"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL
+            [*self.inside(role), "cat"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL
         )
         self._holders[role] = holder
         self.run(role, "ip link set lo up", "echo 0 > /proc/sys/net/ipv6/conf/default/accept_dad")
 
-    def _inside(self, role: str) -> list[str]:
+    def inside(self, role: str) -> list[str]:
+        """The words before a command that runs in a namespace."""
         return ["nsenter", f"--net=/run/netns/{self.name(role)}"]
 
     def run(self, role: str, *lines: str) -> str:
         """Runs shell lines in a namespace."""
-        command = [*self._inside(role), "sh", "-ec", "\n".join(lines)]
+        command = [*self.inside(role), "sh", "-ec", "\n".join(lines)]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
             raise AssertionError(f"{lines}: {done.stderr}")
@@ -141,7 +142,7 @@ class Lab:
 
     def rules(self, role: str, text: str) -> None:
         """Loads nft rules into a namespace."""
-        subprocess.run([*self._inside(role), "nft", "-f", "-"], input=text, text=True, check=True)
+        subprocess.run([*self.inside(role), "nft", "-f", "-"], input=text, text=True, check=True)
 
     def sysctl(self, key: str, value: object, role: str = "host") -> None:
         """Sets a sysctl below net/."""
@@ -212,7 +213,7 @@ class Lab:
         assert stream is not None
         self._words += 1
         word = f"word{self._words}"
-        command = [*self._inside(role), sys.executable, "-S", "-c", _CLIENT, destination, str(SERVICE), word]
+        command = [*self.inside(role), sys.executable, "-S", "-c", _CLIENT, destination, str(SERVICE), word]
         client = subprocess.run(command, capture_output=True, text=True, check=True)
         os.set_blocking(stream.fileno(), False)
         arrived = f"got {word}\n" in iter(stream.readline, "")
@@ -220,7 +221,7 @@ class Lab:
 
     def serve(self, role: str) -> None:
         """Starts a server that answers."""
-        command = [*self._inside(role), sys.executable, "-S", "-c", _SERVER, str(SERVICE)]
+        command = [*self.inside(role), sys.executable, "-S", "-c", _SERVER, str(SERVICE)]
         server = self._servers[role] = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         assert server.stdout is not None
         assert server.stdout.readline() == "ready\n"

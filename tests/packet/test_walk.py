@@ -10,6 +10,7 @@ from dockerdiag.snapshot.model import (
     DaemonProcess,
     Engine,
     Firewall,
+    Listener,
     Neighbour,
     Network,
     RouteAnswer,
@@ -286,6 +287,50 @@ def test_a_walker_parses_once() -> None:
     assert walker.world.host.ruleset is walker.world.host.ruleset
 
 
-def test_six_to_four_between_containers() -> None:
-    journey = walked(snapshot(2), "172.17.0.3")
+def test_between_containers() -> None:
+    listening = container_namespace(1, listeners=(Listener("tcp", "0.0.0.0", 443),))
+    journey = walked(
+        snapshot(2, namespaces={"net:[10]": container_namespace(), "net:[11]": listening}), "172.17.0.3"
+    )
     assert (journey.disposition, journey.uplink) == (Disposition.DELIVERED, None)
+    closed = walked(snapshot(2), "172.17.0.3")
+    assert (closed.disposition, closed.halts[0].at) == (
+        Disposition.REJECTED,
+        "port 443/tcp of container web1",
+    )
+
+
+@pytest.mark.parametrize(
+    ("bound_to", "disposition"),
+    [
+        ("0.0.0.0", Disposition.DELIVERED),
+        ("172.17.0.1", Disposition.DELIVERED),
+        ("::", Disposition.DELIVERED),
+        ("::ffff:172.17.0.1", Disposition.DELIVERED),
+        ("127.0.0.1", Disposition.REJECTED),
+        ("::1", Disposition.REJECTED),
+        ("198.51.100.2", Disposition.REJECTED),
+    ],
+)
+def test_who_listens_on_the_host(bound_to: str, disposition: Disposition) -> None:
+    host = host_namespace(listeners=(Listener("tcp", bound_to, 443), Listener("udp", "0.0.0.0", 443)))
+    journey = walked(snapshot(host=host), "172.17.0.1")
+    assert journey.disposition is disposition, journey.halts
+    if disposition is Disposition.REJECTED:
+        halt = journey.halts[0]
+        assert (halt.kind, halt.at) == ("listener", "port 443/tcp of this host")
+        assert "only on" in halt.reason
+
+
+def test_a_server_in_another_protocol_or_on_another_port_does_not_count() -> None:
+    listeners = (Listener("udp", "0.0.0.0", 443), Listener("tcp", "0.0.0.0", 444))
+    journey = walked(snapshot(host=host_namespace(listeners=listeners)), "172.17.0.1")
+    assert journey.halts[0].reason == "nothing listens on 172.17.0.1:443/tcp: this host refuses it"
+
+
+def test_unread_listeners_are_unknown_and_icmp_needs_none() -> None:
+    one = snapshot(host=host_namespace(listeners=UNREAD))
+    assert "not permitted" in unknown(walked(one, "172.17.0.1"))
+    assert walked(one).disposition is Disposition.DELIVERED
+    ping = Flow(Source(container()), ip_address("172.17.0.1"), "icmp", None)
+    assert walk(one, ping).disposition is Disposition.DELIVERED
