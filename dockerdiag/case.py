@@ -73,7 +73,7 @@ class Hit:
             (place, halt, one)
             for one in traced
             for place, halt in enumerate(one.journey.halts)
-            if _object(halt) == _object(self.halt)
+            if _object(halt, name) == _object(self.halt, name)
         ]
         return _hit(meetings)
 
@@ -149,7 +149,7 @@ class Case:
                 # What only may stop a packet that is stopped anyway is for the next run to settle.
                 settled = not halt.certain and traced.journey.disposition is not Disposition.UNKNOWN
                 if not settled and claimed(halt):
-                    met.setdefault(_object(halt), []).append((place, halt, traced))
+                    met.setdefault(_object(halt, traced.network), []).append((place, halt, traced))
         hits = [_hit(meetings) for meetings in met.values()]
         return tuple(sorted(hits, key=lambda hit: (hit.place, -hit.count)))
 
@@ -211,7 +211,7 @@ class Case:
 
     @cached_property
     def _missing_rules(self) -> tuple[Hit, ...]:
-        hits = self.hits(_for_want_of_rules)
+        hits = self.hits(self._for_want_of_rules)
         return tuple(hit for hit in hits if not self._chosen(hit))
 
     def missing_rules(self) -> tuple[Hit, ...]:
@@ -221,6 +221,21 @@ class Case:
         """
         return self._missing_rules
 
+    def _for_want_of_rules(self, halt: Halt) -> bool:
+        if not halt.certain or halt.namespace is not None:
+            return False
+        by_firewalld = halt.kind == "rule" and halt.rule is not None and halt.rule.table == "firewalld"
+        return halt.kind == "unanswered" or by_firewalld or self.lacks_accepts(halt)
+
+    def lacks_accepts(self, halt: Halt) -> bool:
+        """Whether the policy of the engine's own FORWARD chain drops it: its accepts are not there."""
+        rule = halt.rule
+        if halt.kind != "policy" or halt.namespace is not None or rule is None or rule.backend == "nft":
+            return False
+        # Where none of its chains is left, which variant it writes to cannot be told.
+        own = rule.backend == self.backend() or not self.has_docker_rules()
+        return own and (rule.table, rule.chain) == ("filter", "FORWARD")
+
     def _chosen(self, hit: Hit) -> bool:
         """Whether only networks are hit whose own option asks for no translation."""
         networks = [self.network(name) for name in hit.networks]
@@ -228,17 +243,15 @@ class Case:
         return hit.halt.kind == "unanswered" and bool(networks) and by_option
 
 
-def _for_want_of_rules(halt: Halt) -> bool:
-    if not halt.certain or halt.namespace is not None:
-        return False
-    by_firewalld = halt.kind == "rule" and halt.rule is not None and halt.rule.table == "firewalld"
-    return halt.kind in ("policy", "unanswered") or by_firewalld
-
-
-def _object(halt: Halt) -> tuple[str, str]:
-    """What it is that stops the packet: a namespace lacks one default route, wherever packets are meant to go."""
+def _object(halt: Halt, network: str | None) -> tuple[str, str]:
+    """What it is that stops the packet, the same for every container that it stops."""
+    family = f"ipv{halt.packet.family}"
     if halt.kind == "no-route" and halt.isolation is None:
-        return halt.kind, f"{halt.namespace} ipv{halt.packet.family}"
+        # A namespace lacks one default route, wherever packets are meant to go.
+        return halt.kind, f"{halt.namespace} {family}"
+    if halt.kind == "unanswered" and halt.rule is None and halt.certain:
+        # One rule is missing, whichever address it would have translated.
+        return halt.kind, f"{network} {family}"
     return halt.kind, halt.at
 
 

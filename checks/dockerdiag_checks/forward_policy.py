@@ -85,8 +85,10 @@ def _stopped(case: Case, hit: Hit, status: Status) -> Finding:
     way = {"out": "on the way out", "reply": "on the way back"}
     directions = " and ".join(way[direction] for direction in hit.directions)
     what = f"by {'the policy of ' if policy else ''}{where(rule)}" if rule else f"at {hit.halt.place}"
+    lacking = case.lacks_accepts(hit.halt)
+    by_policy = "forward-accepts-missing" if lacking else "policy-drops"
     return Finding(
-        code="policy-drops" if policy else "rule-rejects" if word == "rejected" else "rule-drops",
+        code=by_policy if policy else "rule-rejects" if word == "rejected" else "rule-drops",
         status=status,
         subject=case.subject(hit),
         summary=f"Packets of {containers_of(hit)} are {word} {directions} {what}",

@@ -45,7 +45,7 @@ from dockerdiag_checks.wording import containers_of, retry
 NEEDS = ("network.sysctls",)
 
 GLOBAL = {"net/ipv4/ip_forward": "ip-forward-off", "net/ipv6/conf/all/forwarding": "ipv6-forwarding-off"}
-PERSISTED = "/etc/sysctl.d/99-zz-dockerdiag-forwarding.conf"
+WHOLE = "net/ipv4/ip_forward"
 
 
 def _forwarding(halt: Halt) -> bool:
@@ -77,9 +77,8 @@ def _switch(case: Case, halt: Halt) -> str:
     """The switch to turn: the global one where it is off too, since it turns all links."""
     key = halt.sysctl or ""
     sysctls = case.snapshot.network.sysctls
-    whole = "net/ipv4/ip_forward"
-    if key.startswith("net/ipv4/") and not isinstance(sysctls, Unread) and sysctls.get(whole) == "0":
-        return whole
+    if key.startswith("net/ipv4/") and not isinstance(sysctls, Unread) and sysctls.get(WHOLE) == "0":
+        return WHOLE
     return key
 
 
@@ -87,10 +86,16 @@ def _name(key: str) -> str:
     return key if "." in key else key.replace("/", ".")
 
 
+def _own_file(key: str) -> str:
+    """One for each switch, that sorts after what others write."""
+    link = key.split("/")[3] if key not in GLOBAL else key.split("/")[1]
+    return f"/etc/sysctl.d/99-zz-dockerdiag-forwarding-{link}.conf"
+
+
 def _off(case: Case, hit: Hit, key: str) -> Finding:
     change = set_sysctl(key, "1", "0")
     muted = _mute(case, key)
-    persisted = (write_file(PERSISTED, f"{_name(key)} = 1"), *muted)
+    persisted = (write_file(_own_file(key), f"{_name(key)} = 1"), *muted)
     link = None if key in GLOBAL else key.split("/")[3]
     cause = _who_sets(case, key)
     return Finding(
@@ -107,7 +112,7 @@ def _off(case: Case, hit: Hit, key: str) -> Finding:
                 now=(change.do, *(persisted if muted else ())),
                 lasting=() if muted else persisted,
                 verify=(f"sysctl {_name(key)}", *retry(case)),
-                undo=(change.undo, sh("rm", "-f", PERSISTED), *_unmute(case, key)),
+                undo=(change.undo, sh("rm", "-f", _own_file(key)), *_unmute(case, key)),
                 risk=(
                     f"What comes in by {link} is forwarded again, as the FORWARD rules allow."
                     if link
@@ -138,10 +143,9 @@ def _what_ends(hit: Hit, link: str | None) -> str:
 def _although(case: Case, key: str) -> tuple[Evidence, ...]:
     """The switch that everybody looks at first, where it is on and does not help."""
     sysctls = case.snapshot.network.sysctls
-    whole = "net/ipv4/ip_forward"
-    if key in GLOBAL or isinstance(sysctls, Unread) or sysctls.get(whole) != "1":
+    if key in GLOBAL or isinstance(sysctls, Unread) or sysctls.get(WHOLE) != "1":
         return ()
-    found = [Evidence("sysctl, on, but not for this link", f"{_name(whole)} = 1")]
+    found = [Evidence("sysctl, on, but not for this link", f"{_name(WHOLE)} = 1")]
     born_with = "net/ipv4/conf/default/forwarding"
     if sysctls.get(born_with) == "0":
         found.append(Evidence("sysctl, which each new link copies", f"{_name(born_with)} = 0"))
@@ -177,7 +181,7 @@ def _unmute(case: Case, key: str) -> tuple[str, ...]:
 def _after_a_reboot(case: Case) -> Iterator[Finding]:
     if not any(network.bridge for network in case.networks) or isinstance(case.snapshot.boot_sysctls, Unread):
         return
-    key = "net/ipv4/ip_forward"
+    key = WHOLE
     zero = _zero_at_boot(case, key)
     if zero is not None:
         yield _bomb(case, zero)
@@ -191,9 +195,9 @@ def _after_a_reboot(case: Case) -> Iterator[Finding]:
             remedies=(
                 Remedy(
                     summary="Turn it on at boot",
-                    now=(write_file(PERSISTED, f"{_name(key)} = 1"),),
+                    now=(write_file(_own_file(key), f"{_name(key)} = 1"),),
                     verify=retry(case),
-                    undo=(sh("rm", "-f", PERSISTED),),
+                    undo=(sh("rm", "-f", _own_file(key)),),
                     risk="None now: it is on already.",
                 ),
             ),
@@ -205,7 +209,7 @@ def _engine_leaves_it(case: Case) -> bool:
 
 
 def _bomb(case: Case, zero: Assigned) -> Finding:
-    origin = zero.origin
+    key, origin = WHOLE, zero.origin
     return Finding(
         code="ip-forward-off-at-boot",
         status=Status.WARN,
@@ -218,9 +222,9 @@ def _bomb(case: Case, zero: Assigned) -> Finding:
         remedies=(
             Remedy(
                 summary="Take the line out of force, and turn forwarding on at boot",
-                now=(*_mute(case, "net/ipv4/ip_forward"), write_file(PERSISTED, "net.ipv4.ip_forward = 1")),
+                now=(*_mute(case, key), write_file(_own_file(key), f"{_name(key)} = 1")),
                 verify=retry(case),
-                undo=(sh("rm", "-f", PERSISTED), *_unmute(case, "net/ipv4/ip_forward")),
+                undo=(sh("rm", "-f", _own_file(key)), *_unmute(case, key)),
                 risk="None now: forwarding is on already.",
             ),
         ),

@@ -111,7 +111,7 @@ def _count(hits: tuple[Hit, ...]) -> int:
 
 def _what_follows(case: Case, hits: tuple[Hit, ...]) -> tuple[str, ...]:
     rejected = (f"rule-rejects {case.subject(hit)}" for hit in hits if hit.halt.kind == "rule")
-    return ("masquerade-missing *", "policy-drops *", *dict.fromkeys(rejected))
+    return ("masquerade-missing *", "forward-accepts-missing *", *dict.fromkeys(rejected))
 
 
 def _all_gone(case: Case) -> bool:

@@ -40,7 +40,8 @@ def _let_pass(case: Case, hit: Hit, rule: RuleReference, changes: Sequence[Chang
             f"Lets all that comes in by {answer.in_link} for {answer.addresses.destination} pass the rest of "
             f"chain {rule.chain}: what another rule there refuses is let in too."
         )
-    if hit.halt.kind == "policy" and _accepted_by_engine(case, rule):
+    flag = "ip6tables" if rule.family == "ip6" else "iptables"
+    if case.lacks_accepts(hit.halt) and case.running_value(flag) is True:
         lasting: tuple[str, ...] = (sh("systemctl", "restart", "docker"),)
         undo: tuple[str, ...] = ()
         later = f"The lasting command has the engine make its own rules again. {RESTART_RISK}"
@@ -57,13 +58,6 @@ def _let_pass(case: Case, hit: Hit, rule: RuleReference, changes: Sequence[Chang
         undo=(*(change.undo for change in changes), *undo),
         risk=f"{opens} {later}",
     )
-
-
-def _accepted_by_engine(case: Case, rule: RuleReference) -> bool:
-    """Whether the engine, once started again, makes accepts in that chain by itself."""
-    flag = "ip6tables" if rule.family == "ip6" else "iptables"
-    own = (case.backend(), "filter", "FORWARD") == (rule.backend, rule.table, rule.chain)
-    return own and case.running_value(flag) is True
 
 
 def _without(hit: Hit, rule: RuleReference) -> tuple[Remedy, ...]:

@@ -21,7 +21,7 @@ def test_a_policy_drops_what_no_rule_accepts() -> None:
         rules("[0:0] -A FORWARD -i docker0 ! -o docker0 -j ACCEPT\n", ""),
         rules("[0:0] -A FORWARD -o docker0 -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT\n", ""),
     )
-    assert cause_of(report) == ("forward-policy", "policy-drops", "network:bridge")
+    assert cause_of(report) == ("forward-policy", "forward-accepts-missing", "network:bridge")
     assert report.cause is not None
     assert report.cause.remedies[0].now == (
         "iptables-legacy -A FORWARD -i docker0 -o eth0 -j ACCEPT",

@@ -66,7 +66,14 @@ def test_rules_that_the_engine_made_and_somebody_flushed() -> None:
 def test_a_rule_of_its_own_before_that_is_the_cause_of_its_own() -> None:
     report = judged(*off(), with_table(OWN_RULES), with_table("*filter\n:FORWARD DROP [0:0]\nCOMMIT\n"))
     assert cause_of(report)[1] == "iptables-off"
-    assert set(report.cause.explains if report.cause else ()) == {"policy-drops network:bridge"}
+    assert set(report.cause.explains if report.cause else ()) == {"forward-accepts-missing network:bridge"}
+
+
+def test_another_tables_policy_does_not_follow_from_flushed_rules() -> None:
+    mangle = "*mangle\n:FORWARD DROP [0:0]\nCOMMIT\n"
+    report = judged(without_rules, with_table(mangle))
+    assert cause_of(report)[1] == "policy-drops"
+    assert told(report)["engine-rules-gone"].explains == ("masquerade-missing network:bridge",)
 
 
 def test_a_file_changed_since_does_not_matter_where_the_engine_tells_that_it_translates() -> None:

@@ -2,7 +2,7 @@ from dataclasses import replace
 
 from dockerdiag.case import MASQUERADE_OPTION
 from dockerdiag.report import Status, Verdict
-from dockerdiag.snapshot import Engine, Snapshot
+from dockerdiag.snapshot import Engine, NetworkNamespace, Snapshot
 from tests.checks.hosts import (
     Change,
     cause_of,
@@ -18,6 +18,25 @@ from tests.checks.hosts import (
 )
 
 DELETED = rules("[0:0] -A POSTROUTING -s 172.17.0.0/16 ! -o docker0 -j MASQUERADE\n", "")
+
+
+def twenty_more(snapshot: Snapshot) -> Snapshot:
+    """Containers like the first, which share its namespace but for the address that the engine tells."""
+    assert isinstance(snapshot.engine, Engine)
+    assert isinstance(snapshot.engine.containers, tuple)
+    (first,) = snapshot.engine.containers
+    ((key, space),) = snapshot.namespaces.items()
+    assert isinstance(space, NetworkNamespace)
+    assert isinstance(space.addresses, tuple)
+    spaces, others = {key: space}, []
+    for number in range(3, 23):
+        address = f"172.17.0.{number}"
+        own = tuple(replace(a, address=address) if a.address == "172.17.0.2" else a for a in space.addresses)
+        spaces[f"net:[{number}]"] = replace(space, name=f"net:[{number}]", addresses=own)
+        ends = tuple(replace(end, address=address) for end in first.endpoints)
+        one = replace(first, id=f"{number:064x}", name=f"more{number}", endpoints=ends)
+        others.append(replace(one, namespace=f"net:[{number}]"))
+    return replace(engine(containers=(first, *others))(snapshot), namespaces=spaces)
 
 
 def as_own_network(name: str, **options: str) -> Change:
@@ -49,6 +68,14 @@ def test_a_missing_rule_is_named_as_it_should_read() -> None:
     assert report.cause.remedies[0].now == (
         "iptables-legacy -t nat -A POSTROUTING -s 172.17.0.0/16 '!' -o docker0 -j MASQUERADE",
     )
+
+
+def test_one_missing_rule_is_told_once_for_all_containers_of_the_network() -> None:
+    report = judged(DELETED, twenty_more)
+    findings = [f for result in report.results for f in result.findings if f.code == "masquerade-missing"]
+    (finding,) = findings
+    assert finding.count == 21
+    assert "and 18 more" in finding.summary
 
 
 def test_another_rule_that_does_the_same_is_fine() -> None:

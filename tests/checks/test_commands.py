@@ -1,0 +1,294 @@
+"""Every command that a remedy is made of, run for real in a namespace of its own: done, in force, and undone."""
+
+import os
+import re
+import secrets
+import shlex
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from ipaddress import ip_address
+from pathlib import Path
+
+import pytest
+
+from dockerdiag.packet.flow import Direction, Halt
+from dockerdiag.packet.netfilter import Stop
+from dockerdiag.packet.packet import Connection, Packet, PortRange, Tuple
+from dockerdiag.report import Disposition, RuleReference
+from dockerdiag_checks.commands import AtEngineStart, Change, set_sysctl, sh, write_file
+from dockerdiag_checks.rule_commands import delete_rule, let_pass, masquerade
+
+TOOLS = ("ip", "nft", "iptables-nft", "ip6tables-nft", "sysctl")
+pytestmark = pytest.mark.skipif(
+    os.geteuid() != 0 or not all(map(shutil.which, TOOLS)), reason="makes a network namespace"
+)
+LEGACY = pytest.param(
+    "iptables-legacy",
+    marks=pytest.mark.skipif(not Path("/proc/net/ip_tables_names").exists(), reason="no legacy tables"),
+)
+SUBNET, SUBNET6 = "172.17.0.0/16", "fd00:d0c::/64"
+FIREWALL = """
+table inet gate {
+    chain first { type filter hook forward priority 0; policy drop;
+        ip saddr 192.0.2.0/24 accept
+        ip saddr 172.16.0.0/12 drop
+    }
+    chain early { type filter hook prerouting priority mangle; policy accept;
+        tcp dport 443 drop
+    }
+    chain nat { type nat hook postrouting priority srcnat; policy accept;
+        ip saddr 172.16.0.0/12 accept
+    }
+}
+table bridge gate {
+    chain early { type filter hook prerouting priority 0; policy accept;
+        ip daddr 1.1.1.1 drop
+    }
+}
+"""
+
+
+@dataclass(frozen=True)
+class Space:
+    """A network namespace with the links of a Docker host."""
+
+    name: str
+
+    def run(self, line: str) -> str:
+        words = ("ip", "netns", "exec", self.name, "sh", "-c", line)
+        ran = subprocess.run(words, capture_output=True, text=True, check=False)
+        assert ran.returncode == 0, f"{line}\n{ran.stderr}"
+        return ran.stdout
+
+    def rules(self) -> str:
+        """All rules, without counters and handles."""
+        saves = ("iptables-nft-save", "ip6tables-nft-save", "nft -s list ruleset")
+        legacy = (
+            "iptables-legacy-save" if self.run("cat /proc/net/ip_tables_names || true").strip() else "true"
+        )
+        text = "\n".join(map(self.run, (*saves, legacy)))
+        return re.sub(r"^#.*$|\[\d+:\d+\]|counter packets \d+ bytes \d+", "", text, flags=re.MULTILINE)
+
+
+@pytest.fixture
+def space() -> Iterator[Space]:
+    name = f"ddcommands-{secrets.token_hex(3)}"
+    subprocess.run(("ip", "netns", "add", name), check=True)
+    try:
+        made = Space(name)
+        made.run("ip link add docker0 type bridge && ip link add eth0.100 type bridge")
+        yield made
+    finally:
+        subprocess.run(("ip", "netns", "delete", name), check=True)
+
+
+def packet(direction: Direction, *, six: bool = False, out: str | None = "eth0.100") -> Packet:
+    own, far = map(ip_address, ("fd00:d0c::2", "2606:4700:4700::1111") if six else ("172.17.0.2", "1.1.1.1"))
+    port, far_port = PortRange.one(40000), PortRange.one(443)
+    sent, answered = Tuple(own, far, port, far_port), Tuple(far, own, far_port, port)
+    there, back = "docker0", "eth0.100"
+    if direction == "out":
+        return Packet("tcp", sent, Connection("new", "original", sent), in_link=there, out_link=out)
+    state = Connection("established", "reply", sent)
+    return Packet("tcp", answered, state, in_link=back, out_link=there if out else None)
+
+
+def halt(rule: RuleReference, base: str, direction: Direction = "out", **parts: object) -> Halt:
+    here = packet(direction, **parts)  # type: ignore[arg-type]
+    stop = Stop("drop", rule, replace(rule, chain=base, handle=None, index=None), (), "it drops")
+    kind = "rule" if rule.index is not None else "policy"
+    return Halt(direction, base, kind, Disposition.DROPPED, "there", "it drops", here, rule, stop)
+
+
+def iptables_rule(
+    backend: str, table: str, chain: str, index: int | None, family: str = "ip"
+) -> RuleReference:
+    return RuleReference(backend, family, table, chain, None, index, "-j DROP", None)  # type: ignore[arg-type]
+
+
+def nft_rule(space: Space, family: str, chain: str, text: str) -> RuleReference:
+    listed = space.run(f"nft -a list chain {family} gate {chain}").splitlines()
+    ((index, line),) = [(i, line) for i, line in enumerate(listed, -2) if text in line]
+    handle = int(line.rpartition(" ")[2])
+    return RuleReference("nft", family, "gate", chain, handle, index, text, None)
+
+
+def prove(space: Space, changes: tuple[Change, ...], in_force: Callable[[str], bool]) -> None:
+    """Done, it is in force; undone, all is as it was; made again twice, it is there once."""
+    before = space.rules()
+    for change in changes:
+        space.run(change.do)
+    done = space.rules()
+    assert in_force(done), done
+    for change in changes:
+        space.run(change.undo)
+    assert space.rules() == before
+    for change in (*changes, *changes):
+        space.run(change.again)
+    again = space.rules()
+    assert in_force(again), again
+    for change in changes:
+        space.run(change.undo)
+    assert space.rules() == before
+
+
+@pytest.mark.parametrize("backend", ["iptables-nft", LEGACY])
+def test_an_accept_before_a_rule_and_one_for_answers(space: Space, backend: str) -> None:
+    for rule in ("-s 192.0.2.0/24 -j ACCEPT", "-s 172.16.0.0/12 -j DROP"):
+        space.run(f"{backend} -A FORWARD {rule}")
+    at = iptables_rule(backend, "filter", "FORWARD", 2)
+    changes = let_pass([halt(at, "FORWARD"), halt(at, "FORWARD", "reply")], [SUBNET])
+    assert len(changes) == 2
+
+    def in_force(rules: str) -> bool:
+        lines = [line for line in rules.splitlines() if line.startswith("-A FORWARD")]
+        accept = "-A FORWARD -i docker0 -o eth0.100 -j ACCEPT"
+        answers = "-A FORWARD -i eth0.100 -o docker0 -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT"
+        drop = lines.index("-A FORWARD -s 172.16.0.0/12 -j DROP")
+        return lines.index(accept) < drop and lines.index(answers) < drop and len(lines) == 4
+
+    prove(space, changes, in_force)
+
+
+@pytest.mark.parametrize("backend", ["iptables-nft", LEGACY])
+@pytest.mark.parametrize(
+    ("table", "chain", "out", "wanted"),
+    [
+        ("raw", "PREROUTING", None, f"-A PREROUTING -s {SUBNET} -i docker0 -j ACCEPT"),
+        ("mangle", "PREROUTING", None, f"-A PREROUTING -s {SUBNET} -i docker0 -j ACCEPT"),
+        ("mangle", "POSTROUTING", "eth0.100", f"-A POSTROUTING -s {SUBNET} -o eth0.100 -j ACCEPT"),
+        ("filter", "FORWARD", "eth0.100", "-A FORWARD -i docker0 -o eth0.100 -j ACCEPT"),
+    ],
+)
+def test_an_accept_names_what_its_hook_knows(
+    space: Space, backend: str, table: str, chain: str, out: str | None, wanted: str
+) -> None:
+    space.run(f"{backend} -t {table} -A {chain} -j DROP")
+    rule = iptables_rule(backend, table, chain, 1)
+    prove(space, let_pass([halt(rule, chain, out=out)], [SUBNET]), lambda rules: wanted in rules)
+
+
+def test_an_accept_for_ipv6(space: Space) -> None:
+    space.run("ip6tables-nft -A FORWARD -j DROP")
+    rule = iptables_rule("iptables-nft", "filter", "FORWARD", 1, "ip6")
+    changes = let_pass([halt(rule, "FORWARD", six=True)], [SUBNET, SUBNET6])
+    assert changes[0].do.startswith("ip6tables-nft -I FORWARD 1 ")
+    prove(space, changes, lambda rules: "-A FORWARD -i docker0 -o eth0.100 -j ACCEPT" in rules)
+
+
+def test_accepts_in_nft_before_a_rule_and_for_a_policy(space: Space) -> None:
+    space.run(f"nft -f - <<'END'\n{FIREWALL}\nEND")
+    rule = nft_rule(space, "inet", "first", "172.16.0.0/12 drop")
+    policy = replace(rule, handle=None, index=None)
+    changes = let_pass([halt(rule, "first"), halt(policy, "first", "reply")], [SUBNET])
+
+    def in_force(rules: str) -> bool:
+        out, drop = rules.index('iifname "docker0" oifname "eth0.100"'), rules.index("172.16.0.0/12 drop")
+        answers = 'iifname "eth0.100" oifname "docker0" ct state established,related counter accept'
+        return out < drop and rules.count(answers) == 1 and rules.count('comment "dockerdiag') == 2
+
+    prove(space, changes, in_force)
+
+
+@pytest.mark.parametrize("six", [False, True])
+def test_an_accept_in_nft_that_knows_one_link_only(space: Space, six: bool) -> None:
+    space.run(f"nft -f - <<'END'\n{FIREWALL}\nEND")
+    rule = nft_rule(space, "inet", "early", "tcp dport 443 drop")
+    wanted = f"ip6 saddr {SUBNET6}" if six else f"ip saddr {SUBNET}"
+    changes = let_pass([halt(rule, "early", six=six, out=None)], [SUBNET, SUBNET6])
+    prove(space, changes, lambda rules: f'iifname "docker0" {wanted} counter accept' in rules)
+
+
+def test_an_accept_in_the_bridge_family_names_no_port(space: Space) -> None:
+    space.run(f"nft -f - <<'END'\n{FIREWALL}\nEND")
+    rule = nft_rule(space, "bridge", "early", "1.1.1.1 drop")
+    changes = let_pass([halt(rule, "early", out=None)], [SUBNET])
+    prove(space, changes, lambda rules: f"ip saddr {SUBNET} counter accept" in rules)
+
+
+def test_one_accept_for_two_rules_of_a_chain() -> None:
+    first, second = (iptables_rule("iptables-nft", "filter", "DOCKER-USER", at) for at in (1, 4))
+    (change,) = let_pass(
+        [halt(second, "FORWARD")], [SUBNET], [halt(first, "FORWARD"), halt(second, "FORWARD")]
+    )
+    assert change.do == "iptables-nft -I DOCKER-USER 1 -i docker0 -o eth0.100 -j ACCEPT"
+
+
+def test_what_no_rule_stops_needs_no_accept() -> None:
+    rule = iptables_rule("iptables-nft", "filter", "FORWARD", 1)
+    assert let_pass([replace(halt(rule, "FORWARD"), rule=None, netfilter=None)], [SUBNET]) == ()
+
+
+@pytest.mark.parametrize("backend", ["iptables-nft", LEGACY])
+def test_masquerade_at_the_end_and_before_a_rule(space: Space, backend: str) -> None:
+    space.run(f"{backend} -t nat -A POSTROUTING -s 172.16.0.0/12 -j ACCEPT")
+    wanted = f"-A POSTROUTING -s {SUBNET} ! -o docker0 -j MASQUERADE"
+    prove(space, (masquerade(backend, 4, SUBNET, "docker0", None),), lambda rules: wanted in rules)
+    before = iptables_rule(backend, "nat", "POSTROUTING", 1)
+    prove(
+        space,
+        (masquerade(backend, 4, SUBNET, "docker0", before),),
+        lambda rules: rules.index(wanted) < rules.index("172.16.0.0/12 -j ACCEPT"),
+    )
+
+
+def test_masquerade_of_ipv6(space: Space) -> None:
+    space.run("ip6tables-nft -t nat -A POSTROUTING -j RETURN")
+    change = masquerade("iptables-nft", 6, SUBNET6, "docker0", None)
+    prove(space, (change,), lambda rules: f"-s {SUBNET6} ! -o docker0 -j MASQUERADE" in rules)
+
+
+def test_masquerade_in_nft_before_a_rule(space: Space) -> None:
+    space.run(f"nft -f - <<'END'\n{FIREWALL}\nEND")
+    rule = nft_rule(space, "inet", "nat", "172.16.0.0/12 accept")
+    change = masquerade("iptables-nft", 4, SUBNET, "docker0", rule)
+    prove(
+        space, (change,), lambda rules: f'oifname != "docker0" ip saddr {SUBNET} counter masquerade' in rules
+    )
+
+
+def test_a_rule_is_deleted_by_its_place_or_its_handle(space: Space) -> None:
+    space.run(f"nft -f - <<'END'\n{FIREWALL}\nEND")
+    space.run("iptables-nft -t mangle -A FORWARD -j DROP")
+    gone = (
+        delete_rule(nft_rule(space, "inet", "first", "172.16.0.0/12 drop")),
+        delete_rule(iptables_rule("iptables-nft", "mangle", "FORWARD", 1)),
+    )
+    for line in gone:
+        assert line is not None
+        space.run(line)
+    assert "172.16.0.0/12 drop" not in space.rules()
+    assert "-j DROP" not in space.rules()
+    assert delete_rule(iptables_rule("iptables-nft", "filter", "FORWARD", None)) is None
+
+
+@pytest.mark.parametrize("link", ["docker0", "eth0.100"])
+def test_a_sysctl_of_a_link_whose_name_holds_a_dot(space: Space, link: str) -> None:
+    key = f"net/ipv4/conf/{link}/rp_filter"
+    before = space.run(f"cat /proc/sys/{key}").strip()
+    change = set_sysctl(key, "2", before)
+    space.run(change.do)
+    assert space.run(f"cat /proc/sys/{key}").strip() == "2"
+    space.run(change.undo)
+    assert space.run(f"cat /proc/sys/{key}").strip() == before
+
+
+def test_a_file_is_written_as_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "it's here" / "file.conf"
+    text = "one = 'two' $three\n\\four % \"five\""
+    subprocess.run(("sh", "-c", write_file(str(path), text)), check=True)
+    assert path.read_text() == f"{text}\n"
+
+
+def test_each_start_of_the_engine_has_a_drop_in_of_its_own() -> None:
+    one, other = (AtEngineStart(name, ["true"]) for name in ("filter-DOCKER-USER-a b/c", "nat"))
+    assert one.path != other.path
+    assert one.path == "/etc/systemd/system/docker.service.d/50-dockerdiag-filter-DOCKER-USER-a-b-c.conf"
+    assert one.undo[0] == f"rm -f {one.path}"
+
+
+def test_words_are_quoted() -> None:
+    words = ("docker", "restart", "it's $(a) name")
+    assert shlex.split(sh(*words)) == list(words)
