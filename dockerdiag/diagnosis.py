@@ -2,7 +2,7 @@
 
 import contextlib
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from fnmatch import fnmatchcase
 from ipaddress import IPv4Address, IPv6Address
@@ -13,7 +13,7 @@ from dockerdiag.configuration.daemon import daemon_settings
 from dockerdiag.destination import Destination, DestinationError
 from dockerdiag.packet.plan import Errand, errands
 from dockerdiag.packet.walk import Walker
-from dockerdiag.registry import Broken, Check
+from dockerdiag.registry import OWN, Broken, Check
 from dockerdiag.report import (
     Cause,
     Disposition,
@@ -27,21 +27,43 @@ from dockerdiag.report import (
     worst,
 )
 from dockerdiag.snapshot import Engine, Snapshot, Unread
+from dockerdiag.time_limit import UNLIMITED, TimeIsUp, TimeLimit
 from dockerdiag.unread import part_named, unread_parts
 from dockerdiag.version import __version__
 
+Expected = Callable[[Finding], str | None]
+
 
 def diagnose(
-    snapshot: Snapshot, asked: Asked, checks: Sequence[Check], broken: Sequence[Broken] = ()
+    snapshot: Snapshot,
+    asked: Asked,
+    checks: Sequence[Check],
+    broken: Sequence[Broken] = (),
+    *,
+    expected: Expected | None = None,
+    limit: TimeLimit = UNLIMITED,
 ) -> Report:
     """Judges a snapshot.
+
+    Args:
+        snapshot: What was read.
+        asked: What to look at.
+        checks: What to ask.
+        broken: What could not be loaded; each is an unknown result.
+        expected: Why a finding is expected and does not count, None where it is not.
+        limit: When it passes, what is open then is unknown.
 
     Raises:
         AskedError: a container or network that was asked about is not there, or a name has no address.
     """
-    case = _case(snapshot, asked)
-    judged = [_judge(one, case) for one in checks]
+    try:
+        with limit.interrupting():
+            case = _case(snapshot, asked)
+    except TimeIsUp:
+        case = None
+    judged = [_judge(one, case, limit) for one in checks]
     results = _explained([result for result, _ in judged] + [_not_loaded(one) for one in broken])
+    results = tuple(_weighed(result, expected) for result in results) if expected else results
     # By position, since several rules may stop one subject in the same way.
     places = [place for _, located in judged for place in located]
     verdict = _verdict(results)
@@ -52,18 +74,18 @@ def diagnose(
         verdict=verdict,
         cause=_cause(results, places, checks) if verdict in (Verdict.BROKEN, Verdict.DEGRADED) else None,
         results=results,
-        walks=tuple(traced.journey.to_walk(traced.containers) for traced in case.traced),
+        walks=tuple(traced.journey.to_walk(traced.containers) for traced in case.traced) if case else (),
         unread=tuple(UnreadPart(part, reason) for part, reason in unread_parts(snapshot)),
     )
 
 
-def traced(snapshot: Snapshot, asked: Asked) -> Report:
+def traced(snapshot: Snapshot, asked: Asked, limit: TimeLimit = UNLIMITED) -> Report:
     """A report on walks alone: ok where all arrive, broken where one is stopped, else unknown.
 
     Raises:
         AskedError: as `diagnose`.
     """
-    report = diagnose(snapshot, asked, ())
+    report = diagnose(snapshot, asked, (), limit=limit)
     ends = {walk.disposition for walk in report.walks}
     unsure = not ends or Disposition.UNKNOWN in ends
     stopped = ends - {Disposition.DELIVERED, Disposition.UNKNOWN}
@@ -124,8 +146,10 @@ def _traced(walker: Walker, errand: Errand) -> Traced:
 # -- one check ---------------------------------------------------------------------------------------------------
 
 
-def _judge(check: Check, case: Case) -> tuple[Result, list[int]]:
-    """The result, and for each of its findings where the packet meets it."""
+def _judge(check: Check, case: Case | None, limit: TimeLimit) -> tuple[Result, list[int]]:
+    """The result, and for each of its findings where the packet meets it; no case where time ended before it."""
+    if case is None:
+        return Result(check.name, check.title, Status.UNKNOWN, limit.reason), []
     for need in check.needs:
         part = part_named(case.snapshot, need)
         if isinstance(part, Unread):
@@ -135,10 +159,13 @@ def _judge(check: Check, case: Case) -> tuple[Result, list[int]]:
         return Result(check.name, check.title, Status.SKIP, f"the engine: {case.engine_elsewhere()}"), []
     try:
         # A check from elsewhere may print; stdout carries the report and nothing else.
-        with contextlib.redirect_stdout(io.StringIO()):
+        with contextlib.redirect_stdout(io.StringIO()), limit.interrupting():
             located = [_located(one, check.place) for one in check.judge(case)]
-    except Exception as error:  # noqa: BLE001 - one check's fault must not end the others
-        fault = f"an error in the check itself: {type(error).__name__}: {error}"
+    except TimeIsUp:
+        return Result(check.name, check.title, Status.UNKNOWN, limit.reason), []
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - one check's fault must not end the others
+        whose = "itself" if check.distribution == OWN else f"that the package {check.distribution} brings"
+        fault = f"an error in the check {whose}: {type(error).__name__}: {error}"
         return Result(check.name, check.title, Status.UNKNOWN, fault), []
     findings = tuple(finding for finding, _ in located)
     places = [place for _, place in located]
@@ -150,7 +177,10 @@ def _judge(check: Check, case: Case) -> tuple[Result, list[int]]:
 
 def _located(found: Finding | Located, place: int) -> tuple[Finding, int]:
     # What stops packets now comes before what does not, in the order in which the packet meets it.
-    return (found.finding, found.place) if isinstance(found, Located) else (found, 100 + place)
+    located = (found.finding, found.place) if isinstance(found, Located) else (found, 100 + place)
+    if not isinstance(located[0], Finding):
+        raise TypeError(f"it yields a {type(located[0]).__name__}, not a Finding")
+    return located
 
 
 def _not_loaded(broken: Broken) -> Result:
@@ -185,6 +215,11 @@ def _explained(results: Iterable[Result]) -> tuple[Result, ...]:
     return tuple(replace(result, findings=tuple(map(resolved, result.findings))) for result in results)
 
 
+def _weighed(result: Result, expected: Expected) -> Result:
+    findings = tuple(replace(finding, expected=expected(finding)) for finding in result.findings)
+    return replace(result, findings=findings)
+
+
 def _verdict(results: Iterable[Result]) -> Verdict:
     statuses = {result.status for result in results if not result.findings}
     statuses |= {
@@ -200,7 +235,13 @@ def _verdict(results: Iterable[Result]) -> Verdict:
 def _cause(results: Sequence[Result], places: Sequence[int], checks: Sequence[Check]) -> Cause | None:
     """The worst finding that no other explains; of equals, the one that the packet meets first."""
     order = {check.name: check.place for check in checks}
-    explained = {id_ for result in results for finding in result.findings for id_ in finding.explains}
+    explained = {
+        id_
+        for result in results
+        for finding in result.findings
+        if finding.expected is None
+        for id_ in finding.explains
+    }
     candidates = [
         (
             finding.status is not Status.FAIL,

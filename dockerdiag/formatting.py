@@ -35,3 +35,5 @@ class Format:
     """The whole output, with its final newline. Pure: the same report and options give the same text."""
     read: Callable[[str], Report] | None = None
     """Reads its own output back, where it can; raises ValueError for any other text."""
+    distribution: str = "dockerdiag"
+    """The package that brings it."""

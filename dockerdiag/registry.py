@@ -5,7 +5,7 @@ A package adds its own by the groups `dockerdiag.checks` (an object of type `Che
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, TypeVar
 
@@ -15,9 +15,10 @@ from dockerdiag.report import Finding
 
 CHECKS = "dockerdiag.checks"
 FORMATS = "dockerdiag.formats"
+OWN = "dockerdiag"
+"""The distribution whose checks and formats are no plugins."""
 
 Judge = Callable[[Case], Iterable[Finding | Located]]
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +33,7 @@ class Check:
         needs: Parts of the snapshot without which it cannot answer, as attribute paths (`network.sysctls`).
         judge: The pure function that answers.
         page: Its documentation, the docstring of its module.
+        distribution: The package that brings it.
     """
 
     name: str
@@ -41,6 +43,7 @@ class Check:
     needs: tuple[str, ...]
     judge: Judge
     page: str
+    distribution: str = OWN
 
 
 def check(
@@ -63,33 +66,44 @@ class Broken:
     reason: str
 
 
-def checks() -> tuple[tuple[Check, ...], tuple[Broken, ...]]:
-    """Every check, by place and name, and what could not be loaded."""
-    found, broken = _load(CHECKS, Check)
+T = TypeVar("T", Check, Format)
+
+
+def checks(*, plugins: bool = True) -> tuple[tuple[Check, ...], tuple[Broken, ...]]:
+    """Every check, by place and name, and what could not be loaded; without `plugins` this package's own alone."""
+    found, broken = _load(CHECKS, Check, plugins)
     return tuple(sorted(found, key=lambda one: (one.place, one.name))), broken
 
 
-def formats() -> tuple[dict[str, Format], tuple[Broken, ...]]:
-    """Every format by name, and what could not be loaded."""
-    found, broken = _load(FORMATS, Format)
+def formats(*, plugins: bool = True) -> tuple[dict[str, Format], tuple[Broken, ...]]:
+    """Every format by name, and what could not be loaded; without `plugins` this package's own alone."""
+    found, broken = _load(FORMATS, Format, plugins)
     return {one.name: one for one in found}, broken
 
 
-def _load(group: str, kind: type[T]) -> tuple[list[T], tuple[Broken, ...]]:
-    found: list[T] = []
+def _load(group: str, kind: type[T], plugins: bool) -> tuple[list[T], tuple[Broken, ...]]:
+    found: dict[str, T] = {}
     broken: list[Broken] = []
-    for entry in sorted(entry_points(group=group), key=lambda entry: (entry.name, entry.value)):
+    # This package's own first: no other may take their names.
+    for entry in sorted(
+        entry_points(group=group), key=lambda entry: (_distribution(entry) != OWN, entry.name, entry.value)
+    ):
+        distribution = _distribution(entry)
+        if distribution != OWN and not plugins:
+            continue
         try:
             loaded: Any = entry.load()
-        except Exception as error:  # noqa: BLE001 - a stranger's package may fail in any way
-            broken.append(Broken(entry.name, _distribution(entry), f"{type(error).__name__}: {error}"))
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - a stranger's package may fail in any way
+            broken.append(Broken(entry.name, distribution, f"{type(error).__name__}: {error}"))
             continue
-        if isinstance(loaded, kind):
-            found.append(loaded)
-        else:
+        if not isinstance(loaded, kind):
             reason = f"{entry.value} is a {type(loaded).__name__}, not a {kind.__name__}"
-            broken.append(Broken(entry.name, _distribution(entry), reason))
-    return found, tuple(broken)
+            broken.append(Broken(entry.name, distribution, reason))
+        elif loaded.name in found:
+            broken.append(Broken(entry.name, distribution, f"the name {loaded.name} is taken"))
+        else:
+            found[loaded.name] = replace(loaded, distribution=distribution)
+    return list(found.values()), tuple(broken)
 
 
 def _distribution(entry: EntryPoint) -> str:

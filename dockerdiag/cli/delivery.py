@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 import typer
 
 from dockerdiag.cli.changes_told import told
-from dockerdiag.cli.errors import EX_IOERR, fail_usage, say
+from dockerdiag.cli.errors import EX_IOERR, EX_SOFTWARE, fail_usage, say
 from dockerdiag.cli.options import FailOn
 
 if TYPE_CHECKING:
     from dockerdiag.changes import Changes
-    from dockerdiag.formatting import Format
+    from dockerdiag.formatting import Format, RenderOptions
     from dockerdiag.report import Report
 
 
@@ -54,7 +54,7 @@ def deliver(
     if (fail_on == "fail" and code in (1, 3)) or (fail_on == "unknown" and code == 1):
         code = 0
     for path, one in files:
-        written = write(path, one.render(report, RenderOptions(verbose=True)).encode())
+        written = write(path, rendered(one, report, RenderOptions(verbose=True)).encode())
         code = written or code
     for_people = chosen.name == "text"
     silent = quiet and report.verdict is Verdict.OK
@@ -62,11 +62,22 @@ def deliver(
         silent = silent or not changes
     if not silent:
         options = RenderOptions(verbose=verbose, colour=_colour(), width=_width())
-        shown = chosen.render(report, options)
+        shown = rendered(chosen, report, options)
         if changes is not None and for_people:
             shown = "\n".join((*told(changes), "", shown))
         code = print_result(shown) or code
     return code
+
+
+def rendered(form: "Format", report: "Report", options: "RenderOptions") -> str:
+    """The report in a format; where another package's format fails, that is said to be its fault."""
+    try:
+        return form.render(report, options)
+    except Exception as error:
+        if form.distribution == "dockerdiag":
+            raise
+        say(f"format {form.name}, which the package {form.distribution} brings, failed: {error!r}")
+        raise typer.Exit(EX_SOFTWARE) from None
 
 
 def print_result(text: str) -> int:

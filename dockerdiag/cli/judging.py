@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,13 +13,16 @@ from dockerdiag.cli.application import app
 from dockerdiag.cli.errors import EX_IOERR, fail_usage, say
 from dockerdiag.cli.memory import remembering
 from dockerdiag.cli.options import (
+    Config,
     FailOnOption,
     FormatName,
     FromFile,
+    NoPlugins,
     OnlyChecks,
     Outputs,
     Quiet,
     Redact,
+    Root,
     SkippedChecks,
     State,
     Timeout,
@@ -27,8 +31,11 @@ from dockerdiag.cli.options import (
 
 if TYPE_CHECKING:
     from dockerdiag.asked import Asked
-    from dockerdiag.report import Report
+    from dockerdiag.expectations import Expectations
+    from dockerdiag.formatting import Format
+    from dockerdiag.report import Finding, Report
     from dockerdiag.snapshot import Snapshot
+    from dockerdiag.snapshot.redact import RedactionMap
 
 
 @app.command("check")
@@ -52,40 +59,44 @@ def check_host(
     quiet: Quiet = False,
     redacted: Redact = False,
     state: State = None,
+    config: Config = None,
     fail_on: FailOnOption = "warn",
     timeout: Timeout = 60,
+    root: Root = None,
+    no_plugins: NoPlugins = False,
 ) -> int:
     """Find out what keeps containers from the internet (the default command)."""
     from dockerdiag.asked import Asked, AskedError  # noqa: PLC0415 - as all imports within commands: when used
     from dockerdiag.diagnosis import diagnose  # noqa: PLC0415
-    from dockerdiag.registry import formats  # noqa: PLC0415
     from dockerdiag.snapshot import Snapshot  # noqa: PLC0415
+    from dockerdiag.time_limit import TimeLimit  # noqa: PLC0415
 
-    known, broken = formats()
-    for one in broken:
-        say(f"format {one.name} of {one.distribution} could not be loaded: {one.reason}")
+    limit = TimeLimit(timeout)
+    known = _formats(plugins=not no_plugins)
     chosen = delivery.format_named(known, format_name)
     files = [(path, delivery.format_of(known, path)) for path in output]
-    checks = _checks(only, skip)
+    checks = _checks(only, skip, plugins=not no_plugins)
+    expectations = _expectations(config)
     if state is not None and redacted:
         fail_usage("--state keeps this host's own names; it does not go with --redact")
     try:
         asked = Asked.parse(containers=container, networks=network, destinations=to)
 
-        def judge(snapshot: "Snapshot", asked: Asked) -> "Report":
-            return diagnose(snapshot, asked, *checks)
+        def judge(snapshot: Snapshot, asked: Asked, names: "RedactionMap | None" = None) -> "Report":
+            expected = _expected(expectations, snapshot, names)
+            return diagnose(snapshot, asked, *checks, expected=expected, limit=limit)
 
         with remembering(state) as memory:
             loaded = (
                 sources.load_file(from_file, known)
                 if from_file is not None
-                else sources.read_host(timeout, asked)
+                else sources.read_host(limit, asked, root)
             )
+            if not isinstance(loaded, Snapshot) and (state or config):
+                fail_usage(f"{from_file} is a report; --state and --config need a snapshot")
             report = _judged(loaded, asked, judge, redacted=redacted)
             changes = None
-            if memory is not None:
-                if not isinstance(loaded, Snapshot):
-                    fail_usage(f"{from_file} is a report; --state needs a snapshot")
+            if memory is not None and isinstance(loaded, Snapshot):
                 report, changes = memory.compare(report, loaded, lambda one: judge(one, asked))
             code = delivery.deliver(
                 report, chosen, files, verbose=verbose, quiet=quiet, fail_on=fail_on, changes=changes
@@ -106,26 +117,33 @@ def trace(
     from_file: FromFile = None,
     redacted: Redact = False,
     timeout: Timeout = 60,
+    root: Root = None,
+    no_plugins: NoPlugins = False,
 ) -> int:
     """Show one packet's way and its answer's, hop by hop, with the rule or setting that decides each."""
     from dockerdiag.asked import Asked, AskedError  # noqa: PLC0415
     from dockerdiag.diagnosis import traced  # noqa: PLC0415
-    from dockerdiag.registry import formats  # noqa: PLC0415
     from dockerdiag.snapshot import Snapshot  # noqa: PLC0415
+    from dockerdiag.time_limit import TimeLimit  # noqa: PLC0415
 
-    known = formats()[0]
+    limit = TimeLimit(timeout)
+    known = _formats(plugins=not no_plugins)
     chosen = delivery.format_named(known, format_name)
     files = [(path, delivery.format_of(known, path)) for path in output]
+
+    def judge(snapshot: Snapshot, asked: Asked, names: "RedactionMap | None") -> "Report":  # noqa: ARG001
+        return traced(snapshot, asked, limit)
+
     try:
         asked = Asked.parse(containers=[container], destinations=[destination])
         loaded = (
             sources.load_file(from_file, known)
             if from_file is not None
-            else sources.read_host(timeout, asked)
+            else sources.read_host(limit, asked, root)
         )
         if not isinstance(loaded, Snapshot):
             fail_usage(f"{from_file} is a report; a walk needs a snapshot")
-        report = _judged(loaded, asked, traced, redacted=redacted)
+        report = _judged(loaded, asked, judge, redacted=redacted)
     except AskedError as error:
         fail_usage(str(error))
     return delivery.deliver(report, chosen, files, verbose=True, quiet=False, fail_on="warn")
@@ -140,14 +158,13 @@ def demo(
     """Show a report on a recorded host that is really broken; needs no Docker."""
     from dockerdiag.asked import Asked  # noqa: PLC0415
     from dockerdiag.diagnosis import diagnose  # noqa: PLC0415
-    from dockerdiag.registry import formats  # noqa: PLC0415
     from dockerdiag.snapshot.store import load  # noqa: PLC0415
 
-    known = formats()[0]
+    known = _formats(plugins=True)
     chosen = delivery.format_named(known, format_name)
     files = [(path, delivery.format_of(known, path)) for path in output]
     snapshot = load(Path(__file__).parent.with_name("demo.json.gz"))
-    report = diagnose(snapshot, Asked.parse(), *_checks([], []))
+    report = diagnose(snapshot, Asked.parse(), *_checks([], [], plugins=False))
     return delivery.deliver(report, chosen, files, verbose=verbose, quiet=False, fail_on="warn")
 
 
@@ -160,25 +177,63 @@ def collect(
     ] = [],  # noqa: B006
     redacted: Redact = False,
     timeout: Timeout = 60,
+    root: Root = None,
 ) -> int:
     """Save what was read, to be judged elsewhere with --from. Credentials are left out."""
     from dockerdiag.asked import Asked, AskedError  # noqa: PLC0415
     from dockerdiag.snapshot.store import dump  # noqa: PLC0415
+    from dockerdiag.time_limit import TimeLimit  # noqa: PLC0415
 
     try:
         asked = Asked.parse(destinations=to)
     except AskedError as error:
         fail_usage(str(error))
-    snapshot = sources.read_host(timeout, asked)
+    snapshot = sources.read_host(TimeLimit(timeout), asked, root)
     if redacted:
-        snapshot, _ = _redacted(snapshot, asked)
+        snapshot = _redacted(snapshot, asked)[0]
     return delivery.write(output, dump(snapshot, compress=output.name.endswith(".gz")))
 
 
-def _checks(only: list[str], skip: list[str]) -> tuple[Any, Any]:
+def _formats(*, plugins: bool) -> "dict[str, Format]":
+    from dockerdiag.registry import formats  # noqa: PLC0415
+
+    known, broken = formats(plugins=plugins)
+    for one in broken:
+        say(f"format {one.name} of {one.distribution} could not be loaded: {one.reason}")
+    return known
+
+
+def _expectations(config: Path | None) -> "Expectations":
+    from dockerdiag.expectations import DEFAULT_PATH, ConfigurationError, load  # noqa: PLC0415
+
+    if config is None and not DEFAULT_PATH.exists():
+        return ()
+    try:
+        return load(config or DEFAULT_PATH)
+    except ConfigurationError as error:
+        fail_usage(str(error))
+
+
+def _expected(
+    expectations: "Expectations", snapshot: "Snapshot", names: "RedactionMap | None"
+) -> "Callable[[Finding], str | None] | None":
+    """Why a finding is expected; patterns meet real names, also where the snapshot is redacted."""
+    if not expectations:
+        return None
+    day = date.fromisoformat(snapshot.taken_at[:10])
+
+    def expected(finding: "Finding") -> str | None:
+        subject = names.revealed(finding.subject) if names else finding.subject
+        reason = next((one.reason for one in expectations if one.matches(finding, subject, day)), None)
+        return names.redacted(reason) if names and reason else reason
+
+    return expected
+
+
+def _checks(only: list[str], skip: list[str], *, plugins: bool) -> tuple[Any, Any]:
     from dockerdiag.registry import checks  # noqa: PLC0415
 
-    known, broken = checks()
+    known, broken = checks(plugins=plugins)
     names = {one.name for one in known}
     for name in (*only, *skip):
         if name not in names:
@@ -190,7 +245,7 @@ def _checks(only: list[str], skip: list[str]) -> tuple[Any, Any]:
 def _judged(
     loaded: "Snapshot | Report",
     asked: "Asked",
-    judge: "Callable[[Snapshot, Asked], Report]",
+    judge: "Callable[[Snapshot, Asked, RedactionMap | None], Report]",
     *,
     redacted: bool,
 ) -> "Report":
@@ -200,9 +255,10 @@ def _judged(
         if redacted and not loaded.redaction.get("redacted"):
             fail_usage("a report cannot be redacted; --redact the snapshot, or the run that makes it")
         return loaded
+    names = None
     if redacted:
-        loaded, asked = _redacted(loaded, asked)
-    report = judge(loaded, asked)
+        loaded, asked, names = _redacted(loaded, asked)
+    report = judge(loaded, asked, names)
     told = loaded.redaction
     if told is None:
         return report
@@ -210,13 +266,13 @@ def _judged(
     return replace(report, redaction={**report.redaction, **redaction})
 
 
-def _redacted(snapshot: "Snapshot", asked: "Asked") -> "tuple[Snapshot, Asked]":
+def _redacted(snapshot: "Snapshot", asked: "Asked") -> "tuple[Snapshot, Asked, RedactionMap | None]":
     """Both with names and addresses replaced; the map is kept on this host first."""
     from dockerdiag.redaction_maps import RedactionMaps  # noqa: PLC0415
     from dockerdiag.snapshot.redact import redact  # noqa: PLC0415
 
     if snapshot.redaction is not None:
-        return snapshot, asked
+        return snapshot, asked, None
     maps = RedactionMaps()
     try:
         snapshot, redaction_map = redact(snapshot, maps.key())
@@ -225,9 +281,10 @@ def _redacted(snapshot: "Snapshot", asked: "Asked") -> "tuple[Snapshot, Asked]":
         say(f"cannot keep the map of what --redact replaces in {maps.folder}: {error.strerror}")
         raise typer.Exit(EX_IOERR) from None
     name = redaction_map.redacted_name
-    return snapshot, replace(
+    asked = replace(
         asked,
         containers=tuple(name(one.removeprefix("/")) for one in asked.containers),
         networks=tuple(map(name, asked.networks)),
         destinations=tuple(replace(one, host=redaction_map.redacted(one.host)) for one in asked.destinations),
     )
+    return snapshot, asked, redaction_map

@@ -23,7 +23,7 @@ def _complete_format(incomplete: str) -> list[str]:
 
 Timeout = Annotated[
     float,
-    typer.Option("--timeout", metavar="S", min=1, help="Stop reading after S seconds; the rest is unknown."),
+    typer.Option("--timeout", metavar="S", min=1, help="End after S seconds; what is open then is unknown."),
 ]
 OnlyChecks = Annotated[
     list[str],
@@ -64,4 +64,25 @@ State = Annotated[
     typer.Option(
         "--state", metavar="FILE", help="Keep this run there, and tell only what changed since the last one."
     ),
+]
+Config = Annotated[
+    Path | None,
+    typer.Option(
+        "--config",
+        metavar="FILE",
+        help="Findings that are expected, instead of those in /etc/dockerdiag.toml.",
+    ),
+]
+Root = Annotated[
+    Path | None,
+    typer.Option(
+        "--root",
+        metavar="DIR",
+        exists=True,
+        file_okay=False,
+        help="Read the host's files below DIR; the kernel is this one.",
+    ),
+]
+NoPlugins = Annotated[
+    bool, typer.Option("--no-plugins", help="Leave checks and formats of other packages out.")
 ]

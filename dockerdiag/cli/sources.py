@@ -11,17 +11,24 @@ if TYPE_CHECKING:
     from dockerdiag.formatting import Format
     from dockerdiag.report import Report
     from dockerdiag.snapshot import Snapshot
+    from dockerdiag.time_limit import TimeLimit
 
 MAXIMUM_REPORT = 64 * 1024 * 1024
 """Bytes of a report that are read back; one of a thousand containers has a few MB."""
 
 
-def read_host(timeout: float, asked: Any) -> "Snapshot":
+READING_SHARE = 0.8
+"""How much of the time reading may take; what was read must be judged too."""
+
+
+def read_host(limit: "TimeLimit", asked: Any, root: Path | None = None) -> "Snapshot":
     """Reads this host, with the progress on a terminal."""
     from dockerdiag.readers import read_snapshot  # noqa: PLC0415
 
+    remaining = limit.remaining
+    seconds = READING_SHARE * (3600 if remaining is None else remaining)
     with _progress() as progress:
-        return read_snapshot(deadline=timeout, destinations=asked.addresses, progress=progress)
+        return read_snapshot(deadline=seconds, destinations=asked.addresses, progress=progress, root=root)
 
 
 @contextmanager
