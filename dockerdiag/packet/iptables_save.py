@@ -4,12 +4,12 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from ipaddress import ip_address
 
+from dockerdiag.packet.indexing import ANY_KEY, Prefix, RuleKey, prefix
 from dockerdiag.packet.iptables_matches import MatchReader
 from dockerdiag.packet.iptables_targets import read_target
 from dockerdiag.packet.iptables_words import RuleWords, split_rule
-from dockerdiag.packet.rules import ANY_KEY, Backend, Chain, Hooking, Item, Rule, RuleKey, Table
+from dockerdiag.packet.rules import Backend, Chain, Hooking, Item, Rule, Table
 from dockerdiag.packet.view import Hook
 
 _NAT: dict[str, tuple[Hook, int]] = {
@@ -96,30 +96,31 @@ def saved_rule(
     line: str, index: int, table: SavedTable, reader: MatchReader, backend: Backend, handle: int | None = None
 ) -> Rule:
     """The rule that `line` prints, read only when a packet meets it."""
-    found = _RULE.match(line)
-    if found is None:
-        raise ValueError(f"no rule: {line!r}")
     return Rule(
         index=index,
         read=partial(_read, line, table, reader),
-        write=partial(_without_counters, line),
+        write=partial(without_counters, line),
         backend=backend,
         handle=handle,
-        packets=None if found["packets"] is None else int(found["packets"]),
-        key=_key(found),
+        packets=int(line[1 : line.index(":")]) if line.startswith("[") else None,
+        key=partial(_key, line),
     )
 
 
-def _without_counters(line: str) -> str:
+def without_counters(line: str) -> str:
+    """The rule that `line` prints, alone."""
     return line.partition("] ")[2] if line.startswith("[") else line
 
 
-def _key(found: re.Match[str]) -> RuleKey:
+def _key(line: str) -> RuleKey:
+    found = _RULE.match(line)
+    if found is None:
+        return ANY_KEY
     return (
         _link(found["in"]) if not found["no_in"] else None,
         _link(found["out"]) if not found["no_out"] else None,
-        _host(found["source"]) if not found["no_source"] else None,
-        _host(found["destination"]) if not found["no_destination"] else None,
+        _prefix(found["source"]) if not found["no_source"] else None,
+        _prefix(found["destination"]) if not found["no_destination"] else None,
     )
 
 
@@ -127,17 +128,11 @@ def _link(name: str | None) -> str | None:
     return None if name is None or name.endswith("+") or '"' in name else name
 
 
-def _host(text: str | None):  # type: ignore[no-untyped-def]
+def _prefix(text: str | None) -> Prefix | None:
     if text is None:
-        return ANY_KEY[2]
+        return None
     address, _, length = text.partition("/")
-    if length not in ("", "32", "128"):
-        return None
-    try:
-        host = ip_address(address)
-    except ValueError:
-        return None
-    return host if length in ("", str(host.max_prefixlen)) else None
+    return prefix(address, length)
 
 
 def _read(line: str, table: SavedTable, reader: MatchReader) -> tuple[Item, ...]:

@@ -185,7 +185,8 @@ def _pass_step(passing: _Passing, step: _Step) -> None:
         tracked = None if priority == _CONNTRACK_PRIORITY else priority > _CONNTRACK_PRIORITY
     elif view.hook == "ingress":
         tracked = False
-    passing.view = replace(view, tracked=tracked)
+    if tracked is not view.tracked:
+        passing.view = replace(view, tracked=tracked)
     if is_nat:
         _pass_nat(passing, chains)
     else:
@@ -215,7 +216,7 @@ def _pass_chain(passing: _Passing, table: Table, chain: Chain) -> None:
     packet = Traversal.leaving(segments[-1])
     if doubt is not None and packet != passing.view.packet:
         passing.kernel_stops.append(Stop("unknown", base, base, (), doubt))
-    passing.view = replace(passing.view, packet=packet)
+    passing.view = passing.view.with_packet(packet)
 
 
 def _note_tracking(passing: _Passing, traversal: Traversal, base: RuleReference) -> None:
@@ -312,7 +313,7 @@ class _NatCore:
                 if doubt is not None and {ending.kind for ending in segment} - {"accept", "policy"}:
                     self.passing.kernel_stops.append(Stop("unknown", base, base, (), doubt))
                 self._first_segment(segment, base, marked)
-            marked = replace(marked, packet=Traversal.leaving(segments[0]))
+            marked = marked.with_packet(Traversal.leaving(segments[0]))
         self._conclude(shadowed, marked)
 
     def _first_segment(self, segment: list[Ending], base: RuleReference, view: View) -> None:
@@ -325,7 +326,7 @@ class _NatCore:
             if ending.doubt is not None and _EFFECT[ending.kind] == "pass":
                 self.doubtful = self.doubtful or (ending, base)
             if ending.binding is not None:
-                bound = translation.bind(ending.binding, replace(view, packet=ending.packet))
+                bound = translation.bind(ending.binding, view.with_packet(ending.packet))
                 self.outcomes.append((ending, base, bound))
         if closing.binding is None and not stops:
             passing.passages.append(
@@ -356,10 +357,10 @@ class _NatCore:
         for ending in shadowed:
             if ending.binding is None:
                 continue
-            would = translation.bind(ending.binding, replace(view, packet=ending.packet))
+            would = translation.bind(ending.binding, view.with_packet(ending.packet))
             if _flow(would.packet) != _flow(packet) and ending.rule not in passing.shadowed_nat:
                 passing.shadowed_nat.append(ending.rule)
-        passing.view = replace(view, packet=packet)
+        passing.view = view.with_packet(packet)
 
 
 def _flow(packet: Packet) -> tuple[object, ...]:

@@ -5,15 +5,14 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
-from ipaddress import ip_address
 from typing import Literal, cast
 
+from dockerdiag.packet.indexing import ANY_KEY, Prefix, RuleKey, prefix
 from dockerdiag.packet.nft_expressions import NamedSets
 from dockerdiag.packet.nft_literals import Json
 from dockerdiag.packet.nft_statements import MALFORMED, read_statement
 from dockerdiag.packet.nft_text import rule_text
-from dockerdiag.packet.packet import IPAddress
-from dockerdiag.packet.rules import ANY_KEY, Backend, Chain, Hooking, Item, Rule, RuleKey, Table
+from dockerdiag.packet.rules import Backend, Chain, Hooking, Item, Rule, Table
 from dockerdiag.packet.view import Hook
 from dockerdiag.snapshot.model import NetdevHook, Unread
 
@@ -151,7 +150,7 @@ def listed_rule(listed: ListedRule, index: int, sets: NamedSets, backend: Backen
         backend=backend,
         handle=listed.handle,
         packets=_packets(listed.statements),
-        key=_safe_key(listed.statements),
+        key=partial(_safe_key, listed.statements),
     )
 
 
@@ -190,23 +189,30 @@ def _key(statements: list[Json]) -> RuleKey:
         if match.get("op") != "==":
             continue
         left, right = match.get("left"), match.get("right")
-        if not isinstance(left, dict) or not isinstance(right, str) or right.startswith("@"):
+        if not isinstance(left, dict):
             continue
-        if "meta" in left and not right.endswith("*"):
+        if (
+            "meta" in left
+            and isinstance(right, str)
+            and not right.startswith("@")
+            and not right.endswith("*")
+        ):
             if left["meta"].get("key") in ("iif", "iifname"):
                 in_link = right
             elif left["meta"].get("key") in ("oif", "oifname"):
                 out_link = right
         elif "payload" in left and left["payload"].get("protocol") in ("ip", "ip6"):
             if left["payload"].get("field") == "saddr":
-                source = _host(right)
+                source = _prefix(right)
             elif left["payload"].get("field") == "daddr":
-                destination = _host(right)
+                destination = _prefix(right)
     return (in_link, out_link, source, destination)
 
 
-def _host(text: str) -> IPAddress | None:
-    try:
-        return ip_address(text)
-    except ValueError:
-        return None
+def _prefix(right: Json) -> Prefix | None:
+    if isinstance(right, str):
+        return prefix(right)
+    if isinstance(right, dict) and isinstance(written := right.get("prefix"), dict):
+        address, length = written.get("addr"), written.get("len")
+        return prefix(address, length) if isinstance(address, str) and isinstance(length, int) else None
+    return None

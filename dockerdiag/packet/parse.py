@@ -3,11 +3,19 @@
 import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Literal
 
 from dockerdiag.packet.ipsets import IpSets
 from dockerdiag.packet.iptables_matches import MatchReader
-from dockerdiag.packet.iptables_save import STANDARD_TABLES, SavedTable, read_save, save_tables, saved_rule
+from dockerdiag.packet.iptables_save import (
+    STANDARD_TABLES,
+    SavedTable,
+    read_save,
+    save_tables,
+    saved_rule,
+    without_counters,
+)
 from dockerdiag.packet.nft_json import ListedRule, ListedTable, listed_rule, read_listing
 from dockerdiag.packet.rules import Chain, Rule, Ruleset, Table, Unreadable
 from dockerdiag.snapshot.model import Firewall, Unread
@@ -20,13 +28,20 @@ def parse(firewall: Firewall) -> Ruleset:
 
     It raises on no input: what cannot be read becomes unknown rules, chains or whole rule sets, with the reason.
     """
+    sizes = [len(text) for text in (firewall.nft, firewall.iptables_legacy) if isinstance(text, str)]
+    if sum(sizes) < _LARGE:
+        return _parse(firewall)
     with _without_collection():
         return _parse(firewall)
 
 
+_LARGE = 1 << 20
+"""Characters from which on the garbage collector would take most of the time."""
+
+
 @contextmanager
 def _without_collection() -> Iterator[None]:
-    """Keeps the garbage collector from walking a heap that only grows, over and over: three quarters of the time."""
+    """Keeps the garbage collector from walking a heap that only grows, over and over, then and later."""
     if not gc.isenabled():
         yield
         return
@@ -34,6 +49,7 @@ def _without_collection() -> Iterator[None]:
     try:
         yield
     finally:
+        gc.freeze()
         gc.enable()
 
 
@@ -126,13 +142,12 @@ def _paired_lines(printed: SavedTable | None, chain: Chain, rules: list[ListedRu
 def _paired_rule(
     rule: ListedRule, index: int, line: str, listed: ListedTable, printed: SavedTable, reader: MatchReader
 ) -> Rule:
-    saved = saved_rule(line, index, printed, reader, "iptables-nft", rule.handle)
     if rule.has_extension:
-        return saved
+        return saved_rule(line, index, printed, reader, "iptables-nft", rule.handle)
     # iptables-save prints `-j DROP` for a native rule that drops by a set: only nft's listing can be judged.
     native = listed_rule(rule, index, listed.sets)
     if _iptables_could_write(rule):
-        native.write = saved.write
+        native.write = partial(without_counters, line)
         native.backend = "iptables-nft"
     return native
 

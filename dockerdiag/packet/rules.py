@@ -2,9 +2,9 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from heapq import merge
 from typing import Literal
 
+from dockerdiag.packet.indexing import ANY_KEY, Index, RuleKey
 from dockerdiag.packet.packet import IPAddress, Packet, PortRange
 from dockerdiag.packet.truth import Truth, Unknown
 from dockerdiag.packet.view import Hook, Layer, View
@@ -64,10 +64,10 @@ class Nat:
 Action = Verdict | Choice | Change | NoTrack | Nat
 Item = Match | Action
 
-RuleKey = tuple[str | None, str | None, IPAddress | None, IPAddress | None]
-"""Input link, output link, source and destination that a rule asks for exactly; None where it does not."""
 
-ANY_KEY: RuleKey = (None, None, None, None)
+def any_key() -> RuleKey:
+    """The key of a rule that asks for nothing that chains are indexed by."""
+    return ANY_KEY
 
 
 @dataclass(slots=True)
@@ -82,7 +82,7 @@ class Rule:
     backend: Backend
     handle: int | None = None
     packets: int | None = None
-    key: RuleKey = ANY_KEY
+    key: Callable[[], RuleKey] = any_key
     _items: tuple[Item, ...] | None = None
 
     @property
@@ -107,7 +107,7 @@ class Hooking:
     """Why it may not be in force for this packet, None where it surely is."""
 
 
-_INDEX_FROM = 16
+_INDEX_FROM = 8
 """Chains shorter than this are walked rule by rule."""
 
 
@@ -124,7 +124,7 @@ class Chain:
     handle: int | None = None
     doubt: str | None = None
     """Why its rules may be others than those listed, None where they are sure."""
-    _by_key: dict[RuleKey, list[int]] | None = None
+    _index: Index | None = None
 
     def reference(self, rule: Rule) -> RuleReference:
         """How a report names `rule` of this chain."""
@@ -166,23 +166,11 @@ class Chain:
         packet = view.packet
         if len(self.rules) < _INDEX_FROM or not (packet.source_known and packet.destination_known):
             return iter(self.rules)
-        if self._by_key is None:
-            self._by_key = {}
-            for position, rule in enumerate(self.rules):
-                self._by_key.setdefault(rule.key, []).append(position)
+        if self._index is None:
+            self._index = Index(rule.key() for rule in self.rules)
         addresses = packet.addresses
-        found = []
-        for selection in range(16):
-            key: RuleKey = (
-                view.in_name if selection & 1 else None,
-                view.out_name if selection & 2 else None,
-                addresses.source if selection & 4 else None,
-                addresses.destination if selection & 8 else None,
-            )
-            if positions := self._by_key.get(key):
-                found.append(positions)
-        ordered = found[0] if len(found) == 1 else merge(*found)
-        return (self.rules[position] for position in ordered)
+        found = self._index.positions(view.in_name, view.out_name, addresses.source, addresses.destination)
+        return (self.rules[position] for position in found)
 
 
 @dataclass(slots=True)

@@ -111,8 +111,7 @@ class Traversal:
 
     def take(self, packet: Packet) -> None:
         """Goes on with `packet`."""
-        if packet is not self.view.packet:
-            self.view = replace(self.view, packet=packet)
+        self.view = self.view.with_packet(packet)
 
     def end(
         self,

@@ -1,6 +1,6 @@
 """What one base chain's rules see of a packet."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from dockerdiag.packet.packet import PROTOCOL_NUMBERS, IPAddress, Packet, PortRange
@@ -25,6 +25,10 @@ class View:
     surroundings: Surroundings
     tracked: bool | None = True
     """Whether connection tracking saw the packet before this chain: not so at prerouting's priority -300."""
+
+    def with_packet(self, packet: Packet) -> "View":
+        """The same place with `packet`."""
+        return self if packet is self.packet else replace(self, packet=packet)
 
     @property
     def in_name(self) -> str:
