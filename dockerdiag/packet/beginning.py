@@ -9,7 +9,7 @@ from dockerdiag.packet.flow import Flow
 from dockerdiag.packet.packet import EPHEMERAL_PORTS, Connection, IPAddress, Packet, PortRange, Tuple
 from dockerdiag.packet.routing import Way
 from dockerdiag.packet.world import Terrain, World
-from dockerdiag.snapshot.model import Container, Endpoint, Network
+from dockerdiag.snapshot.model import Address, Container, Endpoint, Network
 
 _ICMP_REQUEST = {"icmp": 8, "icmpv6": 128}
 _ICMP_REPLY = {"icmp": 0, "icmpv6": 129}
@@ -111,6 +111,13 @@ def any_address(terrain: Terrain, version: int) -> IPAddress | None:
             if address.version == version:
                 return address
     return None
+
+
+def another_on(own: Address) -> IPAddress | None:
+    """Another machine's address in the subnet of one of ours; None where it holds no other."""
+    subnet = ip_network(f"{own.address}/{own.prefix_length}", strict=False)
+    hosts: Iterable[IPAddress] = subnet.hosts()
+    return next((host for host in islice(hosts, 4) if str(host) != own.address), None)
 
 
 def unused_address(world: World, network: Network, version: int) -> IPAddress | None:

@@ -40,7 +40,7 @@ Isolation = Literal["none", "internal"]
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Who sends: a container, a hypothetical one of a network (`container` None), or the host (both None)."""
+    """Who sends: a container, a hypothetical one of a network, a machine out there, or else the host."""
 
     container: Container | None = None
     network: Network | None = None
@@ -48,14 +48,29 @@ class Source:
     namespace: NetworkNamespace | Unread | None = field(default=None, compare=False, repr=False)
     """Where its packets are made; None for a container that does not run."""
     members: tuple[Container, ...] = ()
-    """The containers that this one stands for, itself first."""
+    """The containers that this one stands for, itself first; for a machine out there the one it asks."""
+    outside: IPAddress | None = None
+    """The address of a machine out there."""
 
     @property
     def name(self) -> str:
         """As a person would call it."""
+        if self.outside is not None:
+            return "a machine out there"
         if self.container is not None:
             return f"container {self.container.name}"
         return f"a container of {self.network.name}" if self.network is not None else "this host"
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """Whose port a packet from outside is for."""
+
+    container: Container
+    relay: tuple[IPAddress, int] | None = None
+    """Where docker-proxy passes it on to; None for a port that the engine did not publish."""
+    userland_proxy: bool | None = None
+    """Whether the engine runs docker-proxy; None: not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +81,8 @@ class Flow:
     destination: IPAddress
     protocol: Protocol = "tcp"
     port: int | None = 443
+    published: Published | None = None
+    """Of a packet from outside."""
 
     @property
     def to(self) -> str:

@@ -44,12 +44,13 @@ class Movement:
         world: The snapshot.
         flow: Who sends what where.
         choice: Which way to take where a multipath route offers several.
+        trail: Where to note what they met; a new one by default.
     """
 
-    def __init__(self, world: World, flow: Flow, choice: int = 0) -> None:
+    def __init__(self, world: World, flow: Flow, choice: int = 0, trail: Trail | None = None) -> None:
         self.world = world
         self.flow = flow
-        self.trail = Trail()
+        self.trail = trail or Trail()
         self.tracking = Tracking()
         self.sent_from: IPAddress | None = None
         self.uplink: str | None = None
@@ -211,7 +212,8 @@ class Movement:
             self.trail.hop(terrain, "routing", f"{packet.addresses.destination} is an address of {mine}")
             packet = self._rulings.cross(terrain, "inet", "input", packet)
             return End("delivered", terrain, packet)
-        if self.trail.direction == "out" and terrain.is_host and self.entry is None:
+        from_outside = self.flow.source.outside is not None
+        if self.trail.direction == "out" and terrain.is_host and self.entry is None and not from_outside:
             self.entry = packet.in_link
         ways = self._homeward(terrain, decision, packet, following=following) if homeward else decision.ways
         if decision.kind == "forward" and not ways:

@@ -4,12 +4,14 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from ipaddress import ip_address
+from typing import Literal
 
 from dockerdiag.packet.alike import Likeness
-from dockerdiag.packet.flow import Flow, Source
+from dockerdiag.packet.flow import Flow, Published, Source
+from dockerdiag.packet.inbound import host_address, neighbour_of, ways_outside
 from dockerdiag.packet.packet import IPAddress, Protocol
 from dockerdiag.packet.world import Terrain, World
-from dockerdiag.snapshot.model import Container, Network, TextFile, Unread
+from dockerdiag.snapshot.model import Container, Network, PortBinding, TextFile, Unread
 
 DEFAULT_DESTINATIONS: tuple[IPAddress, ...] = (ip_address("1.1.1.1"), ip_address("2606:4700:4700::1111"))
 DEFAULT_PORT = 443
@@ -108,6 +110,98 @@ def flows(world: World, source: Source, destinations: Sequence[Wanted] = ()) -> 
         for server in resolvers(source.container, _upstream(world)):
             if server.version == 4 or has_six:
                 yield Errand(Flow(source, server, "udp", _DNS_PORT), resolver=True)
+
+
+def bindings(container: Container, port: int, protocol: str = "tcp") -> tuple[PortBinding, ...]:
+    """How a container's port is published, or else a host's port that leads to it."""
+    own = [one for one in container.ports if one.protocol == protocol and one.host_port]
+    return tuple(
+        [one for one in own if one.container_port == port] or [one for one in own if one.host_port == port]
+    )
+
+
+def inbound(
+    world: World,
+    container: Container,
+    port: PortBinding | int,
+    protocol: Literal["tcp", "udp"] = "tcp",
+    source: IPAddress | None = None,
+    *,
+    userland_proxy: bool | None = None,
+) -> tuple[Flow, ...]:
+    """Connections from outside to a port of the host that leads to a container, for `Walker.walk`.
+
+    Args:
+        world: The snapshot.
+        container: Who is to be reached.
+        port: A published port, or the number of a port of the host.
+        protocol: Of a port that is given by number.
+        source: Who asks; by default a public address, or a neighbour where the port is bound to an address of a
+            link that leads to neighbours alone.
+        userland_proxy: Whether the engine runs docker-proxy; None where that is not known.
+
+    Returns:
+        One flow for each IP version of the host that the port is bound to; none where the host has no address that
+        can be asked from outside, or `source` is of another version.
+    """
+    if isinstance(port, int):
+        numbered = [one for one in bindings(container, port, protocol) if one.host_port == port]
+        if numbered:
+            found = [
+                inbound(world, container, one, source=source, userland_proxy=userland_proxy)
+                for one in numbered
+            ]
+            return tuple(dict.fromkeys(flow for flows in found for flow in flows))
+    bound_to = None if isinstance(port, int) or not port.host_address else ip_address(port.host_address)
+    flows = []
+    for public in DEFAULT_DESTINATIONS if source is None else (source,):
+        if bound_to is not None and bound_to.version != public.version:
+            continue
+        destination = host_address(world, bound_to, public)
+        if destination is None:
+            continue
+        outside = public if source is not None else _asker(world, destination, public)
+        flows.append(_inbound(container, port, protocol, outside, destination, userland_proxy))
+    return tuple(flows)
+
+
+def _asker(world: World, destination: IPAddress, public: IPAddress) -> IPAddress:
+    """Who can be expected to ask for an address: anybody, or only its neighbours."""
+    links = world.host.links
+    for way in ways_outside(world, public):
+        own = links.addresses(way.link, destination.version) or ()
+        if any(address.address == str(destination) for address in own):
+            return public
+    return neighbour_of(world, destination) or public
+
+
+def _inbound(
+    container: Container,
+    port: PortBinding | int,
+    protocol: Literal["tcp", "udp"],
+    outside: IPAddress,
+    destination: IPAddress,
+    userland_proxy: bool | None,
+) -> Flow:
+    relay = None
+    if not isinstance(port, int):
+        protocol = "udp" if port.protocol == "udp" else "tcp"
+        own = _relay_address(container, destination.version)
+        relay = (own, port.container_port) if own is not None else None
+    source = Source(members=(container,), outside=outside)
+    number = port if isinstance(port, int) else port.host_port
+    published = Published(container, relay, userland_proxy)
+    return Flow(source, destination, protocol, number, published)
+
+
+def _relay_address(container: Container, version: int) -> IPAddress | None:
+    """Where docker-proxy connects to: the container's address of the same version, else the other."""
+    for endpoint in sorted(container.endpoints, key=lambda e: (-e.gateway_priority, e.network)):
+        both = (endpoint.address, endpoint.address6)
+        for text in both if version == 4 else reversed(both):
+            if text:
+                return ip_address(text)
+    return None
 
 
 def resolvers(container: Container, upstream: Sequence[IPAddress] = ()) -> tuple[IPAddress, ...]:

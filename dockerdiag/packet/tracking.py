@@ -16,6 +16,8 @@ class Tracking:
         self.nat_rule: RuleReference | None = None
         """The host's rule that settled the flow's source: rewrote it, or kept others from doing so."""
         self.shadowed: tuple[RuleReference, ...] = ()
+        self.destination_rule: RuleReference | None = None
+        """The host's rule that rewrote the flow's destination."""
         self.doubt: str | None = None
         """Why it is not known what the host's rules make of the flow."""
         self.untracked_by: RuleReference | None = None
@@ -44,6 +46,8 @@ class Tracking:
         if not terrain.is_host:
             return
         self.doubt = self.doubt or next((s.reason for s in crossing.stops if s.verdict == "unknown"), None)
+        if hook in ("prerouting", "output"):
+            self.destination_rule = crossing.nat or self.destination_rule
         if hook == "postrouting":
             self.shadowed = crossing.shadowed_nat
             self.nat_rule = crossing.nat

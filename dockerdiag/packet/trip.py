@@ -128,7 +128,6 @@ class Trip(Movement):
     # -- the answer ---------------------------------------------------------------------------------------------
 
     def _answer(self, end: End, packet: Packet) -> None:
-        host = self.world.host
         if end.kind == "left":
             link = end.port or end.link
             if link is None:
@@ -136,8 +135,12 @@ class Trip(Movement):
             final = self._receive(end.terrain, link, packet, packet.addresses.destination, to_host=True)
         else:
             final = self._emit(end.terrain, packet, packet.addresses.source)
-        if self._is_over(final):
-            return
+        if not self._is_over(final):
+            self._came_back(final)
+
+    def _came_back(self, final: End) -> None:
+        """Whether the answer is where the request came from."""
+        host = self.world.host
         if final.kind == "delivered" and final.terrain is (self.trail.origin or host):
             self.trail.hop(final.terrain, "process", "the answer arrives", "delivered")
             return

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from dockerdiag.packet.flow import Direction, Flow, Halt, HaltKind, Journey, Source, Translation, rule_name
+from dockerdiag.packet.inbound import InboundTrip
 from dockerdiag.packet.trip import Trip
 from dockerdiag.packet.world import World
 from dockerdiag.report import Disposition, Hop
@@ -38,7 +39,8 @@ class Walker:
         return _undecided([journey, *others])
 
     def _trip(self, flow: Flow, choice: int) -> Trip:
-        trip = Trip(self.world, flow, choice)
+        kind = InboundTrip if flow.source.outside is not None else Trip
+        trip = kind(self.world, flow, choice)
         trip.run()
         return trip
 
