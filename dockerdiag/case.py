@@ -145,6 +145,8 @@ class Case:
         """What stops packets and is `claimed`, the same object once over all walks, first places first."""
         met: dict[tuple[str, str], list[tuple[int, Halt, Traced]]] = {}
         for traced in self.traced:
+            if self._is_confined(traced):
+                continue
             for place, halt in enumerate(traced.journey.halts):
                 # What only may stop a packet that is stopped anyway is for the next run to settle.
                 settled = not halt.certain and traced.journey.disposition is not Disposition.UNKNOWN
@@ -152,6 +154,19 @@ class Case:
                     met.setdefault(_object(halt, traced.network), []).append((place, halt, traced))
         hits = [_hit(meetings) for meetings in met.values()]
         return tuple(sorted(hits, key=lambda hit: (hit.place, -hit.count)))
+
+    def confined(self) -> tuple[Hit, ...]:
+        """What keeps packets in an internal network, each network once: rules that it is made of, and no fault."""
+        met: dict[str | None, list[tuple[int, Halt, Traced]]] = {}
+        for traced in self.traced:
+            if self._is_confined(traced):
+                met.setdefault(traced.network, []).append((0, traced.journey.halts[0], traced))
+        return tuple(_hit(meetings) for meetings in met.values())
+
+    def _is_confined(self, traced: Traced) -> bool:
+        """Whether it goes by an internal network; where that has no route, the walk says so itself."""
+        network, halts = self.network(traced.network), traced.journey.halts
+        return network is not None and network.internal and bool(halts) and halts[0].isolation is None
 
     def severity(self, hit: Hit) -> Status:
         """Fail where it stops a running container's traffic, unknown where it may, warn where it would."""

@@ -65,6 +65,8 @@ def _mine(halt: Halt) -> bool:
 )
 def CHECK(case: Case) -> Iterator[Located]:  # noqa: N802 - a module's check is its constant
     """One finding for each object that stops packets."""
+    for hit in case.confined():
+        yield Located(_isolated(case, hit), hit.place)
     for hit in case.hits(_mine):
         if hit.halt.isolation is not None:
             yield Located(_isolated(case, hit), hit.place)
@@ -75,30 +77,31 @@ def CHECK(case: Case) -> Iterator[Located]:  # noqa: N802 - a module's check is 
 def _isolated(case: Case, hit: Hit) -> Finding:
     asked = case.asked_about(hit.containers)
     none = hit.halt.isolation == "none"
+    networks = hit.halt.networks or hit.networks
     return Finding(
         code="container-without-network" if none else "network-internal",
         status=Status.FAIL if asked else Status.NOTE,
         subject=f"container:{hit.containers[0]}" if len(hit.containers) == 1 else case.subject(hit),
         summary=f"By design nothing leaves {containers_of(hit)}: {'no network' if none else 'internal networks only'}",
         count=hit.count,
-        evidence=(Evidence("network mode" if none else "networks", ", ".join(hit.halt.networks) or "none"),),
-        remedies=(
-            Remedy(
-                summary="Connect it to a network that leads out",
-                now=()
-                if none or not hit.containers
-                else tuple(sh("docker", "network", "connect", "bridge", name) for name in hit.containers[:1]),
-                verify=retry(case),
-                undo=()
-                if none or not hit.containers
-                else tuple(
-                    sh("docker", "network", "disconnect", "bridge", name) for name in hit.containers[:1]
-                ),
-                risk="Ends the isolation that somebody chose.",
-            ),
+        evidence=(Evidence("network mode" if none else "internal", ", ".join(networks) or "none"),),
+        remedies=(_connected(case, hit, none=none),) if asked else (),
+    )
+
+
+def _connected(case: Case, hit: Hit, *, none: bool) -> Remedy:
+    if none or not hit.containers:
+        return Remedy(
+            summary="Create the container anew, with a network: one that was started without cannot be given one",
+            verify=retry(case),
+            risk="Ends the isolation that somebody chose.",
         )
-        if asked
-        else (),
+    return Remedy(
+        summary="Connect it to a network that leads out",
+        now=tuple(sh("docker", "network", "connect", "bridge", name) for name in hit.containers),
+        verify=retry(case),
+        undo=tuple(sh("docker", "network", "disconnect", "bridge", name) for name in hit.containers),
+        risk="Ends the isolation that somebody chose. The connection outlives a restart of the container.",
     )
 
 

@@ -7,6 +7,7 @@ from tests.checks.hosts import (
     cause_of,
     container_namespace,
     default_bridge,
+    first_in,
     host,
     judged,
     links,
@@ -137,6 +138,18 @@ def test_a_kill_switch_that_lets_the_packets_pass_is_no_fault() -> None:
     own = Firewall(nft="", iptables_legacy=shut)
     report = judged(container_namespace(lambda namespace: replace(namespace, firewall=own)))
     assert report.verdict is Verdict.OK
+
+
+def test_an_internal_network_that_older_engines_close_by_rules_is_a_note_too() -> None:
+    internal = default_bridge(internal=True)
+    closed = first_in("DOCKER-ISOLATION-STAGE-1", "! -d 172.17.0.0/16 -i docker0 -j DROP")
+    quiet = judged(internal, closed)
+    assert quiet.verdict is Verdict.OK
+    assert list(told(quiet, Status.NOTE)) == ["network-internal"]
+    asked = judged(internal, closed, containers=("web",))
+    assert cause_of(asked) == ("packet-path", "network-internal", "container:web")
+    assert asked.cause is not None
+    assert asked.cause.remedies[0].now == ("docker network connect bridge web",)
 
 
 def test_an_internal_network_is_a_note_unless_its_container_is_asked_about() -> None:

@@ -1,6 +1,6 @@
 """What stops packets besides the host's rules: links, addresses, routes, and the container's own namespace."""
 
-from tests.lab.scenario import Cause, Fault, Hit, Scenario
+from tests.lab.scenario import Cause, Container, Fault, Hit, Scenario
 
 VETH = "ip -o link show type veth | sed -n 's/.*: \\(veth[^@]*\\)@.*/\\1/p'"
 IN_WEB = "nsenter --target $(docker inspect --format '{{.State.Pid}}' web) --net"
@@ -77,6 +77,11 @@ SCENARIOS = (
         exit_code=1,
         cause=Cause("network-options", "network:bridge", ("172.17.128.0/24",)),
         remedy=False,
+    ),
+    Scenario(
+        name="network-internal-in-use",
+        setup=("docker network create --internal vault",),
+        containers=(Container(), Container(name="db", network="vault", traffic=())),
     ),
     Scenario(
         name="container-kill-switch",
