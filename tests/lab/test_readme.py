@@ -27,6 +27,7 @@ def test_use_holds_commands() -> None:
 def test_readme_commands_work() -> None:
     with LabHost(chosen_suites()[-1]) as host:
         set_up(host, named("plain"))
+        host.run("cd /root && /opt/dockerdiag/bin/dockerdiag collect -o old.json.gz").expect_success()
         for command in commands_of_use():
             ran = host.run(f"cd /root && PATH=/opt/dockerdiag/bin:$PATH bash -c '{command}; exit $?'")
             assert ran.code == 0, f"{command}\n{ran.stdout}\n{ran.stderr}"
