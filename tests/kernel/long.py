@@ -1,7 +1,8 @@
 """The long comparison: `python -m tests.kernel.long 50000` runs that many cases and writes docs/agreement.md.
 
-Seeds are taken from 0 on (`--seed` to begin elsewhere), and the rule sets of an engine's own tests first, where they are
-beside this checkout. It takes root, and makes network namespaces of its own. It exits with 1 if anything disagreed.
+Seeds are taken from 0 on (`--seed` to begin elsewhere) by some workers in turn, and the rule sets of an engine's own tests
+first, where they are beside this checkout. It takes root, and makes network namespaces of its own. It exits with 1 if
+anything disagreed.
 """
 
 import argparse
@@ -10,7 +11,9 @@ import platform
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
 from itertools import chain, count
+from multiprocessing import get_context
 from pathlib import Path
 
 from tests.kernel.comparison import Trial, compare
@@ -34,41 +37,62 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("cases", type=int)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--workers", type=int, default=4, help="most of the time is spent waiting for packets"
+    )
     parser.add_argument("--to", type=Path, default=PAGE)
     options = parser.parse_args()
     began = time.monotonic()
-    tally, last_seed = run_cases(options.cases, options.seed)
+    tally, seeds = Tally(), []
+    shares = [
+        options.cases // options.workers + (n < options.cases % options.workers)
+        for n in range(options.workers)
+    ]
+    with ProcessPoolExecutor(options.workers, get_context("spawn")) as pool:
+        runs = [
+            pool.submit(run_cases, share, options.seed + number, options.workers, golden=number == 0)
+            for number, share in enumerate(shares)
+        ]
+        for number, run_of_one in enumerate(runs):
+            part, last_seed = run_of_one.result()
+            tally.add(part)
+            seeds.append(f"{options.seed + number} to {last_seed}")
     seconds = time.monotonic() - began
-    seeds = f"{options.seed} to {last_seed}"
-    options.to.write_text(page(tally, seeds, seconds, options.cases), encoding="utf-8")
+    steps = f" in steps of {options.workers}" if options.workers > 1 else ""
+    command = f"python -m tests.kernel.long {' '.join(sys.argv[1:])}"
+    options.to.write_text(page(tally, ", ".join(seeds) + steps, seconds, command), encoding="utf-8")
     print("\n".join((*tally.lines(), *tally.disagreements, *tally.refused)))
     return 1 if tally.disagreements else 0
 
 
-def run_cases(cases: int, first_seed: int) -> tuple[Tally, int]:
+def run_cases(cases: int, first_seed: int, step: int, *, golden: bool) -> tuple[Tally, int]:
     """Compares until there are as many cases; also tells the last seed that was used."""
     tally = Tally()
     last_seed = first_seed
 
     def made() -> Iterator[Trial]:
         nonlocal last_seed
-        for last_seed in count(first_seed):
+        for last_seed in count(first_seed, step):
             yield from trials([last_seed])
 
     with Namespaces() as namespaces:
         kernel = Kernel(namespaces)
         kernel.open()
-        for trial in chain(golden_trials(), made()):
+        for number, trial in enumerate(chain(golden_trials() if golden else (), made()), 1):
+            before = len(tally.disagreements)
             compare(kernel, [trial], tally)
-            if tally.rule_sets % 100 == 0:
-                print(f"{tally.cases} cases, {len(tally.disagreements)} disagree", file=sys.stderr)
+            news = tally.disagreements[before:]
+            if number % 100 == 0:
+                news.append(f"{tally.cases} of {cases}, {len(tally.disagreements)} disagree")
+            for line in news:
+                print(line, file=sys.stderr, flush=True)
             if tally.cases >= cases:
                 break
         kernel.close()
     return tally, last_seed
 
 
-def page(tally: Tally, seeds: str, seconds: float, asked: int) -> str:
+def page(tally: Tally, seeds: str, seconds: float, command: str) -> str:
     """The figures of one run, in Markdown."""
     today = dt.datetime.now(tz=dt.UTC).date().isoformat()
     versions = [f"Linux {platform.release()}", run("nft", "--version"), run("iptables", "--version")]
@@ -85,7 +109,7 @@ def page(tally: Tally, seeds: str, seconds: float, asked: int) -> str:
         "predicted; then it is sent, and `nft`'s trace (for iptables-legacy the rules' counters) and the receivers tell",
         "what it met. The answer of a packet that arrives is the next case.",
         "",
-        f"- Command: `python -m tests.kernel.long {asked}`, as root",
+        f"- Command: `{command}`, as root",
         f"- Date: {today}; {seconds / 60:.0f} minutes",
         f"- {tools}",
         f"- Seeds: {seeds}, and the engine's own rule sets where the table names them",
