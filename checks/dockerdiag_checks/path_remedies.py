@@ -66,6 +66,17 @@ def _host_first(case: Case) -> Remedy:
 
 
 def _in_container(case: Case, hit: Hit) -> tuple[Remedy, ...]:
+    owners = _stopped_owners(case, hit)
+    if owners:
+        return (
+            Remedy(
+                summary="Start the container whose network they share, then those that were left behind in it",
+                now=tuple(sh("docker", "start", name) for name in owners)
+                + tuple(sh("docker", "restart", name) for name in hit.containers),
+                verify=retry(case),
+                risk=f"Starts {listed(owners, 'container')} and interrupts {containers_of(hit)}.",
+            ),
+        )
     again = Remedy(
         summary="Start it again: the engine sets the container's namespace up anew",
         now=tuple(sh("docker", "restart", name) for name in hit.containers),
@@ -79,6 +90,16 @@ def _in_container(case: Case, hit: Hit) -> tuple[Remedy, ...]:
     if hit.halt.kind == "no-route" and (change := _default_route(case, hit)) is not None:
         return (_in_each(case, hit, (change,), "Give the container its default route again"), again)
     return (again,)
+
+
+def _stopped_owners(case: Case, hit: Hit) -> tuple[str, ...]:
+    """The containers that do not run, in whose namespace those that are hit were started."""
+    shared = {
+        one.network_mode.removeprefix("container:")
+        for one in case.containers
+        if one.name in hit.containers and one.network_mode.startswith("container:")
+    }
+    return tuple(one.name for one in case.containers if one.id in shared and one.pid is None)
 
 
 def _in_each(case: Case, hit: Hit, changes: tuple[Change, ...], summary: str) -> Remedy:

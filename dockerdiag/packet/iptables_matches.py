@@ -44,7 +44,6 @@ UNKNOWABLE = {
     "socket": "whether a transparent proxy's socket takes the packet is not known",
     "statistic": "chance or a counter decides",
     "string": "the packet's content is not known",
-    "tcpmss": "the TCP segment size is not known",
     "time": "it depends on the time of day",
     "tos": "the packet's TOS field is not known",
     "u32": "the packet's bytes are not known",
@@ -467,6 +466,23 @@ def _either_way(option: Option) -> Match:
     return always if not option.inverted else lambda _: False
 
 
+def _segment_size(option: Option) -> Match:
+    """What a SYN announces: any size that a link of at least 576 bytes makes, where all of them are in or out."""
+    wanted = _span(option.value)
+
+    def match(view: View) -> Truth:
+        if "syn" not in view.packet.tcp_flags:
+            return option.inverted
+        inside = wanted.low <= _SEGMENTS.low and _SEGMENTS.high <= wanted.high
+        outside = wanted.high < _SEGMENTS.low or _SEGMENTS.high < wanted.low
+        if inside or outside:
+            return inside is not option.inverted
+        return Unknown("the TCP segment size is not known")
+
+    return match
+
+
+_SEGMENTS = Interval(536, 65495)
 _PORTS = {
     "--sport": _source_port,
     "--source-port": _source_port,
@@ -500,6 +516,7 @@ _MATCHES: Mapping[str, Mapping[str, Callable[[Option], Match]]] = {
         "--physdev-is-bridged": _physical_state,
     },
     "pkttype": {"--pkt-type": _packet_type},
+    "tcpmss": {"--mss": _segment_size},
     "ttl": {"--ttl-eq": _time_to_live, "--ttl-lt": _time_to_live, "--ttl-gt": _time_to_live},
     "hl": {"--hl-eq": _time_to_live, "--hl-lt": _time_to_live, "--hl-gt": _time_to_live},
     "length": {"--length": _length},

@@ -1,12 +1,13 @@
 from dataclasses import replace
 
 from dockerdiag.report import Status, Verdict
-from dockerdiag.snapshot import Firewall, NetworkNamespace, RoutingRule
+from dockerdiag.snapshot import Engine, Firewall, NetworkNamespace, RoutingRule, Snapshot
 from tests.checks.hosts import (
     by,
     cause_of,
     container_namespace,
     default_bridge,
+    engine,
     first_in,
     host,
     judged,
@@ -120,6 +121,20 @@ def test_a_container_without_default_route_gets_it_again_without_a_restart() -> 
     assert line.startswith("nsenter --target ")
     assert line.endswith("--net sh -c 'ip route add default via 172.17.0.1'")
     assert report.cause.remedies[1].now == ("docker restart web",)
+
+
+def test_a_container_left_behind_in_the_namespace_of_one_that_stopped() -> None:
+    def left_behind(snapshot: Snapshot) -> Snapshot:
+        assert isinstance(snapshot.engine, Engine)
+        assert isinstance(snapshot.engine.containers, tuple)
+        (base,) = snapshot.engine.containers
+        side = replace(base, id="5" * 64, name="side", network_mode=f"container:{base.id}", endpoints=())
+        stopped = replace(base, state="exited", pid=None, namespace=None)
+        return engine(containers=(side, stopped))(snapshot)
+
+    report = judged(container_namespace(without_default), left_behind)
+    assert report.cause is not None
+    assert report.cause.remedies[0].now == ("docker start web", "docker restart side")
 
 
 def test_the_firewall_of_a_container_is_named_as_its_own() -> None:

@@ -27,6 +27,8 @@ MATCHING = (
     "-p tcp -m tcp --sport 1024:65535",
     "-p tcp -m tcp ! --sport 80",
     "-p tcp -m tcp --tcp-flags FIN,SYN,RST,ACK SYN",
+    "-p tcp -m tcpmss --mss 536:65535",
+    "-p tcp -m tcpmss ! --mss 1:100",
     "-p tcp -m multiport --dports 80,443",
     "-p tcp -m multiport --ports 400:500",
     "-p tcp -m multiport ! --sports 22",
