@@ -11,8 +11,8 @@ from dockerdiag.asked import Asked, AskedError
 from dockerdiag.case import Case, Located, Traced
 from dockerdiag.configuration.daemon import daemon_settings
 from dockerdiag.destination import Destination, DestinationError
-from dockerdiag.packet.plan import Errand, errands
-from dockerdiag.packet.walk import Walker
+from dockerdiag.packet.plan import Errand, errands, journeys
+from dockerdiag.packet.walk import Journey, Walker
 from dockerdiag.registry import OWN, Broken, Check
 from dockerdiag.report import (
     Cause,
@@ -107,9 +107,8 @@ def _case(snapshot: Snapshot, asked: Asked) -> Case:
         for address in _addresses(destination, snapshot)
     ]
     walker = Walker(snapshot)
-    traced = tuple(
-        _traced(walker, errand) for errand in errands(walker.world, containers, asked.networks, destinations)
-    )
+    planned = errands(walker.world, containers, asked.networks, destinations)
+    traced = tuple(_traced(errand, journey) for errand, journey in journeys(walker, planned))
     return replace(case, traced=traced, asked_containers=containers)
 
 
@@ -133,8 +132,7 @@ def _container_name(case: Case, wanted: str) -> str:
     return found[0] if found else wanted
 
 
-def _traced(walker: Walker, errand: Errand) -> Traced:
-    journey = walker.walk(errand.flow)
+def _traced(errand: Errand, journey: Journey) -> Traced:
     return Traced(
         journey=journey,
         containers=tuple(member.name for member in errand.flow.source.members),

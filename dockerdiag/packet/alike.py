@@ -1,22 +1,20 @@
 """Which containers are alike: nothing that a walk looks at tells one from the other.
 
 Two addresses are alike where no address, prefix or range written in the host's rules and routes holds one and not the
-other: then no comparison can part them. Links and hardware addresses are alike where no rule names either.
+other: then no comparison can part them. Rules about one address alone part none where each address has the same. Links
+and hardware addresses are alike where no rule names either.
 """
 
 import re
 from bisect import bisect_right
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable, Iterable, Iterator
 from functools import cached_property
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
+from dockerdiag.packet.own_rules import ADDRESS, OwnRules
 from dockerdiag.packet.world import Terrain, World
 from dockerdiag.snapshot.model import Container, Firewall, Link, NetworkNamespace, Unread
 
-_ADDRESS = re.compile(
-    r"(?<![\w.:])(\d{1,3}(?:\.\d{1,3}){3}|[0-9a-fA-F]{0,4}(?::[0-9a-fA-F]{0,4}){2,7})"
-    r"(?:/([\d.a-fA-F:]+)|\", \"len\": (\d+))?"
-)
 _MAC = re.compile(r"(?<![\w:])[0-9a-fA-F]{2}(?::[0-9a-fA-F]{2}){5}(?![\w:])")
 _VETH = re.compile(r"\bveth[\w.-]*[*+]?")
 _COUNTERS = re.compile(r"\[\d+:\d+\]|\"(?:packets|bytes)\": ?\d+")
@@ -27,8 +25,10 @@ _BY_BITS = re.compile(r"jhash|symhash|numgen|\"[&|^]\"|-m (?:u32|bpf|statistic|c
 class Likeness:
     """Tells containers of one snapshot apart."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, destinations: Iterable[IPv4Address | IPv6Address] = ()) -> None:
+        """With `destinations`, who has one of these is like nobody else."""
         self._world = world
+        self._destinations = frozenset(destinations)
         self._fingerprints: dict[Hashable, int] = {}
 
     def key(self, container: Container) -> Hashable:
@@ -58,6 +58,8 @@ class Likeness:
             tuple(sorted(endpoint.network_id or endpoint.network for endpoint in owner.endpoints)),
             owner.network_mode if owner.network_mode == "none" else "",
             tuple(self._segment(address) for address in addresses),
+            tuple(address for address in addresses if address in self._destinations),
+            tuple(self._own_rules[0].of(str(address)) for address in addresses),
             tuple(self._end(end) for end in ends if end is not None),
             tuple(link.mac for link in links.by_name.values() if link.mac and link.mac.lower() in self._macs),
             tuple(self._neighbour(address) for address in addresses),
@@ -168,6 +170,12 @@ class Likeness:
         return tuple(found)
 
     @cached_property
+    def _own_rules(self) -> tuple[OwnRules, tuple[str, ...]]:
+        """The rules about one container alone, and the texts without them."""
+        own = OwnRules(self._world.container_addresses)
+        return own, tuple(own.take_out(str(part), text) for part, text in enumerate(self._texts))
+
+    @cached_property
     def _by_bits(self) -> bool:
         return any(_BY_BITS.search(text) for text in self._texts)
 
@@ -183,7 +191,7 @@ class Likeness:
     def _boundaries(self) -> dict[int, list[int]]:
         """Where ranges that rules and routes name begin, and where the first address after them is."""
         found: dict[int, set[int]] = {4: set(), 6: set()}
-        written = {match for text in self._texts for match in _ADDRESS.findall(text)}
+        written = {match for text in self._own_rules[1] for match in ADDRESS.findall(text)}
         prefixes = {
             f"{address}/{mask or length}" if mask or length else address for address, mask, length in written
         }

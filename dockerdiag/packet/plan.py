@@ -1,15 +1,17 @@
 """Whom and what to walk: the sources that a question is about, and where their packets go."""
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from ipaddress import ip_address
 from typing import Literal
 
 from dockerdiag.packet.alike import Likeness
-from dockerdiag.packet.flow import Flow, Published, Source
+from dockerdiag.packet.flow import Flow, Journey, Published, Source
 from dockerdiag.packet.inbound import host_address, neighbour_of, ways_outside
+from dockerdiag.packet.own_rules import ADDRESS
 from dockerdiag.packet.packet import IPAddress, Protocol
+from dockerdiag.packet.walk import Walker
 from dockerdiag.packet.world import Terrain, World
 from dockerdiag.snapshot.model import Container, Network, PortBinding, TextFile, Unread
 
@@ -51,28 +53,63 @@ def errands(
     """
     return tuple(
         errand
-        for source in sources(world, containers, networks)
+        for source in sources(world, containers, networks, destinations)
         for errand in flows(world, source, destinations)
     )
 
 
-def sources(world: World, containers: Sequence[str] = (), networks: Sequence[str] = ()) -> tuple[Source, ...]:
-    """Who is to be walked, like ones once."""
+def journeys(walker: Walker, planned: Iterable[Errand]) -> Iterator[tuple[Errand, Journey]]:
+    """Makes the walks; where a rule about one container stops it, each that is like it is walked for itself."""
+    for errand in planned:
+        journey = walker.walk(errand.flow)
+        source = errand.flow.source
+        if len(source.members) == 1 or not _meets_own_rule(walker.world, journey):
+            yield errand, journey
+            continue
+        for member in source.members:
+            alone = replace(errand, flow=replace(errand.flow, source=_source(walker.world, [member])))
+            yield alone, walker.walk(alone.flow)
+
+
+def _meets_own_rule(world: World, journey: Journey) -> bool:
+    """Whether a rule that matters to the journey names its sender's address."""
+    terrain = world.terrain_of(journey.flow.source.members[0]) if journey.flow.source.members else None
+    if not isinstance(terrain, Terrain):
+        return False
+    own = {
+        a.address
+        for name in terrain.links.by_name
+        for f in (4, 6)
+        for a in terrain.links.addresses(name, f) or ()
+    }
+    translating = journey.translation.rule if journey.translation is not None else None
+    rules = [*(halt.rule for halt in journey.halts), *journey.shadowed_nat, translating]
+    return any(match[1] in own for rule in rules if rule is not None for match in ADDRESS.finditer(rule.text))
+
+
+def sources(
+    world: World,
+    containers: Sequence[str] = (),
+    networks: Sequence[str] = (),
+    destinations: Sequence[Wanted] = (),
+) -> tuple[Source, ...]:
+    """Who is to be walked, like ones once. Who has one of the `destinations` is like nobody else."""
+    asked_for = tuple(address for address, _, _ in destinations)
     if containers:
         asked = [
             c
             for c in world.containers
             if any(c.name == w.removeprefix("/") or c.id.startswith(w) for w in containers)
         ]
-        return tuple(_alike(world, asked))
+        return tuple(_alike(world, asked, asked_for))
     running = [container for container in world.containers if container.state in _RUNNING]
     if networks:
         on = {name: [c for c in running if any(e.network == name for e in c.endpoints)] for name in networks}
         members = list({c.id: c for found in on.values() for c in found}.values())
         empty = [n for n in world.networks if n.name in networks and not on[n.name]]
-        return (*_alike(world, members), *(Source(network=network) for network in empty))
+        return (*_alike(world, members, asked_for), *(Source(network=network) for network in empty))
     if running:
-        return tuple(_alike(world, running))
+        return tuple(_alike(world, running, asked_for))
     return tuple(Source(network=network) for network in world.networks if _leads_out(network))
 
 
@@ -81,17 +118,24 @@ def _leads_out(network: Network) -> bool:
     return not network.internal and (network.bridge is not None or network.driver in _UNDERLYING)
 
 
-def _alike(world: World, containers: Iterable[Container]) -> Iterator[Source]:
-    likeness = Likeness(world)
+def _alike(
+    world: World, containers: Collection[Container], destinations: Iterable[IPAddress]
+) -> Iterator[Source]:
+    servers = [server for container in containers for server in resolvers(container)]
+    likeness = Likeness(world, (*destinations, *servers))
     classes: dict[object, list[Container]] = {}
     for container in containers:
         # Like ones with different resolvers are different questions.
         key = (likeness.key(container), resolvers(container, _upstream(world)))
         classes.setdefault(key, []).append(container)
     for members in classes.values():
-        terrain = world.terrain_of(members[0])
-        namespace = terrain.namespace if isinstance(terrain, Terrain) else terrain
-        yield Source(container=members[0], namespace=namespace, members=tuple(members))
+        yield _source(world, members)
+
+
+def _source(world: World, members: Sequence[Container]) -> Source:
+    terrain = world.terrain_of(members[0])
+    namespace = terrain.namespace if isinstance(terrain, Terrain) else terrain
+    return Source(container=members[0], namespace=namespace, members=tuple(members))
 
 
 def flows(world: World, source: Source, destinations: Sequence[Wanted] = ()) -> Iterator[Errand]:

@@ -213,6 +213,11 @@ class World:
     def _by_port(self) -> dict[int, Station]:
         return {station.port.index: station for station, _ in self._stations if station.port is not None}
 
+    @property
+    def container_addresses(self) -> frozenset[str]:
+        """Every address of a container's own link."""
+        return frozenset(self._by_address)
+
     @cached_property
     def _by_address(self) -> dict[str, list[Station]]:
         found: dict[str, list[Station]] = {}

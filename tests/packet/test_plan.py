@@ -31,11 +31,9 @@ def test_like_containers_are_walked_once() -> None:
 def test_an_address_that_a_rule_names_is_walked_alone() -> None:
     assert classes(
         with_rules(RULES.replace("-A FORWARD", "-A FORWARD -s 172.17.0.3/32 -j DROP\n-A FORWARD", 1))
-    ) == [
-        ["web0"],
-        ["web1"],
-        ["web2"],
-    ]
+    ) == [["web0", "web2"], ["web1"]]
+    pair = "-A FORWARD -s 172.17.0.3/32 -d 192.0.2.1/32 -j DROP\n-A FORWARD"
+    assert classes(with_rules(RULES.replace("-A FORWARD", pair, 1))) == [["web0"], ["web1"], ["web2"]]
 
 
 def test_prefixes_and_ranges_part_addresses() -> None:
