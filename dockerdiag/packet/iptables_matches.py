@@ -50,6 +50,9 @@ UNKNOWABLE = {
 }
 
 
+_EXCEEDED = ("--hashlimit-above", "--connlimit-above")
+
+
 def unknown_match(reason: str) -> Match:
     """A match that cannot be judged."""
     doubt = Unknown(reason)
@@ -68,11 +71,16 @@ class MatchReader:
     version: Literal[4, 6]
     sets: IpSets
 
-    def read(self, rule: RuleWords) -> list[Match]:
-        """The matches of `rule`, in order."""
+    def read(self, rule: RuleWords, *, never_met: bool = False) -> list[Match]:
+        """The matches of `rule`, in order; `never_met`: its counter says that no packet met them all so far."""
         matches = [self._basic(option) for option in rule.basics]
         for extension in rule.matches:
-            matches += self._extension(extension)
+            # A limit that was never exceeded is not exceeded by the one packet that is walked.
+            limit = extension.option(*_EXCEEDED)
+            if never_met and limit is not None and not limit.inverted:
+                matches.append(lambda _: False)
+            else:
+                matches += self._extension(extension)
         return matches
 
     def _basic(self, option: Option) -> Match:
@@ -468,21 +476,22 @@ def _either_way(option: Option) -> Match:
 
 def _segment_size(option: Option) -> Match:
     """What a SYN announces: any size that a link of at least 576 bytes makes, where all of them are in or out."""
-    wanted = _span(option.value)
+    low, _, high = option.value.partition(":")
+    smallest, largest = int(low), int(high or low)
 
     def match(view: View) -> Truth:
         if "syn" not in view.packet.tcp_flags:
             return option.inverted
-        inside = wanted.low <= _SEGMENTS.low and _SEGMENTS.high <= wanted.high
-        outside = wanted.high < _SEGMENTS.low or _SEGMENTS.high < wanted.low
-        if inside or outside:
-            return inside is not option.inverted
+        if smallest <= _SEGMENTS[0] and _SEGMENTS[1] <= largest:
+            return not option.inverted
+        if largest < _SEGMENTS[0] or _SEGMENTS[1] < smallest:
+            return option.inverted
         return Unknown("the TCP segment size is not known")
 
     return match
 
 
-_SEGMENTS = Interval(536, 65495)
+_SEGMENTS = (536, 65495)
 _PORTS = {
     "--sport": _source_port,
     "--source-port": _source_port,

@@ -137,7 +137,10 @@ def _prefix(text: str | None) -> Prefix | None:
 
 def _read(line: str, table: SavedTable, reader: MatchReader) -> tuple[Item, ...]:
     words: RuleWords = split_rule(line)
-    return (*reader.read(words), *read_target(words, reader.version, table.chains))
+    return (
+        *reader.read(words, never_met=line.startswith("[0:")),
+        *read_target(words, reader.version, table.chains),
+    )
 
 
 def save_tables(text: str, reader: MatchReader, backend: Backend) -> list[Table]:

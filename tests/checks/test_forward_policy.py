@@ -80,6 +80,13 @@ def test_a_rule_that_cannot_be_judged_and_changes_nothing_is_no_matter() -> None
     assert judged(first_in("FORWARD", "-m nosuchmatch --something 1 -j ACCEPT")).verdict is Verdict.OK
 
 
+def test_a_limit_that_was_never_exceeded_is_not_by_one_packet() -> None:
+    limit = "-p tcp -m connlimit --connlimit-above 50 --connlimit-mask 32 --connlimit-saddr -j REJECT"
+    assert judged(first_in("FORWARD", limit)).verdict is Verdict.OK
+    exceeded = rules(f"[0:0] -A FORWARD {limit}", f"[7:420] -A FORWARD {limit}")
+    assert judged(first_in("FORWARD", limit), exceeded).verdict is Verdict.UNKNOWN
+
+
 def test_rules_that_were_not_read_are_unknown() -> None:
     def unread(snapshot: Snapshot) -> Snapshot:
         firewall = replace(snapshot.network.firewall, iptables_legacy=Unread("not permitted"))
