@@ -136,6 +136,22 @@ class Translation:
     rule: RuleReference | None
 
 
+@dataclass(frozen=True, slots=True)
+class Narrowing:
+    """A place on the container's way out that takes smaller packets than the container's link."""
+
+    link: str
+    """The host's link."""
+    mtu: int
+    own_link: str
+    """The container's."""
+    own_mtu: int
+    route: Route | None = None
+    """The route whose mtu it is; None where it is the link's."""
+    silent: bool = False
+    """Whether larger packets are dropped there unsaid, so that path MTU discovery never hears of it."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Journey:
     """One flow's way out and its reply's way back."""
@@ -157,6 +173,8 @@ class Journey:
     """The network that carries it."""
     translation: Translation | None = None
     shadowed_nat: tuple[RuleReference, ...] = ()
+    narrowest: Narrowing | None = None
+    """Where on the container's way out the MTU is smallest; None where nothing is smaller than at its own link."""
 
     def to_walk(self, containers: tuple[str, ...] | None = None) -> Walk:
         """As the report shows it; `containers` are the names it stands for, by default the source's members."""

@@ -7,7 +7,7 @@ from typing import Literal
 from dockerdiag.packet import beginning, ethernet
 from dockerdiag.packet.adjacency import Adjacency
 from dockerdiag.packet.fib import describe_route
-from dockerdiag.packet.flow import Flow, Translation
+from dockerdiag.packet.flow import Flow, Narrowing, Translation
 from dockerdiag.packet.packet import IPAddress, Packet
 from dockerdiag.packet.routing import Decision, Way
 from dockerdiag.packet.rulings import Rulings
@@ -58,12 +58,15 @@ class Movement:
         """The host's link that the container's packets come in by."""
         self.network: Network | None = None
         self.translation: Translation | None = None
+        self.narrowest: Narrowing | None = None
         self.branches = 1
         """How many ways the widest multipath route offers."""
         self._choice = choice
         self._adjacency = Adjacency(world, self.trail)
         self._rulings = Rulings(self.trail, self.tracking, self._adjacency)
         self._routings = 0
+        self._own_link: Link | None = None
+        """The container's link that its packets leave by, on their way out."""
 
     def _pick(self, ways: tuple[Way, ...]) -> Way:
         self.branches = max(self.branches, len(ways))
@@ -268,6 +271,7 @@ class Movement:
             return End("lost", terrain, packet)
         toward = way.gateway or packet.addresses.destination
         self._adjacency.broken(terrain, link, packet)
+        self._measure(terrain, link, way)
         packet = self._rulings.cross(terrain, "netdev", "egress", packet)
         if link.kind == "bridge":
             return self._onto_bridge(terrain, link, packet, way)
@@ -280,6 +284,31 @@ class Movement:
             packet = self.tracking.enter(station.terrain, packet, self.trail.direction)
             return self._receive(station.terrain, station.link, packet, toward)
         return self._leave(terrain, link, packet, way)
+
+    def _measure(self, terrain: Terrain, link: Link, way: Way | None = None, *, silent: bool = False) -> None:
+        """Notes where the container's way out gets narrower than its own link."""
+        outward = "reply" if self.flow.source.outside is not None else "out"
+        if self.trail.direction != outward:
+            return
+        if self._own_link is None:
+            self._own_link = None if terrain.is_host else link
+            return
+        route = way.limit if way is not None else None
+        routed = route.mtu if route is not None else None
+        mtu = min(link.mtu, routed) if routed else link.mtu
+        own = self._own_link
+        if mtu >= (self.narrowest.mtu if self.narrowest is not None else own.mtu):
+            return
+        by_route = route if routed and routed < link.mtu else None
+        self.narrowest = Narrowing(link.name, mtu, own.name, own.mtu, by_route, silent)
+        what = f"the route to {by_route.destination} has" if by_route is not None else f"{link.name} has"
+        then = (
+            "larger packets are dropped there in silence"
+            if silent
+            else "larger packets are refused there, which path MTU discovery has to tell the sender"
+        )
+        text = f"{what} an MTU of {mtu}, the container's {own.name} one of {own.mtu}: {then}"
+        self.trail.hop(terrain, link.name, text)
 
     def _through_veth(self, terrain: Terrain, link: Link, packet: Packet, toward: IPAddress) -> End:
         host = self.world.host
@@ -297,6 +326,7 @@ class Movement:
             )
             return End("lost", terrain, packet)
         self.trail.hop(terrain, link.name, f"through {link.name} to {port.name} on the host")
+        self._measure(host, port, silent=True)
         packet = self.tracking.enter(host, packet, self.trail.direction)
         return self._receive(host, port, replace(packet, mac_source=link.mac), toward)
 

@@ -37,6 +37,8 @@ class Way:
 
     link: str
     gateway: IPAddress | None = None
+    limit: Route | None = None
+    """The route, where it has an MTU of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -364,7 +366,8 @@ class Router:
         for hop in lookup.next_hops:
             name = self.links.name(hop.link)
             if name is not None:
-                ways.append(Way(name, ip_address(hop.gateway) if hop.gateway else None))
+                limit = lookup.route if lookup.route is not None and lookup.route.mtu else None
+                ways.append(Way(name, ip_address(hop.gateway) if hop.gateway else None, limit))
         return tuple(dict.fromkeys(ways))
 
     def _disagreement(

@@ -63,6 +63,7 @@ def _journey(trip: Trip) -> Journey:
         network=trip.network.name if trip.network is not None else None,
         translation=trip.translation,
         shadowed_nat=trip.tracking.shadowed,
+        narrowest=trip.narrowest,
     )
 
 

@@ -3,6 +3,7 @@ from ipaddress import ip_address
 
 import pytest
 
+from dockerdiag.packet.flow import Narrowing
 from dockerdiag.packet.walk import Flow, Journey, Source, Walker, walk
 from dockerdiag.report import Disposition
 from dockerdiag.snapshot.model import (
@@ -334,3 +335,22 @@ def test_unread_listeners_are_unknown_and_icmp_needs_none() -> None:
     assert walked(one).disposition is Disposition.DELIVERED
     ping = Flow(Source(container()), ip_address("172.17.0.1"), "icmp", None)
     assert walk(one, ping).disposition is Disposition.DELIVERED
+
+
+def test_where_the_way_gets_narrower() -> None:
+    assert walked(snapshot()).narrowest is None
+    host = host_namespace()
+    assert not isinstance(host.links, Unread)
+    assert not isinstance(host.routes, Unread)
+    narrow = replace(host, links=tuple(replace(k, mtu=1400) if k.name == "eth0" else k for k in host.links))
+    journey = walked(snapshot(host=narrow))
+    assert journey.disposition is Disposition.DELIVERED
+    assert journey.narrowest == Narrowing("eth0", 1400, "eth0", 1500)
+    assert any("an MTU of 1400" in hop.text for hop in journey.hops)
+    first, *others = narrow.routes  # type: ignore[misc]
+    limited = replace(first, mtu=1300)
+    routed = walked(snapshot(host=replace(narrow, routes=(limited, *others)))).narrowest
+    assert routed == Narrowing("eth0", 1300, "eth0", 1500, limited)
+    port = replace(host, links=tuple(replace(k, mtu=1280) if k.kind == "veth" else k for k in host.links))
+    silent = walked(snapshot(host=port)).narrowest
+    assert silent == Narrowing("veth0000", 1280, "eth0", 1500, silent=True)
