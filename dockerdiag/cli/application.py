@@ -7,9 +7,16 @@ from typer.core import TyperGroup
 
 from dockerdiag.version import __version__
 
+_ORDER = ("check", "trace", "collect", "diff", "reveal", "checks", "explain", "demo")
+"""As commands are listed: first those that are needed most."""
+
 
 class DefaultToCheck(TyperGroup):
     """A group whose first word may be left out: it is `check` then."""
+
+    def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002 - click's signature
+        """The commands' names."""
+        return sorted(self.commands, key=_ORDER.index)
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Puts `check` before arguments that name no command and no option of the group itself."""

@@ -28,7 +28,9 @@ def list_checks() -> int:
 
 @app.command("explain")
 def explain(
-    check: Annotated[str, typer.Argument(help="A check's name.", autocompletion=complete_check)],
+    check: Annotated[
+        str, typer.Argument(metavar="CHECK", help="A check's name.", autocompletion=complete_check)
+    ],
 ) -> int:
     """Show a check's page: what it asks, why it matters, what is normal, and what mends it."""
     from dockerdiag.registry import checks  # noqa: PLC0415

@@ -41,10 +41,13 @@ if TYPE_CHECKING:
 @app.command("check")
 def check_host(
     container: Annotated[
-        list[str], typer.Option("--container", "-c", help="Walk this container's packets (name or id).")
+        list[str],
+        typer.Option(
+            "--container", "-c", metavar="CONTAINER", help="Walk this container's packets (name or id)."
+        ),
     ] = [],  # noqa: B006 - typer copies defaults
     network: Annotated[
-        list[str], typer.Option("--network", "-n", help="Walk this network's containers.")
+        list[str], typer.Option("--network", "-n", metavar="NETWORK", help="Walk this network's containers.")
     ] = [],  # noqa: B006
     to: Annotated[
         list[str],
@@ -71,6 +74,8 @@ def check_host(
     from dockerdiag.snapshot import Snapshot  # noqa: PLC0415
     from dockerdiag.time_limit import TimeLimit  # noqa: PLC0415
 
+    if root is not None and from_file is not None:
+        fail_usage("--root reads this host, --from a file")
     limit = TimeLimit(timeout)
     known = _formats(plugins=not no_plugins)
     chosen = delivery.format_named(known, format_name)
@@ -126,6 +131,8 @@ def trace(
     from dockerdiag.snapshot import Snapshot  # noqa: PLC0415
     from dockerdiag.time_limit import TimeLimit  # noqa: PLC0415
 
+    if root is not None and from_file is not None:
+        fail_usage("--root reads this host, --from a file")
     limit = TimeLimit(timeout)
     known = _formats(plugins=not no_plugins)
     chosen = delivery.format_named(known, format_name)

@@ -34,7 +34,10 @@ SkippedChecks = Annotated[
     typer.Option("--skip", metavar="CHECK", help="Leave this check out.", autocompletion=complete_check),
 ]
 FormatName = Annotated[
-    str, typer.Option("--format", "-f", help="What stdout gets.", autocompletion=_complete_format)
+    str,
+    typer.Option(
+        "--format", "-f", metavar="FORMAT", help="What stdout gets.", autocompletion=_complete_format
+    ),
 ]
 Outputs = Annotated[
     list[Path],
@@ -50,6 +53,7 @@ FailOnOption = Annotated[
     FailOn,
     typer.Option(
         "--fail-on",
+        metavar="warn|fail|unknown",
         help="From which verdict on the exit code is not 0: fail makes 1 and 3 into 0, unknown 1.",
     ),
 ]

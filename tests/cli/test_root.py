@@ -20,3 +20,4 @@ def test_files_are_read_below_the_folder(tmp_path: Path) -> None:
 def test_a_folder_that_is_not_there_is_wrong_usage(tmp_path: Path) -> None:
     assert run("--root", tmp_path / "none").returncode == 64
     assert run("--root", OK).returncode == 64
+    assert run("--root", tmp_path, "--from", OK).returncode == 64

@@ -1,0 +1,2 @@
+# Completion for fish: to /usr/share/fish/vendor_completions.d. The program itself knows what it takes.
+complete --command dockerdiag --no-files --arguments "(env _DOCKERDIAG_COMPLETE=complete_fish _TYPER_COMPLETE_FISH_ACTION=get-args _TYPER_COMPLETE_ARGS=(commandline -cp) dockerdiag)" --condition "env _DOCKERDIAG_COMPLETE=complete_fish _TYPER_COMPLETE_FISH_ACTION=is-args _TYPER_COMPLETE_ARGS=(commandline -cp) dockerdiag"
