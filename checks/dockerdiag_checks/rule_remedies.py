@@ -46,7 +46,7 @@ def _let_pass(case: Case, hit: Hit, rule: RuleReference, changes: Sequence[Chang
         undo: tuple[str, ...] = ()
         later = f"The lasting command has the engine make its own rules again. {RESTART_RISK}"
     else:
-        names = "-".join((rule.table, rule.chain, *hit.networks[:1]))
+        names = "-".join((rule.family, rule.table, rule.chain, *hit.networks[:1]))
         each_start = AtEngineStart(names, [change.again for change in changes])
         lasting, undo = each_start.lines, each_start.undo
         later = "The lasting commands repeat it at each start of the engine."

@@ -24,7 +24,8 @@ def translate(
     change = masquerade(
         case.backend(), hit.halt.packet.family, subnet_of(hit, network), network.bridge, before
     )
-    lasting, undo, later = _lasting(case, network, before, change)
+    version = f"ipv{hit.halt.packet.family}"
+    lasting, undo, later = _lasting(case, network, before, change, version)
     return (
         Remedy(
             summary=f"Translate the addresses of network {network.name}",
@@ -59,7 +60,7 @@ def _made_again(case: Case) -> Remedy:
 
 
 def _lasting(
-    case: Case, network: Network, before: RuleReference | None, change: Change
+    case: Case, network: Network, before: RuleReference | None, change: Change, version: str
 ) -> tuple[tuple[str, ...], tuple[str, ...], str]:
     """Commands, what takes them back, and what they do in words."""
     own = {MASQUERADE_OPTION: without_translation(network), HOST_ADDRESS_OPTION: before is not None}
@@ -72,7 +73,7 @@ def _lasting(
             "The lasting commands make the network anew without that option, and connect its containers.",
         )
     if to_blame or before is not None:
-        each_start = AtEngineStart(f"masquerade-{network.name}", [change.again])
+        each_start = AtEngineStart(f"masquerade-{version}-{network.name}", [change.again])
         return (
             each_start.lines,
             each_start.undo,
