@@ -320,7 +320,8 @@ def _physical_state(option: Option) -> Match:
         holds = {
             "--physdev-is-in": packet.in_port is not None,
             "--physdev-is-out": packet.out_port is not None,
-            "--physdev-is-bridged": packet.in_port is not None and packet.in_link == packet.out_link,
+            # What is routed out by a bridge shows no port yet.
+            "--physdev-is-bridged": packet.in_port is not None and packet.out_port is not None,
         }[option.name]
         return holds is not option.inverted
 

@@ -192,6 +192,15 @@ def test_bridge_ports_show_only_with_br_netfilter() -> None:
     assert _verdict(rule, packet) == "unknown"
 
 
+def test_only_what_goes_from_port_to_port_is_bridged() -> None:
+    rule = "-m physdev --physdev-is-bridged"
+    routed = outgoing(in_port="veth0", bridge_netfilter=True)
+    assert _verdict(rule, routed) == "accept"
+    assert _verdict(rule, replace(routed, out_link="docker0")) == "accept"
+    # At postrouting a bridged packet shows no input link.
+    assert _verdict(rule, replace(routed, in_link=None, out_link="docker0", out_port="veth1")) == "drop"
+
+
 def test_untracked_packet_has_no_connection_to_ask() -> None:
     packet = outgoing()
     packet = replace(packet, connection=replace(packet.connection, state="untracked"))
