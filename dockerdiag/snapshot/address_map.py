@@ -35,6 +35,22 @@ _BLOCKS = _networks(
 """Blocks within which addresses are replaced: private stays private, and public stays public (RFC 6890)."""
 
 
+_KEPT_BITS = {
+    version: tuple(
+        (one.max_prefixlen - one.prefixlen, int(one.network_address) >> (one.max_prefixlen - one.prefixlen))
+        for one in KEPT
+        if one.version == version
+    )
+    for version in (4, 6)
+}
+
+
+def is_kept(address: Address) -> bool:
+    """Whether an address is not replaced."""
+    bits = int(address)
+    return any(bits >> shift == prefix for shift, prefix in _KEPT_BITS[address.version])
+
+
 @dataclass(frozen=True, slots=True)
 class AddressMap:
     """A permutation of all IPv4 and all IPv6 addresses.
@@ -50,6 +66,9 @@ class AddressMap:
     ranges: tuple[tuple[str, str], ...] = ()
     _fixed: set[tuple[int, int, int]] = field(default_factory=set, repr=False, compare=False)
     _turns: dict[tuple[int, int, int], int] = field(default_factory=dict, repr=False, compare=False)
+    _replaced: dict[tuple[Address, int | None], Address] = field(
+        default_factory=dict, repr=False, compare=False
+    )
 
     def __post_init__(self) -> None:
         for network in (*KEPT, *_BLOCKS):
@@ -67,7 +86,10 @@ class AddressMap:
 
     def replace(self, address: Address, length: int | None = None) -> Address:
         """What stands for an address; with `length`, for the base address of a prefix of that length."""
-        return self._turned(address, length, undo=False)
+        new = self._replaced.get((address, length))
+        if new is None:
+            new = self._replaced[address, length] = self._turned(address, length, undo=False)
+        return new
 
     def restore(self, address: Address, length: int | None = None) -> Address:
         """The address that something stands for."""
@@ -77,7 +99,7 @@ class AddressMap:
         if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
             within = None if length is None else max(length - 96, 0)
             return IPv6Address((0xFFFF << 32) | int(self._turned(address.ipv4_mapped, within, undo=undo)))
-        if any(address in network for network in KEPT if network.version == address.version):
+        if is_kept(address):
             return address
         bits = int(address)
         size: int = address.max_prefixlen
@@ -125,7 +147,7 @@ def address_map(
 ) -> AddressMap:
     """The map that `key` gives, chosen so that no replacement is an address in use, as far as that is possible."""
     subnets, ranges, in_use = tuple(sorted(subnets)), tuple(sorted(ranges)), frozenset(used)
-    changeable = {one for one in in_use if not any(one in network for network in KEPT)}
+    changeable = {one for one in in_use if not is_kept(one)}
     best: tuple[int, AddressMap] | None = None
     for attempt in range(32):
         one = AddressMap(

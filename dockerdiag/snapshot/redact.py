@@ -25,12 +25,13 @@ KEPT = (
     "public domains such as docker.io, and the last label of every domain",
 )
 
+# A length follows its address behind a slash, or as nft's JSON has it, also where that is a text within JSON.
 _TOKEN = re.compile(
     r"""(?<![A-Za-z0-9:])(?P<mac>[0-9A-Fa-f]{2}(?::[0-9A-Fa-f]{2}){5})(?![A-Za-z0-9:])
       | (?<![A-Za-z0-9])(?P<six>[0-9A-Fa-f]{0,4}(?::[0-9A-Fa-f]{0,4}){2,7}(?:(?<=:)\d{1,3}(?:\.\d{1,3}){3})?)
-        (?![A-Za-z0-9:])(?:/(?P<length6>\d{1,3})(?!\d))?
+        (?![A-Za-z0-9:])(?:/(?P<length6>\d{1,3})(?!\d)|\\?",\ ?\\?"len\\?":\ ?(?P<nft6>\d+))?
       | (?<![0-9.])(?P<four>\d{1,3}(?:\.\d{1,3}){3})(?!\.?\d)
-        (?:/(?P<mask>\d{1,3}(?:\.\d{1,3}){3}|\d{1,2})(?!\d))?
+        (?:/(?P<mask>\d{1,3}(?:\.\d{1,3}){3}|\d{1,2})(?!\d)|\\?",\ ?\\?"len\\?":\ ?(?P<nft4>\d+))?
       | (?P<word>[A-Za-z0-9]+(?:[._-]+[A-Za-z0-9]+)*)""",
     re.VERBOSE,
 )
@@ -423,11 +424,11 @@ def _address(match: re.Match[str], turn: Callable[[Address, int | None], Address
     address = _parsed(written)
     if address is None:
         return None
-    mask = match["length6"] or match["mask"]
+    mask = match["length6"] or match["mask"] or match["nft6"] or match["nft4"]
     length = _length(mask, address.max_prefixlen)
     new = turn(address, length)
     told = written if new == address else str(new)
-    return told if mask is None else f"{told}/{mask}"
+    return told + match[0][len(written) :]
 
 
 def _length(mask: str | None, size: int) -> int | None:
