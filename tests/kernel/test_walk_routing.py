@@ -3,6 +3,7 @@
 import os
 import random
 import subprocess
+import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
@@ -87,6 +88,8 @@ def build(name: str, choose: random.Random, version: int) -> None:
     lines += [_rule(choose, version, 100 + 10 * n) for n in range(choose.randint(0, 6))]
     text = "\n".join(lines) + "\n"
     with inside(name):
+        # Link-local addresses would come on their own time, between reading the routes and asking for one.
+        Path("/proc/sys/net/ipv6/conf/default/addr_gen_mode").write_text("1", encoding="ascii")
         subprocess.run(
             ["ip", f"-{version}", "-force", "-batch", "-"],
             input=text,
@@ -96,6 +99,20 @@ def build(name: str, choose: random.Random, version: int) -> None:
         )
         for key, value in _switches(choose, version):
             Path(f"/proc/sys/net/ipv{version}/conf/{key}").write_text(str(value), encoding="ascii")
+        if version == 6:
+            _await_local_routes()
+
+
+def _await_local_routes() -> None:
+    """The kernel adds the local route of a new IPv6 address from a work queue."""
+    deadline = time.monotonic() + 5
+    while time.monotonic() < deadline:
+        shown = subprocess.run(
+            ["ip", "-6", "route", "show", "table", "local"], check=True, capture_output=True, text=True
+        ).stdout
+        if all(f"fd00:{number}::1 " in shown for number in range(len(LINKS))):
+            return
+        time.sleep(0.02)
 
 
 def _route(choose: random.Random, version: int) -> str:
