@@ -226,3 +226,9 @@ def test_completion_offers(shell: str, line: str, offered: str) -> None:
         },
     )
     assert offered in ran.stdout, ran.stderr
+
+
+def test_a_file_for_node_exporter_can_be_read_by_its_user(tmp_path: Path) -> None:
+    assert run("--from", OK, "-o", tmp_path / "host.prom", "-o", tmp_path / "host.html").returncode == 0
+    assert (tmp_path / "host.prom").stat().st_mode & 0o777 == 0o644
+    assert (tmp_path / "host.html").stat().st_mode & 0o777 == 0o600

@@ -119,7 +119,8 @@ def write(path: Path, content: bytes) -> int:
                 temporary.write(content)
                 temporary.flush()
                 os.fsync(temporary.fileno())
-                os.fchmod(temporary.fileno(), 0o600)
+                # node_exporter reads its textfiles as a user of its own; they hold no name but networks'.
+                os.fchmod(temporary.fileno(), 0o644 if target.suffix == ".prom" else 0o600)
                 Path(temporary.name).replace(target)
             except BaseException:
                 Path(temporary.name).unlink(missing_ok=True)
