@@ -4,6 +4,7 @@ import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address
+from typing import Literal
 
 from dockerdiag.destination import Destination, DestinationError
 
@@ -16,12 +17,38 @@ class AskedError(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
+class Inbound:
+    """A port that is asked for from outside: one that a container publishes, or one of the host."""
+
+    port: int
+    protocol: Literal["tcp", "udp"]
+
+    @classmethod
+    def parse(cls, written: str) -> "Inbound":
+        """Reads `PORT[/PROTO]`.
+
+        Raises:
+            AskedError: for anything else.
+        """
+        number, _, protocol = written.partition("/")
+        if not number.isascii() or not number.isdigit() or not 0 < int(number[:6]) < 65536:
+            raise AskedError(f"{written!r} is not PORT[/PROTO]")
+        if protocol.lower() in ("", "tcp"):
+            return cls(int(number), "tcp")
+        if protocol.lower() == "udp":
+            return cls(int(number), "udp")
+        raise AskedError(f"{written!r}: the protocol is one of tcp, udp")
+
+
+@dataclass(frozen=True, slots=True)
 class Asked:
     """What the person at the command line wants to know."""
 
     containers: tuple[str, ...] = ()
     networks: tuple[str, ...] = ()
     destinations: tuple[Destination, ...] = ()
+    inbound: Inbound | None = None
+    """Walk from outside to the container instead of from it."""
 
     @classmethod
     def parse(

@@ -7,11 +7,11 @@ from dataclasses import replace
 from fnmatch import fnmatchcase
 from ipaddress import IPv4Address, IPv6Address
 
-from dockerdiag.asked import Asked, AskedError
+from dockerdiag.asked import Asked, AskedError, Inbound
 from dockerdiag.case import Case, Located, Traced
 from dockerdiag.configuration.daemon import daemon_settings
 from dockerdiag.destination import Destination, DestinationError
-from dockerdiag.packet.plan import Errand, errands, journeys
+from dockerdiag.packet.plan import Errand, bindings, errands, inbound, journeys
 from dockerdiag.packet.walk import Journey, Walker
 from dockerdiag.registry import OWN, Broken, Check
 from dockerdiag.report import (
@@ -107,9 +107,35 @@ def _case(snapshot: Snapshot, asked: Asked) -> Case:
         for address in _addresses(destination, snapshot)
     ]
     walker = Walker(snapshot)
+    if asked.inbound is not None:
+        return replace(case, traced=_from_outside(case, walker, containers[0], asked.inbound))
     planned = errands(walker.world, containers, asked.networks, destinations)
     traced = tuple(_traced(errand, journey) for errand, journey in journeys(walker, planned))
     return replace(case, traced=traced, asked_containers=containers)
+
+
+def _from_outside(case: Case, walker: Walker, container: str, asked: Inbound) -> tuple[Traced, ...]:
+    """The walks to a port, one for each address family that it is published on."""
+    target = next((one for one in case.containers if one.name == container), None)
+    if target is None:
+        return ()
+    proxy = case.presumed_value("userland-proxy")
+    flows = [
+        flow
+        for binding in bindings(target, asked.port, asked.protocol) or (asked.port,)
+        for flow in inbound(
+            walker.world,
+            target,
+            binding,
+            asked.protocol,
+            userland_proxy=proxy if isinstance(proxy, bool) else None,
+        )
+    ]
+    if not flows:
+        raise AskedError(
+            f"the host has no address on which port {asked.port} could be asked for from outside"
+        )
+    return tuple(Traced(walker.walk(flow), (target.name,), None, resolver=False) for flow in flows)
 
 
 def _addresses(destination: Destination, snapshot: Snapshot) -> tuple[IPv4Address | IPv6Address, ...]:

@@ -115,8 +115,14 @@ def check_host(
 def trace(
     container: Annotated[str, typer.Argument(metavar="CONTAINER", help="Whose packet (name or id).")],
     destination: Annotated[
-        str, typer.Argument(metavar="HOST[:PORT][/PROTO]", help="Where to; nothing is sent.")
+        str,
+        typer.Argument(
+            metavar="HOST[:PORT][/PROTO]", help="Where to; with --inbound PORT[/PROTO]. Nothing is sent."
+        ),
     ],
+    inbound: Annotated[
+        bool, typer.Option("--inbound", help="From outside, to a port that the container publishes.")
+    ] = False,
     format_name: FormatName = "text",
     output: Outputs = [],  # noqa: B006
     from_file: FromFile = None,
@@ -126,7 +132,7 @@ def trace(
     no_plugins: NoPlugins = False,
 ) -> int:
     """Show one packet's way and its answer's, hop by hop, with the rule or setting that decides each."""
-    from dockerdiag.asked import Asked, AskedError  # noqa: PLC0415
+    from dockerdiag.asked import Asked, AskedError, Inbound  # noqa: PLC0415
     from dockerdiag.diagnosis import traced  # noqa: PLC0415
     from dockerdiag.snapshot import Snapshot  # noqa: PLC0415
     from dockerdiag.time_limit import TimeLimit  # noqa: PLC0415
@@ -142,7 +148,11 @@ def trace(
         return traced(snapshot, asked, limit)
 
     try:
-        asked = Asked.parse(containers=[container], destinations=[destination])
+        asked = (
+            Asked((container,), inbound=Inbound.parse(destination))
+            if inbound
+            else Asked.parse(containers=[container], destinations=[destination])
+        )
         loaded = (
             sources.load_file(from_file, known)
             if from_file is not None

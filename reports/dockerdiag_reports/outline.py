@@ -120,9 +120,11 @@ def rule_place(rule: RuleReference) -> str:
 
 
 def walker(walk: Walk) -> str:
-    """Who sends a walk's packet: container names with the source address."""
+    """Who sends a walk's packet: containers with their address, or somebody outside who wants to reach them."""
     shown = ", ".join(walk.containers[:3])
     more = f" and {len(walk.containers) - 3} more" if len(walk.containers) > 3 else ""
+    if walk.hops and walk.hops[0].place.startswith("uplink"):
+        return f"outside ({walk.from_}), for {shown}{more}"
     return f"{shown}{more} ({walk.from_})" if shown else f"a container at {walk.from_}"
 
 

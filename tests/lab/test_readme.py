@@ -7,7 +7,7 @@ import pytest
 from tests.lab.drive import set_up
 from tests.lab.engines import chosen_suites
 from tests.lab.host import LabHost
-from tests.lab.scenarios import named
+from tests.lab.scenario import Container, Scenario
 
 pytestmark = pytest.mark.lab
 
@@ -26,7 +26,8 @@ def test_use_holds_commands() -> None:
 
 def test_readme_commands_work() -> None:
     with LabHost(chosen_suites()[-1]) as host:
-        set_up(host, named("plain"))
+        set_up(host, Scenario(name="published", containers=(Container(options="-p 8080:80"),)))
+        host.run("docker exec -d web busybox sh -c 'while true; do nc -l -p 80; done'").expect_success()
         host.run("cd /root && /opt/dockerdiag/bin/dockerdiag collect -o old.json.gz").expect_success()
         for command in commands_of_use():
             ran = host.run(f"cd /root && PATH=/opt/dockerdiag/bin:$PATH bash -c '{command}; exit $?'")
