@@ -91,6 +91,8 @@ def packet_type(view: View) -> str | Unknown:
     destination = view.destination
     if isinstance(destination, Unknown):
         return destination
+    if destination.is_multicast:
+        return "multicast"
     kind = address_type(view, destination, None)
     if isinstance(kind, Unknown):
         return kind

@@ -1,6 +1,6 @@
 """Everything together: the readers side by side, then what depends on what they found."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
@@ -71,6 +71,7 @@ def collect(seconds: float, destinations: tuple[str, ...], progress: Progress, r
         deadline,
         progress,
     )
+    engine, namespaces = _without_ended(engine, namespaces)
     found = others.results()
     network = _network(found["network"])
     asked = tuple(dict.fromkeys((*asked, *nameservers([found["resolv_conf"]]))))
@@ -118,6 +119,37 @@ def _network(found: NetworkNamespace | Unread) -> NetworkNamespace:
         return found
     firewall = Firewall(*(found for _ in Firewall.__slots__))
     return NetworkNamespace("", found, found, found, found, found, found, firewall, found)
+
+
+def _without_ended(
+    engine: Engine | Unread, namespaces: Mapping[str, NetworkNamespace | Unread]
+) -> tuple[Engine | Unread, dict[str, NetworkNamespace | Unread]]:
+    """Takes containers for ended whose process went away while they were read: there is nothing to walk from."""
+    ended = {
+        one.id
+        for one in _local_containers(engine)
+        if one.pid and isinstance(namespaces.get(one.namespace or ""), Unread) and _has_ended(one.pid)
+    }
+    if not ended or isinstance(engine, Unread) or isinstance(engine.containers, Unread):
+        return engine, dict(namespaces)
+    shared = {one.namespace for one in engine.containers if one.id not in ended}
+    gone = {one.namespace for one in engine.containers if one.id in ended} - shared
+    containers = tuple(
+        replace(one, state="exited", pid=None, namespace=None) if one.id in ended else one
+        for one in engine.containers
+    )
+    kept = {name: found for name, found in namespaces.items() if name not in gone}
+    return replace(engine, containers=containers), kept
+
+
+def _has_ended(pid: int) -> bool:
+    try:
+        namespace_of(pid)
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
+    return False
 
 
 def _local_containers(engine: Engine | Unread) -> tuple[Container, ...]:

@@ -1,0 +1,39 @@
+"""What is made of hosts that change while they are read."""
+
+import os
+import subprocess
+from dataclasses import replace
+
+from dockerdiag.readers.collect import _without_ended
+from dockerdiag.snapshot import Container, Engine, Unread
+
+
+def container(name: str, pid: int, namespace: str) -> Container:
+    return Container(name, name, "lab", "running", pid, "bridge", namespace=namespace)
+
+
+def engine(*containers: Container) -> Engine:
+    return Engine("unix:///run/docker.sock", None, True, "lab", "28.5.2", "1.51", containers=containers)
+
+
+def ended_process() -> int:
+    process = subprocess.Popen(["true"])
+    process.wait()
+    return process.pid
+
+
+def test_container_that_ended_while_it_was_read_is_one_that_does_not_run() -> None:
+    loops = container("loops", ended_process(), "net:[1]")
+    lives = container("lives", os.getpid(), "net:[2]")
+    unread = Unread("its process has gone")
+    told, namespaces = _without_ended(engine(loops, lives), {"net:[1]": unread, "net:[2]": unread})
+    assert told == engine(replace(loops, state="exited", pid=None, namespace=None), lives)
+    assert namespaces == {"net:[2]": unread}
+
+
+def test_namespace_that_another_container_shares_stays() -> None:
+    loops = container("loops", ended_process(), "net:[1]")
+    joined = container("joined", os.getpid(), "net:[1]")
+    unread = Unread("its process has gone")
+    _, namespaces = _without_ended(engine(loops, joined), {"net:[1]": unread})
+    assert namespaces == {"net:[1]": unread}
