@@ -3,6 +3,7 @@
 Each case is one host: the twin is set up and measured first, then the fault is made of it. Traffic decides.
 """
 
+import os
 from dataclasses import dataclass
 
 import pytest
@@ -175,8 +176,17 @@ CASES = (
 )
 
 
-@pytest.mark.parametrize("suite", chosen_suites())
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def planned() -> list[tuple[Traced, str]]:
+    """Each case on one engine, in turn; on all with DOCKERDIAG_LAB_MATRIX."""
+    suites = chosen_suites()
+    if os.environ.get("DOCKERDIAG_LAB_MATRIX"):
+        return [(case, suite) for case in CASES for suite in suites]
+    return [(case, suites[index % len(suites)]) for index, case in enumerate(CASES)]
+
+
+@pytest.mark.parametrize(
+    ("case", "suite"), planned(), ids=[f"{case.name}-{suite}" for case, suite in planned()]
+)
 def test_trace_names_the_stop_and_delivers_by_its_twin(case: Traced, suite: str) -> None:
     scenario = Fault(
         name=case.name,
