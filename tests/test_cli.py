@@ -149,7 +149,8 @@ def test_interrupt_ends_with_128_plus_the_signal(tmp_path: Path) -> None:
     slow.chmod(0o755)
     for number in (signal.SIGINT, signal.SIGTERM):
         process = subprocess.Popen(
-            [sys.executable, "-m", "dockerdiag"],
+            # Tests that run in the background inherit an ignored SIGINT, and so would the program.
+            ["env", "--default-signal=INT", sys.executable, "-m", "dockerdiag"],
             env={**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
