@@ -26,7 +26,7 @@ from dockerdiag.report import (
     Verdict,
     worst,
 )
-from dockerdiag.snapshot import Engine, Snapshot, Unread
+from dockerdiag.snapshot import PREDATED, Engine, Snapshot, Unread
 from dockerdiag.time_limit import UNLIMITED, TimeIsUp, TimeLimit
 from dockerdiag.unread import part_named, unread_parts
 from dockerdiag.version import __version__
@@ -178,7 +178,8 @@ def _judge(check: Check, case: Case | None, limit: TimeLimit) -> tuple[Result, l
         part = part_named(case.snapshot, need)
         if isinstance(part, Unread):
             unread = f"{need.replace('.', ' ')}: {part.reason}"
-            return Result(check.name, check.title, Status.UNKNOWN, unread), []
+            status = Status.SKIP if part == PREDATED else Status.UNKNOWN
+            return Result(check.name, check.title, status, unread), []
     if check.needs and case.engine_elsewhere() is not None:
         return Result(check.name, check.title, Status.SKIP, f"the engine: {case.engine_elsewhere()}"), []
     try:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import fields, is_dataclass
 
-from dockerdiag.snapshot import Snapshot, Unread
+from dockerdiag.snapshot import PREDATED, Snapshot, Unread
 
 
 def part_named(snapshot: Snapshot, path: str) -> object:
@@ -21,7 +21,10 @@ def part_named(snapshot: Snapshot, path: str) -> object:
 
 
 def unread_parts(snapshot: Snapshot) -> tuple[tuple[str, str], ...]:
-    """Each part that could not be read, as path and reason; containers and their namespaces by name."""
+    """Each part that could not be read, as path and reason; containers and their namespaces by name.
+
+    What nobody read when the snapshot was taken is none: the checks that want it say so.
+    """
     names: dict[str, str] = {}
     if not isinstance(snapshot.engine, Unread) and not isinstance(snapshot.engine.containers, Unread):
         for container in snapshot.engine.containers:
@@ -31,6 +34,8 @@ def unread_parts(snapshot: Snapshot) -> tuple[tuple[str, str], ...]:
 
 
 def _unread(part: object, path: str, names: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    if part == PREDATED:
+        return
     if isinstance(part, Unread):
         yield path, part.reason
     elif isinstance(part, Mapping):

@@ -1,4 +1,5 @@
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
@@ -7,7 +8,7 @@ from dockerdiag.case import Case, Located
 from dockerdiag.diagnosis import diagnose
 from dockerdiag.registry import Broken, Check
 from dockerdiag.report import Finding, Report, Status, Verdict
-from dockerdiag.snapshot import Unread
+from dockerdiag.snapshot import PREDATED, Unread
 from tests.checks.hosts import host, network
 
 
@@ -156,3 +157,13 @@ def test_walks_and_facts_are_in_the_report() -> None:
     assert {walk.containers for walk in report.walks} == {("web",)}
     assert report.host["hostname"] == "lab"
     assert report.host["containers"] == 1
+
+
+def test_a_part_that_nobody_read_then_is_skipped_and_no_unread_one() -> None:
+    older = replace(host(), journal=PREDATED)
+    report = diagnose(older, Asked.parse(), (says("one", needs=("journal",)),), ())
+    assert (report.results[0].status, report.results[0].reason) == (
+        Status.SKIP,
+        f"journal: {PREDATED.reason}",
+    )
+    assert (report.verdict, report.unread) == (Verdict.OK, ())

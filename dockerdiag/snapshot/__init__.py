@@ -1,6 +1,7 @@
 """Everything that was read from one host at one moment, in typed parts."""
 
 from dockerdiag.snapshot.model import (
+    PREDATED,
     Address,
     BootSysctls,
     Container,
@@ -32,6 +33,7 @@ from dockerdiag.snapshot.model import (
 )
 
 __all__ = [
+    "PREDATED",
     "Address",
     "BootSysctls",
     "Container",

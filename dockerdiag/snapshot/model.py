@@ -25,6 +25,10 @@ class Unread:
     reason: str
 
 
+PREDATED = Unread("the snapshot is older than this part")
+"""Default of every part that was added after the first release: a snapshot of before is judged without it."""
+
+
 @dataclass(frozen=True, slots=True)
 class TextFile:
     """A small text file; credentials in it are already replaced."""
