@@ -2,10 +2,12 @@
 
 import os
 import shutil
+from pathlib import Path
 
 import pytest
 
 from tests.lab import cgroups
+from tests.lab.results import Results, keep
 
 TOOLS = ("mmdebstrap", "systemd-nspawn", "nsenter", "unshare", "ip")
 
@@ -28,3 +30,19 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for item in items:
             if item.get_closest_marker("lab"):
                 item.add_marker(pytest.mark.skip(reason=reason))
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """With several workers only the one that collects their reports keeps anything."""
+    told = dict(report.user_properties)
+    results = os.environ.get("DOCKERDIAG_LAB_RESULTS")
+    if (
+        not results
+        or "scenario" not in told
+        or report.when != "call"
+        or os.environ.get("PYTEST_XDIST_WORKER")
+    ):
+        return
+    steps = [str(value) for name, value in report.user_properties if name == "proven"]
+    run: Results = {str(told["scenario"]): {str(told["suite"]): steps if report.passed else []}}
+    keep(run, Path(results))
