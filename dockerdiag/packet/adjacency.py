@@ -70,6 +70,14 @@ class Adjacency:
         if port.bridge_port_isolated and other.bridge_port_isolated:
             self._dropped(terrain, other, f"{port.name} and {other.name} are isolated bridge ports", packet)
 
+    def hairpin(self, terrain: Terrain, port: Link, other: Link, packet: Packet) -> None:
+        """Says that a bridge sends no frame back out of the port that it came by."""
+        if port is other and not port.bridge_port_hairpin:
+            reason = (
+                f"the frame would have to leave by {port.name}, the port that it came by, and hairpin is off"
+            )
+            self._dropped(terrain, port, reason, packet)
+
     def not_a_port(self, terrain: Terrain, link: Link, wanted: str, packet: Packet) -> None:
         """Says that a container's link hangs on no bridge, or on another than its network's."""
         master = terrain.links.master(link)

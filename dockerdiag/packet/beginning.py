@@ -59,6 +59,9 @@ def answer_to(packet: Packet) -> Packet:
         destination_known=packet.source_known,
         tcp_flags=frozenset({"syn", "ack"}) if packet.protocol == "tcp" else frozenset(),
         icmp_type=_ICMP_REPLY.get(packet.protocol),
+        ttl=None,
+        ttl_set_by=None,
+        changed_sets=frozenset(),
     )
 
 

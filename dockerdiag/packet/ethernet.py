@@ -10,6 +10,11 @@ from dockerdiag.packet.routing import sysctl_name
 from dockerdiag.packet.world import World
 from dockerdiag.snapshot.model import Link, NetworkNamespace, Unread
 
+EARLIER = {"prerouting": range(-(2**31), 1), "forward": range(-(2**31), 0)}
+"""Priorities of the bridge family's chains that see a frame before br_netfilter hands it to the IP hooks."""
+LATER = {hook: range(earlier.stop, 2**31) for hook, earlier in EARLIER.items()}
+"""Of those that see it afterwards."""
+
 _ARP_SILENT = 8
 _ARP_HOST_SCOPE = 3
 

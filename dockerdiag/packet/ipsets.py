@@ -97,6 +97,8 @@ def set_match(option: Option, sets: IpSets, version: Literal[4, 6]) -> Match:
 
 
 def _in_set(view: View, name: str, flags: list[str], sets: IpSets, version: int) -> Truth:
+    if f"ipset {name}" in view.packet.changed_sets:
+        return Unknown(f"a rule before this one changes the ipset {name}")
     one = sets.get(name)
     if isinstance(one, Unknown):
         return one

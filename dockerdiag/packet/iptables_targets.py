@@ -6,6 +6,7 @@ from ipaddress import ip_address, ip_network
 from typing import Literal
 
 from dockerdiag.packet.iptables_words import Extension, Option, RuleWords
+from dockerdiag.packet.matching import changing_set
 from dockerdiag.packet.packet import RANDOM_PORTS, IPAddress, Packet, PortRange
 from dockerdiag.packet.rules import Change, Item, Nat, NoTrack, Verdict
 from dockerdiag.packet.translating import masquerade_address, redirect_address
@@ -14,8 +15,8 @@ from dockerdiag.packet.view import View
 
 _WITHOUT_EFFECT = frozenset(
     {
-        "AUDIT", "CHECKSUM", "CLASSIFY", "CONNSECMARK", "DSCP", "ECN", "HL", "IDLETIMER", "LED", "LOG", "NFACCT",
-        "NFLOG", "RATEEST", "SECMARK", "SET", "TCPMSS", "TCPOPTSTRIP", "TEE", "TOS", "TRACE", "TTL", "ULOG",
+        "AUDIT", "CHECKSUM", "CLASSIFY", "CONNSECMARK", "DSCP", "ECN", "IDLETIMER", "LED", "LOG", "NFACCT",
+        "NFLOG", "RATEEST", "SECMARK", "TCPMSS", "TCPOPTSTRIP", "TEE", "TOS", "TRACE", "ULOG",
     }
 )  # fmt: skip
 """Targets after which the packet goes on, changed in nothing that the judged matches ask for."""
@@ -237,6 +238,28 @@ def _map_network(target: Extension, version: Literal[4, 6]) -> tuple[Item, ...]:
     )
 
 
+def _time_to_live(target: Extension, version: Literal[4, 6]) -> tuple[Item, ...]:
+    (option,) = target.options
+    number = int(option.value)
+    kind = option.name.rpartition("-")[2]
+    if kind not in ("set", "dec", "inc"):
+        raise ValueError(option.name)
+
+    def apply(view: View) -> Packet:
+        old = view.packet.ttl
+        if view.packet.family != version or (kind != "set" and old is None):
+            return view.packet
+        by = {"set": number, "dec": (old or 0) - number, "inc": (old or 0) + number}[kind]
+        return replace(view.packet, ttl=min(max(by, 0), 255))
+
+    return (Change(apply),)
+
+
+def _set(target: Extension, version: int) -> tuple[Item, ...]:  # noqa: ARG001 - one signature for all
+    names = [option.value for option in target.options if option.name in ("--add-set", "--del-set")]
+    return tuple(changing_set(f"ipset {name}") for name in names)
+
+
 def _no_track(target: Extension, version: int) -> tuple[Item, ...]:  # noqa: ARG001 - one signature for all
     return (NoTrack(),)
 
@@ -259,4 +282,7 @@ _READERS: dict[str, Callable[[Extension, Literal[4, 6]], tuple[Item, ...]]] = {
     "NETMAP": _map_network,
     "NOTRACK": _no_track,
     "CT": _connection,
+    "TTL": _time_to_live,
+    "HL": _time_to_live,
+    "SET": _set,
 }

@@ -1,10 +1,10 @@
 """What matches of both tools ask in the same way."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import ip_address
 
 from dockerdiag.packet.packet import IPAddress
-from dockerdiag.packet.rules import Match
+from dockerdiag.packet.rules import Change, Match
 from dockerdiag.packet.truth import Truth, Unknown
 from dockerdiag.packet.view import View
 
@@ -46,6 +46,11 @@ def address_match(element: MaskedAddress, source: bool, inverted: bool) -> Match
         return address if isinstance(address, Unknown) else element.holds(address) is not inverted
 
     return match
+
+
+def changing_set(name: str) -> Change:
+    """A rule's change of a set, which leaves what is listed of it in doubt for the packet that made it."""
+    return Change(lambda view: replace(view.packet, changed_sets=view.packet.changed_sets | {name}))
 
 
 def tcp_flag_names(text: str) -> frozenset[str]:

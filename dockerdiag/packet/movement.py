@@ -133,13 +133,14 @@ class Movement:
         packet = replace(packet, in_link=bridge.name, in_port=port_name, bridge_netfilter=called)
         if not self._adjacency.broken(terrain, bridge, packet) and port is not None:
             self._adjacency.port_state(terrain, port, packet)
-        packet = self._rulings.cross(terrain, "bridge", "prerouting", packet)
+        destination = packet.addresses.destination
+        packet = self._bridge_prerouting(terrain, packet)
         owned = to_host or ethernet.owns(terrain.links, bridge, toward)
         station = None if owned else self.world.station(bridge, toward)
         if not owned and station is None:
             return self._to_unseen(terrain, bridge, port, packet, toward)
-        if called:
-            packet = self._rulings.cross(terrain, "inet", "prerouting", packet)
+        if called and owned and packet.addresses.destination != destination:
+            station = self._turned_round(terrain, bridge, packet)
         if station is not None:
             return self._across(terrain, bridge, port, packet, station)
         if not to_host:
@@ -151,6 +152,23 @@ class Movement:
             text = f"{toward} is {bridge.name}'s address: the host takes the packet in"
             self.trail.hop(terrain, f"bridge {bridge.name}", text)
         return self._ip_input(terrain, packet, prerouted=bool(called))
+
+    def _bridge_prerouting(self, terrain: Terrain, packet: Packet) -> Packet:
+        if not packet.bridge_netfilter:
+            return self._rulings.cross(terrain, "bridge", "prerouting", packet)
+        earlier, later = ethernet.EARLIER["prerouting"], ethernet.LATER["prerouting"]
+        packet = self._rulings.cross(terrain, "bridge", "prerouting", packet, priorities=earlier)
+        packet = self._rulings.cross(terrain, "inet", "prerouting", packet)
+        return self._rulings.cross(terrain, "bridge", "prerouting", packet, priorities=later)
+
+    def _turned_round(self, terrain: Terrain, bridge: Link, packet: Packet) -> Station | None:
+        """Who gets what br_netfilter lets DNAT send back to the bridge it came by: it is bridged, not routed."""
+        if not packet.destination_known:
+            return None
+        decision = terrain.router.arrive(packet)
+        if decision.obstacles or {way.link for way in decision.ways} != {bridge.name}:
+            return None
+        return self.world.station(bridge, packet.addresses.destination)
 
     def _to_unseen(
         self, terrain: Terrain, bridge: Link, port: Link | None, packet: Packet, toward: IPAddress
@@ -171,7 +189,7 @@ class Movement:
                 return End("beyond", terrain, packet)
             return End("lost", terrain, packet)
         self._adjacency.no_gateway(terrain, bridge, toward, packet)
-        return self._ip_input(terrain, packet)
+        return self._ip_input(terrain, packet, prerouted=bool(packet.bridge_netfilter))
 
     def _across(
         self, terrain: Terrain, bridge: Link, port: Link | None, packet: Packet, station: Station
@@ -180,19 +198,24 @@ class Movement:
         if station.port is not None:
             if port is not None:
                 self._adjacency.isolated(terrain, port, station.port, packet)
+                self._adjacency.hairpin(terrain, port, station.port, packet)
             packet = self._l2_forward(terrain, bridge, packet, station.port)
         return self._into_station(terrain, bridge, station, packet)
 
     def _l2_forward(self, terrain: Terrain, bridge: Link, packet: Packet, port: Link) -> Packet:
         packet = replace(packet, out_link=bridge.name, out_port=port.name)
-        packet = self._rulings.cross(terrain, "bridge", "forward", packet)
-        if packet.bridge_netfilter is not False:
-            doubt = (
-                None if packet.bridge_netfilter else "whether bridged frames pass these rules was not read"
-            )
-            packet = self._rulings.cross(terrain, "inet", "forward", packet, doubt=doubt)
-            packet = self._rulings.cross(terrain, "inet", "postrouting", packet, doubt=doubt)
-        return self._rulings.cross(terrain, "bridge", "postrouting", packet)
+        if packet.bridge_netfilter is False:
+            packet = self._rulings.cross(terrain, "bridge", "forward", packet)
+            return self._rulings.cross(terrain, "bridge", "postrouting", packet)
+        doubt = None if packet.bridge_netfilter else "whether bridged frames pass these rules was not read"
+        earlier, later = ethernet.EARLIER["forward"], ethernet.LATER["forward"]
+        packet = self._rulings.cross(terrain, "bridge", "forward", packet, priorities=earlier)
+        packet = self._rulings.cross(terrain, "inet", "forward", packet, doubt=doubt)
+        packet = self._rulings.cross(terrain, "bridge", "forward", packet, priorities=later)
+        packet = self._rulings.cross(terrain, "bridge", "postrouting", packet)
+        # Unlike for what is routed, the link that it came in by is not shown there.
+        packet = replace(packet, in_link=None)
+        return self._rulings.cross(terrain, "inet", "postrouting", packet, doubt=doubt)
 
     def _ip_input(self, terrain: Terrain, packet: Packet, *, prerouted: bool = False) -> End:
         """IP takes the packet in: prerouting, the routing decision, and what follows from it."""
@@ -227,6 +250,9 @@ class Movement:
         if decision.ways:
             self.trail.hop(terrain, "routing", decision.text)
         packet = replace(packet, out_link=way.link)
+        if packet.ttl is not None:
+            self._rulings.time_to_live(terrain, "routing", packet, None)
+            packet = replace(packet, ttl=max(packet.ttl - 1, 1))
         packet = self._rulings.cross(terrain, "inet", "forward", packet)
         packet = self._rulings.cross(terrain, "inet", "postrouting", packet)
         return self._transmit(terrain, way, packet)
@@ -386,6 +412,8 @@ class Movement:
             rewritten = packet.addresses.source != self.sent_from and packet.source_known
             if rewritten or self.tracking.nat_rule is not None:
                 self.translation = Translation(packet.addresses.source, self.tracking.nat_rule)
+        if way.gateway is not None and way.gateway != packet.addresses.destination:
+            self._rulings.time_to_live(terrain, f"uplink {link.name}", packet, way.gateway)
         via = f" to {way.gateway}" if way.gateway is not None else ""
         text = f"leaves by {link.name}{via}"
         if link.kind in _TUNNELS:

@@ -78,7 +78,14 @@ _Step = tuple[int, list[tuple[Table, Chain]], bool]
 """Priority, the chains, and whether they are NAT chains (which the NAT core asks together)."""
 
 
-def cross(ruleset: Ruleset, layer: Layer, hook: Hook, packet: Packet, surroundings: Surroundings) -> Crossing:
+def cross(
+    ruleset: Ruleset,
+    layer: Layer,
+    hook: Hook,
+    packet: Packet,
+    surroundings: Surroundings,
+    priorities: range | None = None,
+) -> Crossing:
     """Takes `packet` through every base chain at `hook`.
 
     Args:
@@ -88,13 +95,15 @@ def cross(ruleset: Ruleset, layer: Layer, hook: Hook, packet: Packet, surroundin
         hook: The hook.
         packet: The packet as it comes there. At layer `bridge` rules see its ports as interfaces.
         surroundings: Addresses and routes of that namespace.
+        priorities: Only chains of these; NAT chains count as one, at the NAT core's own. None: all chains.
 
     Returns:
         The verdict, the packet as it leaves, and what would stop it there.
     """
     passing = _Passing(View(packet, layer, hook, surroundings))
-    for _, group in groupby(_steps(ruleset, passing.view), key=lambda step: step[0]):
-        _pass_group(passing, list(group))
+    for priority, group in groupby(_steps(ruleset, passing.view), key=lambda step: step[0]):
+        if priorities is None or priority in priorities:
+            _pass_group(passing, list(group))
     hidden = [
         _hidden_stop(part)
         for part in ruleset.unreadable

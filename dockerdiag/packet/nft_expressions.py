@@ -16,8 +16,10 @@ from dockerdiag.packet.connections import (
     reply_tuple,
     status_bits,
 )
+from dockerdiag.packet.matching import changing_set
 from dockerdiag.packet.nft_literals import CT_STATES, ETHERTYPES, Json, Kind, read_element, read_map, read_set
 from dockerdiag.packet.packet import IPAddress, PortRange
+from dockerdiag.packet.rules import Change
 from dockerdiag.packet.truth import Unknown
 from dockerdiag.packet.values import ABSENT, Absent, Elements, Value
 from dockerdiag.packet.view import View
@@ -46,9 +48,22 @@ def constant(value: Value, kind: Kind) -> Expression:
 class NamedSets:
     """The named sets and maps of one table."""
 
+    place: str = ""
+    """The table's family and name."""
     declared: dict[str, Json] = field(default_factory=dict)
     """The JSON objects by name."""
     _read: dict[tuple[str, Kind], Elements[Json]] = field(default_factory=dict)
+
+    def changed(self, name: str, view: View) -> Unknown | None:
+        """Why the set `name` may hold other elements than those listed: a rule before adds or deletes some."""
+        name = name.removeprefix("@")
+        if f"{self.place} {name}" not in view.packet.changed_sets:
+            return None
+        return Unknown(f"a rule before this one changes the set {name}")
+
+    def changing(self, name: str) -> Change:
+        """A rule's change of the set `name`."""
+        return changing_set(f"{self.place} {name.removeprefix('@')}")
 
     def elements(self, name: str, kind: Kind) -> Elements[Json] | Unknown:
         """The elements of the set or map `name`, keys read as `kind`."""
@@ -307,7 +322,8 @@ def _icmp_header(protocol: str, name: str) -> Expression:
         )
     if name == "code":
         return Expression(
-            _of_protocol((protocol,), lambda view: _or_unknown(view.packet.icmp_code, "ICMP code")), "integer"
+            _of_protocol((protocol,), lambda view: _or_unknown(view.packet.icmp_code, "ICMP code")),
+            f"{protocol} code",
         )
     doubt = Unknown(f"the field {protocol} {name} is not known of this packet")
     return Expression(_of_protocol((protocol,), lambda _: doubt), "integer")

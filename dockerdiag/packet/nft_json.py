@@ -99,7 +99,7 @@ def _heed_flags(listed: ListedTable) -> None:
 def _table_of(tables: dict[tuple[str, str], ListedTable], family: str, name: str) -> ListedTable:
     key = (family, name)
     if key not in tables:
-        tables[key] = ListedTable(Table("nft", family, name))
+        tables[key] = ListedTable(Table("nft", family, name), sets=NamedSets(f"{family} {name}"))
     return tables[key]
 
 

@@ -34,6 +34,14 @@ ICMPV6_TYPES = {
     "nd-neighbor-solicit": 135, "nd-neighbor-advert": 136, "nd-redirect": 137, "router-renumbering": 138,
     "ind-neighbor-solicit": 141, "ind-neighbor-advert": 142, "mld2-listener-report": 143,
 }  # fmt: skip
+ICMP_CODES = {
+    "net-unreachable": 0, "host-unreachable": 1, "prot-unreachable": 2, "port-unreachable": 3, "frag-needed": 4,
+    "net-prohibited": 9, "host-prohibited": 10, "admin-prohibited": 13,
+}  # fmt: skip
+ICMPV6_CODES = {
+    "no-route": 0, "admin-prohibited": 1, "addr-unreachable": 3, "port-unreachable": 4, "policy-fail": 5,
+    "reject-route": 6,
+}  # fmt: skip
 ETHERTYPES = {"ip": 0x0800, "arp": 0x0806, "ip6": 0x86DD, "8021q": 0x8100, "8021ad": 0x88A8, "vlan": 0x8100}
 
 
@@ -83,6 +91,8 @@ _SCALARS: Mapping[str, Callable[[Json], Element]] = {
     "tcp flags": _symbolic(TCP_FLAGS),
     "icmp type": _symbolic(ICMP_TYPES),
     "icmpv6 type": _symbolic(ICMPV6_TYPES),
+    "icmp code": _symbolic(ICMP_CODES),
+    "icmpv6 code": _symbolic(ICMPV6_CODES),
     "ethertype": _symbolic(ETHERTYPES),
     "address": _address,
     "link": _link_name,

@@ -125,7 +125,8 @@ def _match(_: str, body: Json, sets: NamedSets) -> list[Item]:
         elements = sets.elements(right, left.kind)
         if isinstance(elements, Unknown):
             return [_unknown_match(elements.reason)]
-        return [_membership(left, elements, operator == "!=")]
+        membership = _membership(left, elements, operator == "!=")
+        return [lambda view: membership(view) if (doubt := sets.changed(right, view)) is None else doubt]
     if isinstance(right, dict) and not right.keys() & {"range", "prefix", "concat", "|", "elem"}:
         return [_comparison_of_two(left, read_expression(right, sets), operator)]
     return [_comparison(left, read_element(left.kind, right), operator)]
@@ -200,13 +201,14 @@ def _comparison_of_two(left: Expression, right: Expression, operator: str) -> Ma
 
 def _add_to_set(_: str, body: Json, sets: NamedSets) -> list[Item]:
     """Goes on where the element is or can be added; a limit in it may stop the rule."""
+    changing = sets.changing(body.get("set") or body.get("map") or "")
     if any(name in _PERHAPS for statement in body.get("stmt") or [] for name in statement):
-        return [_unknown_match("how much of the set element's limit is used up is not known")]
+        return [changing, _unknown_match("how much of the set element's limit is used up is not known")]
     element = body["elem"]
     if isinstance(element, dict) and "elem" in element:
         element = element["elem"]["val"]
     key = read_expression(element, sets)
-    return [lambda view: not isinstance(key.value(view), Absent)]
+    return [lambda view: not isinstance(key.value(view), Absent), changing]
 
 
 # -- verdict maps ------------------------------------------------------------------------------------------------
@@ -217,9 +219,11 @@ def _verdict_map(_: str, body: Json, sets: NamedSets) -> list[Item]:
     elements = _map_elements(body["data"], key.kind, sets)
     if isinstance(elements, Unknown):
         return [Verdict("unknown", reason=elements.reason)]
-    entries = elements
+    entries, data = elements, body["data"]
 
     def choose(view: View) -> list[tuple[Truth, Verdict]]:
+        if isinstance(data, str) and (doubt := sets.changed(data, view)) is not None:
+            return [(True, Verdict("unknown", reason=doubt.reason))]
         value = key.value(view)
         if isinstance(value, Absent):
             return []
@@ -238,12 +242,14 @@ def _map_elements(data: Json, kind: Kind, sets: NamedSets) -> Elements[Json] | U
 def _operand(json: Json, kind: Kind, sets: NamedSets) -> Callable[[View], Value | Element]:
     """A statement's operand: a constant of `kind`, an expression, or what a map leads to."""
     if isinstance(json, dict) and "map" in json:
-        key = read_expression(json["map"]["key"], sets)
-        elements = _map_elements(json["map"]["data"], key.kind, sets)
+        key, data = read_expression(json["map"]["key"], sets), json["map"]["data"]
+        elements = _map_elements(data, key.kind, sets)
 
         def look_up(view: View) -> Value | Element:
             if isinstance(elements, Unknown):
                 return elements
+            if isinstance(data, str) and (doubt := sets.changed(data, view)) is not None:
+                return doubt
             value = key.value(view)
             found = [] if isinstance(value, Absent) else elements.find(value)
             if len(found) == 1 and found[0][0] is True:
@@ -259,7 +265,7 @@ def _operand(json: Json, kind: Kind, sets: NamedSets) -> Callable[[View], Value 
 
 # -- changes ----------------------------------------------------------------------------------------------------
 
-_HARMLESS_FIELDS = frozenset({"dscp", "ecn", "ttl", "hoplimit", "flowlabel", "checksum"})
+_HARMLESS_FIELDS = frozenset({"dscp", "ecn", "flowlabel", "checksum"})
 
 
 def _mangle(_: str, body: Json, sets: NamedSets) -> list[Item]:
@@ -272,6 +278,10 @@ def _mangle(_: str, body: Json, sets: NamedSets) -> list[Item]:
         return [_breaking(value), Change(lambda view: _with_connection_mark(view, value(view)))]
     if name == "ct" and key["key"] == "zone":
         return [Verdict("unknown", reason="connection tracking zones are not followed")]
+    if name == "payload" and key.get("field") in ("ttl", "hoplimit"):
+        family = 4 if key["protocol"] == "ip" else 6
+        value = _operand(body["value"], "integer", sets)
+        return [lambda view: view.packet.family == family, Change(lambda view: _with_ttl(view, value(view)))]
     if name in ("meta", "ct", "tcp option") or (name == "payload" and key.get("field") in _HARMLESS_FIELDS):
         return []
     if name == "payload" and key.get("protocol") in ("ip", "ip6") and key.get("field") in ("saddr", "daddr"):
@@ -286,6 +296,10 @@ def _breaking(value: Callable[[View], Value | Element]) -> Match:
 
 def _known_number(value: Value | Element) -> int | None:
     return value if isinstance(value, int) else None
+
+
+def _with_ttl(view: View, value: Value | Element) -> Packet:
+    return replace(view.packet, ttl=_known_number(value))
 
 
 def _with_connection_mark(view: View, value: Value | Element) -> Packet:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 from typing import Literal
 
+from dockerdiag.report import RuleReference
+
 IPAddress = IPv4Address | IPv6Address
 
 EPHEMERAL_PORTS = (32768, 60999)
@@ -87,6 +89,11 @@ class Packet:
     length: int | None = None
     """Length of the IP packet in bytes."""
     ttl: int | None = None
+    """Time to live, or hop limit; None where neither the sender's was told nor a rule sets one."""
+    ttl_set_by: RuleReference | None = None
+    """The last rule that changed it."""
+    changed_sets: frozenset[str] = frozenset()
+    """Sets that rules add elements to, or delete them from, as this packet meets them."""
     locally_generated: bool = False
     """Sent by a process of this namespace: it starts at the output hook."""
     bridge_netfilter: bool | None = None

@@ -6,7 +6,7 @@ from dataclasses import replace
 from dockerdiag.packet.adjacency import Adjacency
 from dockerdiag.packet.flow import HaltKind, rule_name
 from dockerdiag.packet.netfilter import Hook, Layer, Passage, Stop, cross
-from dockerdiag.packet.packet import Packet
+from dockerdiag.packet.packet import IPAddress, Packet
 from dockerdiag.packet.routing import Decision, Obstacle
 from dockerdiag.packet.tracking import Tracking
 from dockerdiag.packet.trail import Trail
@@ -25,15 +25,25 @@ class Rulings:
         self._adjacency = adjacency
 
     def cross(
-        self, terrain: Terrain, layer: Layer, hook: Hook, packet: Packet, *, doubt: str | None = None
+        self,
+        terrain: Terrain,
+        layer: Layer,
+        hook: Hook,
+        packet: Packet,
+        *,
+        doubt: str | None = None,
+        priorities: range | None = None,
     ) -> Packet:
-        """Takes the packet through one hook; `doubt` says why it may not come there at all."""
+        """Takes the packet through one hook, or its chains of some priorities.
+
+        `doubt` says why it may not come there at all.
+        """
         ruleset = terrain.ruleset
         translated = packet.connection.source_nat or packet.connection.destination_nat
         idle = layer != "inet" or not (ruleset.tables or translated)
         if idle and not ruleset.unreadable and not ruleset.base_chains(layer, hook):
             return packet
-        crossing = cross(ruleset, layer, hook, packet, terrain.router)
+        crossing = cross(ruleset, layer, hook, packet, terrain.router, priorities)
         place = hook if layer == "inet" else f"{layer} {hook}"
         for stop in crossing.stops:
             self._stopped(terrain, place, stop, packet, doubt)
@@ -42,7 +52,14 @@ class Rulings:
         if layer == "inet":
             self._tracking.remember(terrain, hook, crossing, self._trail.direction)
             return crossing.packet
-        return replace(packet, mark=crossing.packet.mark)
+        after = crossing.packet
+        return replace(
+            packet,
+            mark=after.mark,
+            ttl=after.ttl,
+            ttl_set_by=after.ttl_set_by,
+            changed_sets=after.changed_sets,
+        )
 
     def _stopped(self, terrain: Terrain, place: str, stop: Stop, packet: Packet, doubt: str | None) -> None:
         read = bool(stop.rule.table)
@@ -72,6 +89,20 @@ class Rulings:
         elif was.destination != now.destination:
             text += f" (destination {was.destination} becomes {now.destination})"
         self._trail.hop(terrain, place, text, "rewrite", passage.rule)
+
+    def time_to_live(self, terrain: Terrain, place: str, packet: Packet, router: IPAddress | None) -> None:
+        """Notes that a router passes on no packet whose time to live a rule has used up.
+
+        Of the next one out there it is not known whether it routes the packet or is who it is for.
+        """
+        rule = packet.ttl_set_by
+        if packet.ttl is None or packet.ttl > 1 or rule is None:
+            return
+        name = "time to live" if packet.family == 4 else "hop limit"
+        who = "the host" if router is None else f"{router}, unless that is who it is for,"
+        reason = f"this rule leaves it a {name} of {packet.ttl}, with which {who} does not pass it on"
+        disposition = Disposition.DROPPED if router is None else Disposition.UNKNOWN
+        self._trail.halt(terrain, place, "rule", disposition, rule_name(rule), reason, packet, rule=rule)
 
     def obstacles(
         self,

@@ -162,7 +162,7 @@ class _RuleRun:
             elif isinstance(item, Nat):
                 outcome = self._nat(item)
             elif isinstance(item, Change):
-                self.traversal.take(item.apply(self.traversal.view))
+                self._change(item)
                 continue
             elif isinstance(item, NoTrack):
                 self._notrack()
@@ -181,6 +181,13 @@ class _RuleRun:
             # Somebody always goes on past a rule that only may match.
             return "perhaps returned" if outcome in ("returned", "perhaps returned") else "next"
         return outcome
+
+    def _change(self, change: Change) -> None:
+        before = self.traversal.view.packet
+        after = change.apply(self.traversal.view)
+        if after.ttl != before.ttl:
+            after = replace(after, ttl_set_by=self.chain.reference(self.rule))
+        self.traversal.take(after)
 
     @property
     def _all_doubt(self) -> Unknown | None:
@@ -288,6 +295,8 @@ def _merge(one: Packet, other: Packet) -> Packet:
         other,
         mark=mark,
         connection=connection,
+        ttl=other.ttl if one.ttl == other.ttl else None,
+        changed_sets=one.changed_sets | other.changed_sets,
         source_known=other.source_known and one.source_known and same_addresses,
         destination_known=other.destination_known and one.destination_known and same_addresses,
     )

@@ -142,6 +142,8 @@ class Trip(Movement):
         """Whether the answer is where the request came from."""
         host = self.world.host
         if final.kind == "delivered" and final.terrain is (self.trail.origin or host):
+            if self._from_a_stranger(final):
+                return
             self.trail.hop(final.terrain, "process", "the answer arrives", "delivered")
             return
         if final.kind == "delivered" and final.terrain is host:
@@ -149,6 +151,20 @@ class Trip(Movement):
             return
         reason = f"the answer does not come back to {self.flow.source.name}"
         self.trail.halt(host, "reply", "route", Disposition.NOT_ANSWERED, "reply", reason, final.packet)
+
+    def _from_a_stranger(self, final: End) -> bool:
+        """Whether who asked does not know the answer for one: it comes from another address than was asked."""
+        packet, asked = final.packet, self.flow.destination
+        source = packet.addresses.source
+        if source == asked or not packet.source_known or self.trail.origin is None:
+            return False
+        reason = (
+            f"{asked} was asked and {source} answers: no connection tracking on that way translates it back"
+        )
+        at = f"answer from {source}"
+        place = "process"
+        self.trail.halt(final.terrain, place, "unanswered", Disposition.NOT_ANSWERED, at, reason, packet)
+        return True
 
     def _not_translated_back(self, packet: Packet) -> None:
         """The answer stays with the host, since connection tracking did not rewrite it."""

@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 from ipaddress import ip_address, ip_network
 from typing import Literal
 
+from dockerdiag.packet.ethernet import EARLIER, LATER
 from dockerdiag.packet.netfilter import Hook, Layer, Ruleset, Stop, cross
 from dockerdiag.packet.packet import Connection, IPAddress, Packet, PortRange, Tuple
 from tests.kernel.frames import FLAGS, Frame, payload_length
@@ -103,7 +104,7 @@ class Walk:
     stops: list[Stop]
     verdict: Literal["accept", "drop", "reject", "unknown"] = "accept"
 
-    def hook(self, layer: Layer, hook: Hook, **place: str | None) -> None:
+    def hook(self, layer: Layer, hook: Hook, priorities: range | None = None, **place: str | None) -> None:
         packet = replace(
             self.packet,
             in_link=place.get("in_link"),
@@ -111,7 +112,7 @@ class Walk:
             in_port=place.get("in_port"),
             out_port=place.get("out_port"),
         )
-        crossing = cross(self.ruleset, layer, hook, packet, HostSurroundings())
+        crossing = cross(self.ruleset, layer, hook, packet, HostSurroundings(), priorities)
         if self.verdict == "accept":
             self.verdict = crossing.verdict
         self.stops += crossing.stops
@@ -132,10 +133,12 @@ def predict(ruleset: Ruleset, packet: Packet, source: str, bridge_netfilter: boo
     walk.hook("netdev", "ingress", in_link=port)
     if port == link:
         return _route(walk, in_link=link)
-    walk.hook("bridge", "prerouting", in_link=link, in_port=port)
+    earlier, later = (when["prerouting"] if bridge_netfilter else None for when in (EARLIER, LATER))
+    walk.hook("bridge", "prerouting", earlier, in_link=link, in_port=port)
     if bridge_netfilter:
         # br_netfilter calls the IP hook from within the bridge's own.
         walk.hook("inet", "prerouting", in_link=link, in_port=port)
+        walk.hook("bridge", "prerouting", later, in_link=link, in_port=port)
     if toward != link:
         return _bridge(walk, link, port, toward, bridge_netfilter=bridge_netfilter)
     walk.hook("bridge", "input", in_link=link, in_port=port)
@@ -148,12 +151,15 @@ def _bridge(walk: Walk, link: str, in_port: str, role: str, *, bridge_netfilter:
     if str(walk.packet.addresses.destination) not in ENDPOINT_ADDRESSES[role]:
         return Prediction(walk.verdict, tuple(walk.stops), walk.packet, None, comparable=False)
     place = {"out_link": link, "in_port": in_port, "out_port": PORTS[role]}
-    walk.hook("bridge", "forward", in_link=link, **place)
+    earlier, later = (when["forward"] if bridge_netfilter else None for when in (EARLIER, LATER))
+    walk.hook("bridge", "forward", earlier, in_link=link, **place)
     if bridge_netfilter:
         walk.hook("inet", "forward", in_link=link, **place)
+        walk.hook("bridge", "forward", later, in_link=link, **place)
+    walk.hook("bridge", "postrouting", out_link=link, out_port=PORTS[role])
+    if bridge_netfilter:
         # Unlike for what is routed, the link a bridged packet came in by is not shown there.
         walk.hook("inet", "postrouting", **place)
-    walk.hook("bridge", "postrouting", out_link=link, out_port=PORTS[role])
     walk.hook("netdev", "egress", out_link=PORTS[role])
     return Prediction(walk.verdict, tuple(walk.stops), walk.packet, role)
 

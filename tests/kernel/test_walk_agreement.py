@@ -373,6 +373,55 @@ CASES = [
     Case(
         "raw drop", forward("prerouting", "ip daddr 203.0.113.10 drop", priority=-300), "nft ip t c handle 2"
     ),
+    # the time to live
+    Case(
+        "time to live used up before routing",
+        forward("prerouting", f"iifname {BRIDGE} ip ttl set 1", priority=-150),
+        "nft ip t c handle 2",
+    ),
+    Case(
+        "time to live used up by iptables",
+        host(f"iptables-nft -t mangle -A PREROUTING -i {BRIDGE} -j TTL --ttl-set 1"),
+        "iptables-nft ip mangle PREROUTING rule 1",
+    ),
+    Case(
+        "hop limit used up",
+        forward("prerouting", f"iifname {BRIDGE} ip6 hoplimit set 1", "ip6", priority=-150),
+        "nft ip6 t c handle 2",
+        destination=SERVER6,
+    ),
+    Case(
+        "time to live of answers used up",
+        forward("prerouting", f"iifname {UPLINK} ip ttl set 1", priority=-150),
+        "nft ip t c handle 2",
+        "reply",
+    ),
+    Case(
+        "time to live of 2 is enough", forward("prerouting", f"iifname {UPLINK} ip ttl set 2", priority=-150)
+    ),
+    Case("time to live of answers set late", forward("forward", f"iifname {UPLINK} ip ttl set 1")),
+    Case("time to live set high", host("iptables-nft -t mangle -A PREROUTING -j TTL --ttl-set 65")),
+    # the order of the bridge's own chains and br_netfilter's
+    *(
+        Case(
+            f"bridge chain {when} br_netfilter's",
+            both(
+                sysctl("bridge/bridge-nf-call-iptables", 1),
+                forward("prerouting", "ip daddr 203.0.113.10 drop", priority=-300),
+                rules(
+                    "host",
+                    f"table bridge b {{\n chain c {{\n type filter hook prerouting priority {priority};\n"
+                    " meta protocol ip udp dport 4433 counter drop\n }\n}\n",
+                ),
+            ),
+            at,
+        )
+        for when, priority, at in (
+            ("before", -1, "nft bridge b c handle 2"),
+            ("at", 0, "nft bridge b c handle 2"),
+            ("after", 1, "nft ip t c handle 2"),
+        )
+    ),
     Case("input does not matter", forward("input", "drop")),
     Case(
         "docker's raw rule spares answers",

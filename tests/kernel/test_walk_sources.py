@@ -13,7 +13,7 @@ import pytest
 from dockerdiag.packet.walk import Flow, Journey, Source, walk
 from dockerdiag.report import Disposition
 from dockerdiag.snapshot.model import Container, Endpoint, IpamPool, Network
-from tests.kernel.walk_lab import BRIDGE, GATEWAY, HOST, ROUTER, SERVER, SERVICE, UPLINK, Lab, lab
+from tests.kernel.walk_lab import BRIDGE, CONTAINER, GATEWAY, HOST, ROUTER, SERVER, SERVICE, UPLINK, Lab, lab
 
 pytestmark = [pytest.mark.kernel, pytest.mark.skipif(os.geteuid() != 0, reason="makes namespaces")]
 
@@ -173,6 +173,26 @@ def test_a_published_port(here: Lab) -> None:
         f" ip daddr {HOST} udp dport 4433 dnat to {OTHER}\n }}\n}}\n",
     )
     assert agree(here, HOST, "far").disposition is DELIVERED
+
+
+@pytest.mark.parametrize("bridge_netfilter", [0, 1])
+@pytest.mark.parametrize("server", ["box", "db"])
+def test_a_published_port_of_the_same_bridge(here: Lab, bridge_netfilter: int, server: str) -> None:
+    """Without docker-proxy the host sends the packet back to the bridge that it came by."""
+    here.sysctl("bridge/bridge-nf-call-iptables", bridge_netfilter)
+    address = {"box": CONTAINER, "db": DB}[server]
+    if server == "box":
+        here.serve("box")
+    dnat = f"chain c {{\n type nat hook prerouting priority -100;\n ip daddr {HOST} dnat to {address}\n }}\n"
+    back = f"chain m {{\n type nat hook postrouting priority 90;\n ip saddr {address} ip daddr {address} masquerade\n }}\n"
+    here.rules("host", f"table ip d {{\n {dnat} {back} }}\n")
+    first = agree(here, HOST, server)
+    if bridge_netfilter:
+        assert (first.disposition is DELIVERED) is (server == "db")
+        here.run("host", "bridge link set dev veth1 hairpin on")
+        assert agree(here, HOST, server).disposition is DELIVERED
+    elif server == "db":
+        assert first.halts[0].at == f"answer from {DB}"
 
 
 def test_two_networks(here: Lab) -> None:

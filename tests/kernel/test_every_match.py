@@ -1,0 +1,381 @@
+"""Every match and action that is judged, one by one: the kernel's packet meets it or not, and so it was foretold.
+
+Each rule drops what it matches. What is doubtful by design is doubtful only where it decides.
+"""
+
+from dataclasses import dataclass
+
+import pytest
+
+from dockerdiag.packet.netfilter import parse
+from dockerdiag.snapshot.model import NetdevHook
+from tests.kernel.flows import flow
+from tests.kernel.kernel import Kernel, Outcome, RuleTexts
+from tests.kernel.namespaces import ENDPOINT_ADDRESSES, HOST_ADDRESSES, inside, run
+from tests.kernel.prediction import Prediction, first_packet, predict, reply_packet
+
+pytestmark = pytest.mark.kernel
+
+INTERNET, INTERNET6 = ENDPOINT_ADDRESSES["internet"]
+CONTAINER, CONTAINER6 = ENDPOINT_ADDRESSES["container"]
+HOST = HOST_ADDRESSES["eth0"][0]
+FLOWS = {
+    "tcp": ("container", "tcp", INTERNET, 443, 4),
+    "udp": ("container", "udp", INTERNET, 53, 4),
+    "icmp": ("container", "icmp", INTERNET, 0, 4),
+    "tcp6": ("container", "tcp", INTERNET6, 443, 6),
+    "icmp6": ("container", "icmp", INTERNET6, 0, 6),
+    "host": ("container", "tcp", HOST, 443, 4),
+    "published": ("internet", "tcp", HOST, 8080, 4),
+    "sibling": ("container", "tcp", ENDPOINT_ADDRESSES["sibling"][0], 443, 4),
+    "sent": ("host", "tcp", INTERNET, 443, 4),
+}
+_PRIORITIES = {"prerouting": -150, "input": 0, "forward": 0, "output": 0, "postrouting": 150}
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One rule, in the words before its verdict, and whether the packet meets it."""
+
+    words: str
+    meets: bool
+    way: str = "tcp"
+    hook: str = "forward"
+    family: str = "inet"
+    before: str = ""
+    """Rules in front of it, one a line; for iptables with their chain."""
+    reply: bool = False
+    """It is asked of the answer."""
+    verdict: str = "drop"
+
+
+def nft(case: Asked) -> RuleTexts:
+    """The rule in a base chain."""
+    device = ' device "port0"' if case.family == "netdev" else ""
+    priority = -300 if case.family == "bridge" else _PRIORITIES.get(case.hook, 0)
+    sets = "" if case.family == "netdev" else SETS
+    text = f"""
+table {case.family} asked {{
+  {sets}
+  chain c {{
+    type filter hook {case.hook}{device} priority {priority}; policy accept;
+    {case.before}
+    {case.words} counter {case.verdict}
+  }}
+}}
+"""
+    hooks = (NetdevHook("netdev", "asked", "c", ("port0",)),) if device else ()
+    return RuleTexts(nft=text, netdev_hooks=hooks)
+
+
+SETS = f"""
+  set nets {{ type ipv4_addr; flags interval; elements = {{ 203.0.113.0/28, 192.0.2.0/24 }}; }}
+  set pairs {{ type ipv4_addr . inet_service; flags interval; elements = {{ 203.0.113.0/24 . 400-500 }}; }}
+  set links {{ type ifname; elements = {{ "br0", "wg0" }}; }}
+  set seen {{ type ipv4_addr; flags dynamic,timeout; timeout 1m; }}
+  map marks {{ type ipv4_addr : mark; elements = {{ {CONTAINER} : 0x5 }}; }}
+  map ways {{ type ipv4_addr . inet_service : verdict; flags interval;
+    elements = {{ 203.0.113.0/24 . 443 : drop, 192.0.2.0/24 . 1-65535 : accept }}; }}
+  chain elsewhere {{
+    return
+  }}
+"""
+STEERED = "meta mark set 0x12"
+NFT = (
+    Asked('iifname "br0" oifname "eth0"', True),
+    Asked("iifname @links", True),
+    Asked('iifname "br*" oifname != "br*"', True),
+    Asked("iif br0", True),
+    Asked("oif br1", False),
+    Asked("ip saddr @nets", False),
+    Asked("ip daddr @nets", True),
+    Asked("ip daddr . tcp dport @pairs", True),
+    Asked("ip saddr . tcp dport @pairs", False),
+    Asked("ip daddr . tcp dport { 203.0.113.0/24 . 400-500, 192.0.2.1 . 1 }", True),
+    Asked("meta l4proto . th dport { tcp . 443, udp . 53 }", True),
+    Asked("ip daddr & 255.255.255.0 == 203.0.113.0", True),
+    Asked("ip daddr 203.0.113.1-203.0.113.20", True),
+    Asked("ip daddr != 203.0.113.0/24", False),
+    Asked("ip6 daddr fd00:ffff::/64", True, "tcp6"),
+    Asked("ip6 daddr fd00:ffff::/64", False),
+    Asked("ip6 saddr . ip6 daddr { fd00:1::2 . fd00:ffff::10 }", True, "tcp6"),
+    Asked("icmpv6 type echo-request", True, "icmp6"),
+    Asked("icmp type { echo-request, echo-reply } icmp code 0", True, "icmp"),
+    Asked("icmp type destination-unreachable", False, "icmp"),
+    Asked("tcp flags & (fin|syn|rst|ack) == syn", True),
+    Asked("tcp flags syn / syn,ack", True),
+    Asked("udp dport 1-1023", True, "udp"),
+    Asked("th sport 1024-65535", True),
+    Asked("ip ttl 63", True),
+    Asked("ip ttl < 63", False),
+    Asked("ip6 hoplimit 63", True, "tcp6"),
+    Asked("ip length 40", True),
+    Asked("meta length > 1400", False),
+    Asked("ip version 4 ip protocol tcp", True),
+    Asked("meta nfproto ipv6", False),
+    Asked("meta protocol ip", True),
+    Asked("ip frag-off & 0x1fff != 0", False),
+    Asked("meta pkttype host", True, hook="prerouting"),
+    Asked("meta pkttype { broadcast, multicast }", False, hook="prerouting"),
+    Asked("ether saddr 02:00:00:00:01:02", True),
+    Asked("iifgroup 0", True),
+    Asked("meta skuid 0", False),
+    Asked("meta ipsec exists", False, hook="prerouting"),
+    Asked("@th,16,16 443", True, before="meta l4proto != tcp accept"),
+    # the connection
+    Asked("ct state new", True),
+    Asked("ct state invalid", False),
+    Asked("ct state established,related", True, reply=True),
+    Asked("ct state vmap { new : continue, established : drop }", True, reply=True, verdict=""),
+    Asked("ct direction original", True),
+    Asked("ct direction reply", True, reply=True),
+    Asked("ct original ip saddr 10.1.0.0/24", True),
+    Asked("ct direction reply ct original ip saddr 10.1.0.0/24", True, reply=True),
+    Asked("ct original ip daddr 192.0.2.1", False),
+    Asked("meta l4proto tcp ct original proto-dst 443", True),
+    Asked("ct reply ip saddr 203.0.113.10", True),
+    Asked("meta l4proto tcp ct state established ct reply proto-src 443", True, reply=True),
+    Asked("ct protocol tcp", True),
+    Asked("ct l3proto ipv4", True),
+    Asked("ct status snat", False),
+    Asked("ct status seen-reply", True, reply=True),
+    Asked("ct mark 0x12", True, before="ct mark set 0x12"),
+    Asked("ct mark & 0xf == 0x1", False, before="ct mark set 0x12"),
+    Asked("meta mark 0x12", True, before="ct mark set 0x12\nmeta mark set ct mark"),
+    Asked("ct mark 0x12 ct direction reply", True, before="ct state new ct mark set 0x12", reply=True),
+    # marks
+    Asked("meta mark 0x12", True, before=STEERED),
+    Asked("meta mark 0x13", True, before=f"{STEERED}\nmeta mark set meta mark or 0x1"),
+    Asked("meta mark 0x10", True, before=f"{STEERED}\nmeta mark set meta mark and 0xf0"),
+    Asked("meta mark 0x11", True, before=f"{STEERED}\nmeta mark set meta mark xor 0x3"),
+    Asked("meta mark & 0xff == 0x12", True, before=STEERED),
+    Asked("meta mark 0x5", True, before="meta mark set ip saddr map @marks"),
+    Asked("meta mark 0x5", False, before="meta mark set ip daddr map @marks"),
+    Asked("meta mark { 0x10-0x1f }", True, before=STEERED),
+    # maps of verdicts
+    Asked("tcp dport vmap { 443 : drop, 80 : accept }", True, verdict=""),
+    Asked("tcp dport vmap { 1-442 : drop, 8080 : accept }", False, verdict=""),
+    Asked("ip daddr . tcp dport vmap @ways", True, verdict=""),
+    Asked("ip saddr . tcp dport vmap @ways", False, verdict=""),
+    Asked('iifname . oifname vmap { "br0" . "eth0" : drop }', True, verdict=""),
+    Asked("meta nfproto vmap { ipv4 : jump elsewhere, ipv6 : accept }\n", True),
+    Asked("tcp dport vmap { 443 : goto elsewhere }\n", False),
+    # the routes
+    Asked("fib daddr type local", False, hook="prerouting"),
+    Asked("fib daddr type local", True, "host", "prerouting"),
+    Asked("fib daddr . iif type local", False, "host", "prerouting"),
+    Asked("fib saddr . iif oif missing", False, hook="prerouting"),
+    Asked("fib saddr . mark . iif oif exists", True, hook="prerouting"),
+    Asked('fib daddr oifname "eth0"', True),
+    Asked("fib saddr type unicast", True, hook="postrouting"),
+    # other hooks and families
+    Asked("tcp dport 443", True, hook="postrouting"),
+    Asked("tcp dport 443", True, "host", "input"),
+    Asked("tcp dport 443", True, "sent", "output"),
+    Asked("tcp dport 443", True, family="ip"),
+    Asked("tcp dport 443", False, "tcp6", family="ip"),
+    Asked("tcp dport 443", True, "tcp6", family="ip6"),
+    Asked("ip daddr 203.0.113.10 tcp dport 443", True, family="bridge", hook="prerouting"),
+    Asked('iifname "port0" ether type ip', True, family="bridge", hook="prerouting"),
+    Asked('iifname "port0" oifname "port2"', True, "sibling", "forward", "bridge"),
+    Asked("tcp dport 443", False, "sibling"),
+    Asked("ip saddr 10.1.0.2 tcp dport 443", True, hook="ingress", family="netdev"),
+    Asked("ip saddr 10.1.0.3", False, hook="ingress", family="netdev"),
+    Asked("tcp sport 443", True, hook="egress", family="netdev", reply=True),
+    Asked("tcp sport 444", False, hook="egress", family="netdev", reply=True),
+    # what goes on
+    Asked('limit rate 1/minute log prefix "x" accept\ntcp dport 444', False),
+    Asked("tcp dport 443", True, before="limit rate 1/minute counter"),
+    Asked(
+        "tcp dport 443",
+        True,
+        before="meta priority set 1:1\nip dscp set cs1\ntcp option maxseg size set 1000",
+    ),
+    Asked("tcp dport 443", True, before="update @seen { ip saddr timeout 1m }"),
+    Asked("tcp dport 443", True, before="goto elsewhere\n".replace("goto", "jump")),
+)
+
+
+def run_case(kernel: Kernel, texts: RuleTexts, case: Asked) -> tuple[Prediction, Outcome]:
+    """What is foretold of the case's packet, and what the kernel does."""
+    if texts.nft:
+        # The kernel's loader leaves out what nft refuses.
+        with inside(kernel.host):
+            run("nft", "-c", "-f", "-", text=f"flush ruleset\n{texts.nft}")
+    firewall = kernel.load(texts)
+    ruleset = parse(firewall)
+    source, frame = flow(*FLOWS[case.way])
+    foretold = predict(ruleset, first_packet(frame), source)
+    outcome = kernel.send(source, frame)
+    if not case.reply:
+        return foretold, outcome
+    assert outcome.frame is not None
+    assert outcome.arrived is not None
+    assert foretold.verdict == "accept"
+    answer = outcome.frame.reply()
+    foretold = predict(ruleset, reply_packet(answer, foretold.packet), outcome.arrived)
+    return foretold, kernel.send(outcome.arrived, answer)
+
+
+def _name(case: Asked) -> str:
+    return f"{case.family} {case.hook} {case.words} {case.way}{' reply' if case.reply else ''} {case.before}"
+
+
+def assert_met(kernel: Kernel, texts: RuleTexts, case: Asked) -> None:
+    """The kernel drops the packet where the case says so, by this very rule, and so it was foretold."""
+    foretold, outcome = run_case(kernel, texts, case)
+    shown = (foretold.stops, outcome)
+    assert (outcome.arrived is None) == case.meets, shown
+    assert foretold.verdict == ("drop" if case.meets else "accept"), shown
+
+
+@pytest.mark.parametrize("case", NFT, ids=_name)
+def test_nft(kernel: Kernel, case: Asked) -> None:
+    assert_met(kernel, nft(case), case)
+
+
+def iptables(case: Asked, variant: str) -> RuleTexts:
+    """The rule in a built-in chain; `before` has whole rules, `TABLE: -A CHAIN …` each."""
+    chain = case.hook.upper()
+    table = case.family if case.family in ("mangle", "raw") else "filter"
+    tables: dict[str, list[str]] = {table: []}
+    for line in case.before.splitlines():
+        name, _, rule = line.partition(": ")
+        tables.setdefault(name, []).append(rule)
+    tables[table].append(
+        f"-A {chain} {case.words} -j {case.verdict.upper()}" if case.verdict else f"-A {chain} {case.words}"
+    )
+    text = "".join(f"*{name}\n" + "\n".join(rules) + "\nCOMMIT\n" for name, rules in tables.items())
+    six = case.way.endswith("6")
+    return RuleTexts(**{f"{'ip6tables' if six else 'iptables'}_{variant}": text})
+
+
+RAW, MANGLE = "raw", "mangle"
+IPTABLES = (
+    Asked("-s 10.1.0.0/24 -d 203.0.113.10 -i br0 -o eth0 -p tcp -m tcp --dport 443", True),
+    Asked("! -s 10.1.0.0/24", False),
+    Asked("-s 10.0.0.2/255.0.0.255", True),
+    Asked("-i br+", True),
+    Asked("-m addrtype --dst-type LOCAL", False, hook="prerouting", family=MANGLE),
+    Asked("-m addrtype --dst-type LOCAL", True, "host", "prerouting", MANGLE),
+    Asked("-m addrtype --dst-type LOCAL --limit-iface-in", False, "host", "prerouting", MANGLE),
+    Asked("-m addrtype --src-type UNICAST ! --dst-type LOCAL", True),
+    Asked("-m addrtype --dst-type UNICAST", True, "tcp6"),
+    Asked("-m conntrack --ctstate NEW", True),
+    Asked("-m conntrack --ctstate RELATED,ESTABLISHED", True, reply=True),
+    Asked("-m conntrack ! --ctstate NEW", True, reply=True),
+    Asked("-m conntrack --ctdir REPLY", True, reply=True),
+    Asked("-m conntrack --ctorigdst 203.0.113.10 --ctorigdstport 443", True),
+    Asked("-m conntrack --ctstate DNAT", False),
+    Asked("-m conntrack --ctstate INVALID", False),
+    Asked("-m conntrack --ctstate UNTRACKED", True, before="raw: -A PREROUTING -j CT --notrack"),
+    Asked("-m conntrack --ctstate UNTRACKED", False, before="raw: -A PREROUTING -p udp -j NOTRACK"),
+    Asked("-m conntrack --ctproto 6 --ctstatus NONE", False),
+    Asked("-m state --state NEW,RELATED", True),
+    Asked("-m set --match-set ddk-ip src", True),
+    Asked("-m set --match-set ddk-ip dst", True),
+    Asked("-m set ! --match-set ddk-net src", False),
+    Asked("-m set --match-set ddk-net dst", False),
+    Asked("-m set --match-set ddk-port dst,dst", True),
+    Asked("-m set --match-set ddk-link src,src", True),
+    Asked("-m set --match-set ddk-net6 dst", True, "tcp6"),
+    Asked("-p tcp -m multiport --dports 80,443,8000:9000", True),
+    Asked("-p tcp -m multiport ! --dports 80,443", False),
+    Asked("-p tcp -m multiport --ports 443", True),
+    Asked("-p tcp -m tcp --tcp-flags FIN,SYN,RST,ACK SYN", True),
+    Asked("-p tcp -m tcp ! --syn", False),
+    Asked("-p icmp -m icmp --icmp-type 8", True, "icmp"),
+    Asked("-p icmp -m icmp --icmp-type echo-request", True, "icmp"),
+    Asked("-p icmp -m icmp --icmp-type 3/4", False, "icmp"),
+    Asked("-p ipv6-icmp -m icmp6 --icmpv6-type 128", True, "icmp6"),
+    Asked("-p udp -m udp --dport 53", True, "udp"),
+    Asked("-m mark --mark 0x12", True, before="mangle: -A PREROUTING -j MARK --set-xmark 0x12/0xffffffff"),
+    Asked("-m mark --mark 0x2/0xf", True, before="mangle: -A PREROUTING -j MARK --set-mark 0x12"),
+    Asked(
+        "-m mark --mark 0x13",
+        True,
+        before="mangle: -A PREROUTING -j MARK --set-mark 0x12\nmangle: -A PREROUTING -j MARK --or-mark 0x1",
+    ),
+    Asked(
+        "-m mark --mark 0x10",
+        True,
+        before="mangle: -A PREROUTING -j MARK --set-mark 0x12\nmangle: -A PREROUTING -j MARK --and-mark 0xf0",
+    ),
+    Asked(
+        "-m mark --mark 0x11",
+        True,
+        before="mangle: -A PREROUTING -j MARK --set-mark 0x12\nmangle: -A PREROUTING -j MARK --xor-mark 0x3",
+    ),
+    Asked("-m mark ! --mark 0x0", False),
+    Asked("-m connmark --mark 0x12", True, before="mangle: -A PREROUTING -j CONNMARK --set-mark 0x12"),
+    Asked(
+        "-m connmark --mark 0x7",
+        True,
+        before="mangle: -A PREROUTING -j MARK --set-mark 0x7\nmangle: -A PREROUTING -j CONNMARK --save-mark",
+    ),
+    Asked(
+        "-m mark --mark 0x7",
+        True,
+        before="mangle: -A PREROUTING -j CONNMARK --set-mark 0x7\nmangle: -A PREROUTING -j CONNMARK --restore-mark",
+    ),
+    Asked(
+        "-m mark --mark 0x7",
+        True,
+        reply=True,
+        before="mangle: -A PREROUTING -i br0 -j CONNMARK --set-mark 0x7\n"
+        "mangle: -A PREROUTING -i eth0 -j CONNMARK --restore-mark --nfmask 0xff --ctmask 0xff",
+    ),
+    Asked("-m iprange --src-range 10.1.0.1-10.1.0.9", True),
+    Asked("-m iprange ! --dst-range 203.0.113.1-203.0.113.20", False),
+    Asked("-m iprange --dst-range fd00:ffff::-fd00:ffff::ff", True, "tcp6"),
+    Asked("-m mac --mac-source 02:00:00:00:01:02", True),
+    Asked("-m mac ! --mac-source 02:00:00:00:01:02", False),
+    Asked("-m physdev --physdev-is-bridged", False),
+    Asked("-m owner --uid-owner 0", False, hook="postrouting", family=MANGLE),
+    Asked("-m owner ! --uid-owner 0", True, hook="postrouting", family=MANGLE),
+    Asked("-m policy --dir in --pol none", True),
+    Asked("-m ttl --ttl-eq 63", True),
+    Asked("-m ttl --ttl-lt 63", False),
+    Asked("-m hl --hl-gt 62", True, "tcp6"),
+    Asked("-m length --length 40", True),
+    Asked("-m length --length 1400:65535", False),
+    Asked("-m rpfilter", True, hook="prerouting", family=RAW),
+    Asked("-m rpfilter --invert", False, hook="prerouting", family=RAW),
+    Asked("-m rpfilter --validmark --loose", True, "tcp6", "prerouting", RAW),
+    Asked("-m pkttype --pkt-type unicast", True, hook="prerouting", family=MANGLE),
+    Asked("-m pkttype --pkt-type multicast", False, hook="prerouting", family=MANGLE),
+    Asked('-m comment --comment "a \\"b\\" -j ACCEPT"', True),
+    Asked("-m devgroup --src-group 0x0", True),
+    Asked("-p udp -m udp --sport 1024:65535", True, "udp"),
+    Asked("-f", False),
+    Asked("-p tcp", True, "sent", "output"),
+    Asked("-p tcp", True, "host", "input"),
+    # what goes on
+    *(
+        Asked("-p tcp -m tcp --dport 443", True, before=f"mangle: -A {chain} {target}")
+        for chain, target in (
+            ("PREROUTING", "-j TOS --set-tos 0x10/0xff"),
+            ("PREROUTING", "-j DSCP --set-dscp 0x2e"),
+            ("FORWARD", "-p tcp -m tcp --tcp-flags SYN,RST SYN -j TCPMSS --clamp-mss-to-pmtu"),
+            ("FORWARD", "-p tcp -m tcp --tcp-flags SYN,RST SYN -j TCPMSS --set-mss 1300"),
+            ("POSTROUTING", "-j CLASSIFY --set-class 0001:0001"),
+            ("PREROUTING", "-j TTL --ttl-set 64"),
+            ("PREROUTING", "-j TEE --gateway 10.1.0.77"),
+            ("FORWARD", "-j NFLOG --nflog-group 5"),
+            ("FORWARD", '-j LOG --log-prefix "-j DROP "'),
+            ("POSTROUTING", "-j CHECKSUM --checksum-fill"),
+            ("FORWARD", "-p tcp -j ECN --ecn-tcp-remove"),
+            ("FORWARD", "-m limit --limit 1/sec"),
+            ("FORWARD", "-m statistic --mode random --probability 0.5"),
+            ("FORWARD", "-m recent --name asked --set"),
+            ("FORWARD", "-j SET --add-set ddk-ip src --exist"),
+            ("FORWARD", "-j RATEEST --rateest-name asked --rateest-interval 250ms --rateest-ewmalog 0.5s"),
+        )
+    ),
+)
+
+
+@pytest.mark.parametrize("variant", ["nft", "legacy"])
+@pytest.mark.parametrize("case", IPTABLES, ids=_name)
+def test_iptables(kernel: Kernel, case: Asked, variant: str) -> None:
+    assert_met(kernel, iptables(case, variant), case)
