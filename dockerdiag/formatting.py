@@ -1,7 +1,7 @@
 """What a format is: a name, the file suffixes it answers to, and a function from report to text."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 from dockerdiag.report import Report
 
@@ -20,6 +20,8 @@ class RenderOptions:
     """The command line that made the report, empty where it is not known."""
     duration: float | None = None
     """Seconds that the run took, None where it is not known."""
+    groups: Mapping[str, str] = field(default_factory=dict)
+    """Under which heading each check is listed, by its name; a check that is missing stands under none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,5 +37,7 @@ class Format:
     """The whole output, with its final newline. Pure: the same report and options give the same text."""
     read: Callable[[str], Report] | None = None
     """Reads its own output back, where it can; raises ValueError for any other text."""
+    failure: Callable[[str], str] | None = None
+    """For formats that a monitor reads: what stands for a report that there is none of, given the reason."""
     distribution: str = "dockerdiag"
     """The package that brings it."""

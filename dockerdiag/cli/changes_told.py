@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
+from dockerdiag.cli.errors import harmless
+
 if TYPE_CHECKING:
     from dockerdiag.changes import Changes
     from dockerdiag.report import Finding
@@ -25,8 +27,7 @@ def _section(heading: str, lines: Iterable[str]) -> Iterator[str]:
     for number, line in enumerate(lines):
         if number == 0:
             yield f"\n{heading}"
-        # Names and rules come from the host: no control and no direction mark of theirs reaches a terminal.
-        yield "  " + "".join(character if character.isprintable() else "\ufffd" for character in line)
+        yield f"  {harmless(line)}"
 
 
 def _finding(finding: "Finding") -> str:

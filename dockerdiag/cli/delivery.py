@@ -2,6 +2,8 @@
 
 import os
 import sys
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,18 +15,19 @@ from dockerdiag.cli.options import FailOn
 
 if TYPE_CHECKING:
     from dockerdiag.changes import Changes
+    from dockerdiag.cli.preparation import Prepared
     from dockerdiag.formatting import Format, RenderOptions
     from dockerdiag.report import Report
 
 
-def format_named(known: "dict[str, Format]", name: str) -> "Format":
+def format_named(known: "Mapping[str, Format]", name: str) -> "Format":
     """The format of that name; wrong usage where there is none."""
     if name not in known:
         fail_usage(f"there is no format {name!r}; there are {', '.join(sorted(known))}")
     return known[name]
 
 
-def format_of(known: "dict[str, Format]", path: Path) -> "Format":
+def format_of(known: "Mapping[str, Format]", path: Path) -> "Format":
     """The format that the suffix of a file names; wrong usage where it names none."""
     for one in known.values():
         if path.name.endswith(tuple(one.suffixes)):
@@ -35,33 +38,38 @@ def format_of(known: "dict[str, Format]", path: Path) -> "Format":
 
 def deliver(
     report: "Report",
-    chosen: "Format",
-    files: "list[tuple[Path, Format]]",
+    prepared: "Prepared",
     *,
-    verbose: bool,
-    quiet: bool,
-    fail_on: FailOn,
+    verbose: bool = False,
+    quiet: bool = False,
+    fail_on: FailOn = "warn",
     changes: "Changes | None" = None,
+    keep: Callable[[], int] | None = None,
 ) -> int:
-    """Writes the files, shows the report, and returns the exit code.
+    """Writes the files, keeps the run for the next one, shows the report, and returns the exit code.
 
-    Text for people shows `changes` first, where they are given, and nothing at all where nothing changed.
+    Text for people shows `changes` first, where they are given, and nothing at all where nothing changed. A
+    monitor's format shows nothing where a file could not be written: its first line must not say OK then.
     """
-    from dockerdiag.formatting import RenderOptions  # noqa: PLC0415
     from dockerdiag.report import Verdict  # noqa: PLC0415
 
     code = report.exit_code
     if (fail_on == "fail" and code in (1, 3)) or (fail_on == "unknown" and code == 1):
         code = 0
-    for path, one in files:
-        written = write(path, rendered(one, report, RenderOptions(verbose=True)).encode())
+    for path, one in prepared.files:
+        written = write(path, rendered(one, report, prepared.options(report, verbose=True)).encode())
         code = written or code
+    if keep is not None:
+        code = keep() or code
+    chosen = prepared.chosen
+    if code == EX_IOERR and chosen.failure is not None:
+        return code
     for_people = chosen.name == "text"
     silent = quiet and report.verdict is Verdict.OK
     if changes is not None and for_people:
         silent = silent or not changes
     if not silent:
-        options = RenderOptions(verbose=verbose, colour=_colour(), width=_width())
+        options = replace(prepared.options(report, verbose=verbose), colour=_colour(), width=_width())
         shown = rendered(chosen, report, options)
         if changes is not None and for_people:
             shown = "\n".join((*told(changes), "", shown))

@@ -28,11 +28,11 @@ from dockerdiag.cli.options import (
     Timeout,
     Verbose,
 )
+from dockerdiag.cli.preparation import prepare
 
 if TYPE_CHECKING:
     from dockerdiag.asked import Asked
     from dockerdiag.expectations import Expectations
-    from dockerdiag.formatting import Format
     from dockerdiag.report import Finding, Report
     from dockerdiag.snapshot import Snapshot
     from dockerdiag.snapshot.redact import RedactionMap
@@ -72,15 +72,17 @@ def check_host(
     from dockerdiag.asked import Asked, AskedError  # noqa: PLC0415 - as all imports within commands: when used
     from dockerdiag.diagnosis import diagnose  # noqa: PLC0415
     from dockerdiag.snapshot import Snapshot  # noqa: PLC0415
-    from dockerdiag.time_limit import TimeLimit  # noqa: PLC0415
 
-    if root is not None and from_file is not None:
-        fail_usage("--root reads this host, --from a file")
-    limit = TimeLimit(timeout)
-    known = _formats(plugins=not no_plugins)
-    chosen = delivery.format_named(known, format_name)
-    files = [(path, delivery.format_of(known, path)) for path in output]
     checks = _checks(only, skip, plugins=not no_plugins)
+    prepared = prepare(
+        format_name,
+        output,
+        timeout=timeout,
+        from_file=from_file,
+        root=root,
+        plugins=not no_plugins,
+        groups=_groups(plugins=not no_plugins),
+    )
     expectations = _expectations(config)
     if state is not None and redacted:
         fail_usage("--state keeps this host's own names; it does not go with --redact")
@@ -89,24 +91,25 @@ def check_host(
 
         def judge(snapshot: Snapshot, asked: Asked, names: "RedactionMap | None" = None) -> "Report":
             expected = _expected(expectations, snapshot, names)
-            return diagnose(snapshot, asked, *checks, expected=expected, limit=limit)
+            return diagnose(snapshot, asked, *checks, expected=expected, limit=prepared.limit)
 
         with remembering(state) as memory:
-            loaded = (
-                sources.load_file(from_file, known)
-                if from_file is not None
-                else sources.read_host(limit, asked, root)
-            )
+            loaded = prepared.load(asked)
             if not isinstance(loaded, Snapshot) and (state or config):
                 fail_usage(f"{from_file} is a report; --state and --config need a snapshot")
             report = _judged(loaded, asked, judge, redacted=redacted)
             changes = None
             if memory is not None and isinstance(loaded, Snapshot):
                 report, changes = memory.compare(report, loaded, lambda one: judge(one, asked))
-            code = delivery.deliver(
-                report, chosen, files, verbose=verbose, quiet=quiet, fail_on=fail_on, changes=changes
+            return delivery.deliver(
+                report,
+                prepared,
+                verbose=verbose,
+                quiet=quiet,
+                fail_on=fail_on,
+                changes=changes,
+                keep=memory.keep if memory is not None else None,
             )
-            return code if memory is None else memory.keep() or code
     except AskedError as error:
         fail_usage(str(error))
 
@@ -135,17 +138,13 @@ def trace(
     from dockerdiag.asked import Asked, AskedError, Inbound  # noqa: PLC0415
     from dockerdiag.diagnosis import traced  # noqa: PLC0415
     from dockerdiag.snapshot import Snapshot  # noqa: PLC0415
-    from dockerdiag.time_limit import TimeLimit  # noqa: PLC0415
 
-    if root is not None and from_file is not None:
-        fail_usage("--root reads this host, --from a file")
-    limit = TimeLimit(timeout)
-    known = _formats(plugins=not no_plugins)
-    chosen = delivery.format_named(known, format_name)
-    files = [(path, delivery.format_of(known, path)) for path in output]
+    prepared = prepare(
+        format_name, output, timeout=timeout, from_file=from_file, root=root, plugins=not no_plugins
+    )
 
     def judge(snapshot: Snapshot, asked: Asked, names: "RedactionMap | None") -> "Report":  # noqa: ARG001
-        return traced(snapshot, asked, limit)
+        return traced(snapshot, asked, prepared.limit)
 
     try:
         asked = (
@@ -153,17 +152,13 @@ def trace(
             if inbound
             else Asked.parse(containers=[container], destinations=[destination])
         )
-        loaded = (
-            sources.load_file(from_file, known)
-            if from_file is not None
-            else sources.read_host(limit, asked, root)
-        )
+        loaded = prepared.load(asked)
         if not isinstance(loaded, Snapshot):
             fail_usage(f"{from_file} is a report; a walk needs a snapshot")
         report = _judged(loaded, asked, judge, redacted=redacted)
     except AskedError as error:
         fail_usage(str(error))
-    return delivery.deliver(report, chosen, files, verbose=True, quiet=False, fail_on="warn")
+    return delivery.deliver(report, prepared, verbose=True)
 
 
 @app.command("demo")
@@ -177,12 +172,10 @@ def demo(
     from dockerdiag.diagnosis import diagnose  # noqa: PLC0415
     from dockerdiag.snapshot.store import load  # noqa: PLC0415
 
-    known = _formats(plugins=True)
-    chosen = delivery.format_named(known, format_name)
-    files = [(path, delivery.format_of(known, path)) for path in output]
+    prepared = prepare(format_name, output, groups=_groups(plugins=False))
     snapshot = load(Path(__file__).parent.with_name("demo.json.gz"))
     report = diagnose(snapshot, Asked.parse(), *_checks([], [], plugins=False))
-    return delivery.deliver(report, chosen, files, verbose=verbose, quiet=False, fail_on="warn")
+    return delivery.deliver(report, prepared, verbose=verbose)
 
 
 @app.command("collect")
@@ -209,15 +202,6 @@ def collect(
     if redacted:
         snapshot = _redacted(snapshot, asked)[0]
     return delivery.write(output, dump(snapshot, compress=output.name.endswith(".gz")))
-
-
-def _formats(*, plugins: bool) -> "dict[str, Format]":
-    from dockerdiag.registry import formats  # noqa: PLC0415
-
-    known, broken = formats(plugins=plugins)
-    for one in broken:
-        say(f"format {one.name} of {one.distribution} could not be loaded: {one.reason}")
-    return known
 
 
 def _expectations(config: Path | None) -> "Expectations":
@@ -257,6 +241,12 @@ def _checks(only: list[str], skip: list[str], *, plugins: bool) -> tuple[Any, An
             fail_usage(f"there is no check {name!r}; `dockerdiag checks` lists them")
     wanted = tuple(one for one in known if (not only or one.name in only) and one.name not in skip)
     return wanted, tuple(one for one in broken if not only or one.name in only)
+
+
+def _groups(*, plugins: bool) -> dict[str, str]:
+    from dockerdiag.registry import checks  # noqa: PLC0415
+
+    return {one.name: one.group for one in checks(plugins=plugins)[0]}
 
 
 def _judged(

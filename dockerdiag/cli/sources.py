@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -43,7 +43,7 @@ def _progress() -> Iterator[Callable[[str], None] | None]:
         yield lambda text: status.update(Text(text))
 
 
-def load_file(path: Path, known: "dict[str, Format]") -> "Snapshot | Report":
+def load_file(path: Path, known: "Mapping[str, Format]") -> "Snapshot | Report":
     """Reads a snapshot, or a report in a format that can be read back."""
     from dockerdiag.asked import AskedError  # noqa: PLC0415
     from dockerdiag.snapshot.store import SnapshotError, load  # noqa: PLC0415

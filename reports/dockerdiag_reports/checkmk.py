@@ -1,11 +1,12 @@
 """The report as the line of a Checkmk local check: state, service, metrics, text."""
 
 from dockerdiag.formatting import Format, RenderOptions
-from dockerdiag.report import Report
+from dockerdiag.report import EXIT_CODES, Report, Verdict
 from dockerdiag_reports.last_word import last_word
+from dockerdiag_reports.layout import cut
 from dockerdiag_reports.monitoring import plain, tally
 from dockerdiag_reports.outline import outline
-from dockerdiag_reports.untrusted import clean
+from dockerdiag_reports.untrusted import clean, line
 
 _TEXT = 240
 """Columns of the text: a line of the service list."""
@@ -18,4 +19,15 @@ def render(report: Report, options: RenderOptions) -> str:  # noqa: ARG001 - a m
     return f'{report.exit_code} "dockerdiag" {metrics} {report.verdict.value}: {text}\n'
 
 
-FORMAT = Format(name="checkmk", suffixes=(".checkmk",), media_type="text/plain; charset=utf-8", render=render)
+def failure(reason: str) -> str:
+    """The line of a run that gives no report."""
+    return f'{EXIT_CODES[Verdict.UNKNOWN]} "dockerdiag" - {plain(cut(line(reason), _TEXT))}\n'
+
+
+FORMAT = Format(
+    name="checkmk",
+    suffixes=(".checkmk",),
+    media_type="text/plain; charset=utf-8",
+    render=render,
+    failure=failure,
+)

@@ -9,9 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from html.parser import HTMLParser
-from importlib.resources import files
 
-from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
 
 from dockerdiag.formatting import Format, RenderOptions
@@ -31,6 +29,7 @@ from dockerdiag_reports.outline import (
     walker,
     words,
 )
+from dockerdiag_reports.templating import asset, template
 from dockerdiag_reports.untrusted import REPLACEMENT, clean, line
 
 DATA_ID = "dockerdiag-report"
@@ -51,9 +50,9 @@ def render(report: Report, options: RenderOptions) -> str:
     """The whole page; `options` add the command line and how long it took."""
     harmless = clean(report)
     told = outline(harmless)
-    style, script = _asset("report.css"), _asset("report.js")
+    style, script = asset("report.css"), asset("report.js")
     exhibits = _exhibits(harmless)
-    page = _template().render(
+    page = template("report.html.j2", markup=True).render(
         report=harmless,
         outline=told,
         name=host_name(harmless),
@@ -117,24 +116,6 @@ class _DataParser(HTMLParser):
     def handle_endtag(self, tag: str) -> None:
         if tag == "script":
             self._inside = False
-
-
-@cache
-def _template() -> Template:
-    environment = Environment(
-        loader=PackageLoader("dockerdiag_reports"),
-        undefined=StrictUndefined,
-        # Not select_autoescape: it goes by the file's suffix and leaves report.html.j2 unescaped.
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("report.html.j2")
-
-
-@cache
-def _asset(name: str) -> str:
-    return files("dockerdiag_reports").joinpath("templates", name).read_text(encoding="utf-8")
 
 
 @cache

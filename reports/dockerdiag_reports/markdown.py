@@ -1,9 +1,5 @@
 """The report for an issue or a chat: Markdown as GitHub, GitLab and CommonMark understand it."""
 
-from functools import cache
-
-from jinja2 import Environment, PackageLoader, StrictUndefined, Template
-
 from dockerdiag.formatting import Format, RenderOptions
 from dockerdiag.report import Report
 from dockerdiag_reports.markdown_text import code, fence, prose
@@ -19,6 +15,7 @@ from dockerdiag_reports.outline import (
     rule_place,
     walker,
 )
+from dockerdiag_reports.templating import template
 from dockerdiag_reports.untrusted import REPLACEMENT, clean
 
 _LARGEST = 65_536
@@ -34,7 +31,7 @@ def render(report: Report, options: RenderOptions) -> str:
 def _rendered(report: Report, verbose: bool) -> str:
     harmless = clean(report)
     told = outline(harmless)
-    text = _template().render(
+    text = template("report.md.j2").render(
         outline=told,
         report=harmless,
         walks=harmless.walks if verbose else [told.walk] if told.walk is not None else [],
@@ -54,18 +51,6 @@ def _rendered(report: Report, verbose: bool) -> str:
         replacement=REPLACEMENT,
     )
     return text.strip("\n") + "\n"
-
-
-@cache
-def _template() -> Template:
-    environment = Environment(
-        loader=PackageLoader("dockerdiag_reports"),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        autoescape=False,  # noqa: S701 - Markdown: markdown_text is its escaping
-    )
-    return environment.get_template("report.md.j2")
 
 
 FORMAT = Format(name="markdown", suffixes=(".md",), media_type="text/markdown; charset=utf-8", render=render)

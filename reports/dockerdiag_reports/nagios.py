@@ -3,12 +3,12 @@
 from collections.abc import Iterator
 
 from dockerdiag.formatting import Format, RenderOptions
-from dockerdiag.report import Finding, Report
+from dockerdiag.report import Finding, Report, Verdict
 from dockerdiag_reports.last_word import last_word
 from dockerdiag_reports.layout import cut
 from dockerdiag_reports.monitoring import STATES, plain, tally
 from dockerdiag_reports.outline import Outline, ending, host_name, moment, outline, walker
-from dockerdiag_reports.untrusted import clean
+from dockerdiag_reports.untrusted import clean, line
 
 _TEXT = 240
 """Columns of the first line's text; with the performance data it stays in the 1024 bytes of an old NRPE."""
@@ -23,6 +23,11 @@ def render(report: Report, options: RenderOptions) -> str:  # noqa: ARG001 - a m
     data = " ".join(f"{name}={count}{_RANGES.get(name, ';;;0')}" for name, count in tally(report).items())
     first = f"{STATES[report.verdict]}: {plain(last_word(told, _TEXT))} | {data}"
     return "\n".join((first, *map(_line, _wrong(told)), *_mending(told), *map(_line, _besides(told)))) + "\n"
+
+
+def failure(reason: str) -> str:
+    """The line of a run that gives no report."""
+    return f"{STATES[Verdict.UNKNOWN]}: {plain(cut(line(reason), _TEXT))}\n"
 
 
 def _wrong(told: Outline) -> Iterator[str]:
@@ -64,4 +69,10 @@ def _line(text: str) -> str:
     return plain(cut(text, _LONG_LINE))
 
 
-FORMAT = Format(name="nagios", suffixes=(".nagios",), media_type="text/plain; charset=utf-8", render=render)
+FORMAT = Format(
+    name="nagios",
+    suffixes=(".nagios",),
+    media_type="text/plain; charset=utf-8",
+    render=render,
+    failure=failure,
+)

@@ -1,9 +1,6 @@
 """The report for a person at a terminal, laid out like a compiler's error: the rule is the source line."""
 
 import re
-from functools import cache
-
-from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
 from dockerdiag.formatting import Format, RenderOptions
 from dockerdiag.report import Disposition, Report
@@ -23,22 +20,10 @@ from dockerdiag_reports.outline import (
     rule_place,
     walker,
 )
+from dockerdiag_reports.templating import template
 from dockerdiag_reports.untrusted import REPLACEMENT, clean
 
 _BLANK_LINES = re.compile(r"\n{3,}")
-
-
-@cache
-def _template() -> Template:
-    environment = Environment(
-        loader=PackageLoader("dockerdiag_reports"),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-        autoescape=False,  # noqa: S701 - plain text: untrusted.clean is its escaping
-    )
-    return environment.get_template("report.txt.j2")
 
 
 def render(report: Report, options: RenderOptions) -> str:
@@ -46,7 +31,7 @@ def render(report: Report, options: RenderOptions) -> str:
     layout = Layout(max(options.width, NARROWEST), options.colour)
     harmless = clean(report)
     told = outline(harmless)
-    text = _template().render(
+    text = template("report.txt.j2").render(
         outline=told,
         last_word=last_word(told, layout.width - len(report.verdict.value) - 2),
         ending=ending,

@@ -1,67 +1,21 @@
 """Opens HTML reports in Chromium: no request, no error, no sideways scrolling, whole without JavaScript, accessible."""
 
-import shutil
-import subprocess
-import tarfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from dockerdiag.formatting import RenderOptions
 from dockerdiag.report import Report
-from dockerdiag_reports.html import FORMAT
+from tests.reports.browser import ADDRESS, CHROMIUM, Opened
 from tests.reports.samples import BROKEN, FORWARD_DROP, OK, SAMPLES
-
-playwright_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-CHROMIUM = shutil.which("chromium")
 
 pytestmark = [
     pytest.mark.browser,
     pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed"),
 ]
 
-AXE = "axe-core@4"
-ADDRESS = "http://report.test/ticket/report.html"
-
-
-class Opened:
-    """A report in a tab of its own, with what the tab asked for and complained of."""
-
-    def __init__(self, context: Any, report: Report) -> None:
-        self.requests: list[str] = []
-        self.complaints: list[str] = []
-        self.page = context.new_page()
-        self.page.on("request", lambda request: self.requests.append(request.url))
-        self.page.on("console", lambda message: self.complaints.append(message.text))
-        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        html = FORMAT.render(report, RenderOptions(command="dockerdiag -o report.html", duration=1.84))
-        # Served as by a ticket system: a request for anything else would show, and would fail.
-        self.page.route(ADDRESS, lambda route: route.fulfill(body=html, content_type=FORMAT.media_type))
-        self.page.goto(ADDRESS)
-
-
 Open = Callable[..., Opened]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with playwright_api.sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(
-            executable_path=CHROMIUM,
-            args=[
-                "--no-sandbox",
-                "--disable-gpu",
-                "--disable-quic",
-                "--no-first-run",
-                "--disable-background-networking",
-                "--disable-component-update",
-                "--disable-sync",
-            ],
-        )
-        yield chromium
-        chromium.close()
 
 
 @pytest.fixture
@@ -83,12 +37,10 @@ def open_report(browser: Any) -> Iterator[Open]:
 def test_no_request_no_error_no_sideways_scrolling(open_report: Open, name: str, width: int) -> None:
     opened = open_report(SAMPLES[name], width)
     opened.page.get_by_role("button", name="Open all").click()
-    assert opened.page.evaluate("document.documentElement.scrollWidth") <= width
+    assert opened.width() <= width
     assert opened.requests == [ADDRESS]
     assert opened.complaints == []
-    assert not opened.page.evaluate(
-        "[...document.querySelectorAll('details')].some((details) => !details.open)"
-    )
+    assert opened.closed() == 0
 
 
 def test_host_text_runs_nothing_and_changes_no_title(open_report: Open) -> None:
@@ -119,7 +71,7 @@ def test_print_has_everything_open(open_report: Open, java_script_enabled: bool,
     assert not hidden.is_visible()
     page.emulate_media(media="print")
     assert hidden.is_visible()
-    assert page.locator("details").count() == page.locator("details > :nth-child(2):visible").count()
+    assert opened.closed() == 0
     assert page.locator(".bar:visible, button:visible").count() == 0
     paper = tmp_path / "report.pdf"
     page.pdf(path=paper, format="A4")
@@ -166,31 +118,9 @@ def test_the_theme_can_be_turned(open_report: Open) -> None:
     assert page.evaluate(background) == dark
 
 
-@pytest.fixture(scope="session")
-def axe(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The source of axe-core, which npm fetches."""
-    npm = shutil.which("npm")
-    if npm is None:
-        pytest.skip("npm, which fetches axe-core, is not installed")
-    folder = tmp_path_factory.mktemp("axe")
-    packed = subprocess.run(
-        [npm, "pack", "--silent", AXE], cwd=folder, capture_output=True, text=True, check=False, timeout=120
-    )
-    if packed.returncode != 0:
-        pytest.skip(f"axe-core cannot be fetched: {packed.stderr.strip()[-200:]}")
-    with tarfile.open(folder / packed.stdout.split()[-1]) as archive:
-        member = archive.extractfile("package/axe.min.js")
-        assert member is not None
-        return member.read().decode()
-
-
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("name", SAMPLES)
 def test_axe_finds_no_violation(open_report: Open, axe: str, name: str, scheme: str) -> None:
     opened = open_report(SAMPLES[name], 1280, color_scheme=scheme, bypass_csp=True)
-    page = opened.page
-    page.get_by_role("button", name="Open all").click()
-    page.evaluate(axe)
-    tags = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
-    found = page.evaluate("(values) => axe.run({runOnly: {type: 'tag', values}})", tags)
-    assert [(each["id"], [node["html"] for node in each["nodes"]][:3]) for each in found["violations"]] == []
+    opened.page.get_by_role("button", name="Open all").click()
+    assert opened.violations(axe) == []
