@@ -1,48 +1,74 @@
-"""The report as JUnit's XML, which CI servers show: a test case a check, or a packet where only packets were walked.
+"""The report as JUnit's XML, which CI servers show: a suite a group of checks, a case a check.
 
-A failure is what fails or warns, an error what cannot be told; what somebody expects fails no test.
+Where only packets were followed, each is a case. A failure is what fails or warns, an error what cannot be told;
+what somebody expects fails no test.
 """
 
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
 from dockerdiag.formatting import Format, RenderOptions
 from dockerdiag.report import Disposition, Finding, Report, Result, Status, Walk, worst
 from dockerdiag_reports.last_word import last_word
-from dockerdiag_reports.outline import asked, ending, host_facts, host_name, outline, rule_place, walker
+from dockerdiag_reports.outline import (
+    asked,
+    ending,
+    host_facts,
+    host_name,
+    outline,
+    redaction,
+    rule_place,
+    walker,
+)
 from dockerdiag_reports.untrusted import clean
 
 _OUTCOMES = {Status.FAIL: "failure", Status.WARN: "failure", Status.UNKNOWN: "error", Status.SKIP: "skipped"}
+_UNGROUPED = "dockerdiag"
+"""The suite of packets, and of checks whose group is not known."""
 _MESSAGE = 400
 """Columns of a message; the whole is in the text."""
 
 
 def render(report: Report, options: RenderOptions) -> str:
-    """One test suite; what XML cannot hold is taken out with what a terminal would obey."""
+    """A test suite a group of checks; what XML cannot hold is taken out with what a terminal would obey."""
     harmless = clean(report)
-    suite = Element("testsuite", name="dockerdiag", hostname=host_name(harmless), timestamp=harmless.taken_at)
-    if options.duration is not None:
-        suite.set("time", f"{options.duration:.3f}")
-    properties = SubElement(suite, "properties")
-    for name, value in _properties(harmless):
-        SubElement(properties, "property", name=name, value=value)
-    for result in harmless.results:
-        suite.append(_of_check(result))
-    if not harmless.results:
-        suite.extend(map(_of_walk, harmless.walks))
+    suites = Element("testsuites", name="dockerdiag")
+    for name, cases in _grouped(harmless, options.groups).items():
+        suite = SubElement(suites, "testsuite", name=name, hostname=host_name(harmless))
+        suite.set("timestamp", harmless.taken_at)
+        _count(suite, cases)
+        properties = SubElement(suite, "properties")
+        for key, value in _properties(harmless):
+            SubElement(properties, "property", name=key, value=value)
+        suite.extend(cases)
     if harmless.unread:
         unread = (f"could not be read: {part.part}: {part.reason}\n" for part in harmless.unread)
-        SubElement(suite, "system-out").text = "".join(unread)
-    counts = {"tests": "testcase", "failures": "testcase/failure", "errors": "testcase/error"}
-    suites = Element("testsuites", name="dockerdiag")
-    for name, path in counts.items():
-        number = str(len(suite.findall(path)))
-        suite.set(name, number)
-        suites.set(name, number)
-    suite.set("skipped", str(len(suite.findall("testcase/skipped"))))
-    suites.append(suite)
+        SubElement(suites[0], "system-out").text = "".join(unread)
+    _count(suites, list(suites.iter("testcase")))
+    if options.duration is not None:
+        suites.set("time", f"{options.duration:.3f}")
     indent(suites)
     return '<?xml version="1.0" encoding="UTF-8"?>\n' + tostring(suites, encoding="unicode") + "\n"
+
+
+def _grouped(report: Report, groups: Mapping[str, str]) -> dict[str, list[Element]]:
+    """The test cases by their suite's name; one suite where there is no case, since a server wants to see one."""
+    if not report.results:
+        return {_UNGROUPED: [_of_walk(walk) for walk in report.walks]}
+    cases: dict[str, list[Element]] = {}
+    for result in report.results:
+        group = groups.get(result.check, _UNGROUPED)
+        cases.setdefault(group, []).append(_of_check(result, group))
+    return cases
+
+
+def _count(holder: Element, cases: Sequence[Element]) -> None:
+    outcomes = Counter(each.tag for case in cases for each in case)
+    holder.set("tests", str(len(cases)))
+    holder.set("failures", str(outcomes["failure"]))
+    holder.set("errors", str(outcomes["error"]))
+    holder.set("skipped", str(outcomes["skipped"]))
 
 
 def _properties(report: Report) -> Iterator[tuple[str, str]]:
@@ -52,17 +78,20 @@ def _properties(report: Report) -> Iterator[tuple[str, str]]:
     if report.cause is not None:
         yield "cause", f"{report.cause.code} {report.cause.subject}"
     yield "asked", asked(report)
+    yield "redaction", redaction(report)[0]
     yield "tool", f"{report.tool.name} {report.tool.version}"
     yield from ((f"host.{name}", value) for name, value in host_facts(report))
 
 
-def _of_check(result: Result) -> Element:
+def _of_check(result: Result, group: str) -> Element:
     counting = [finding for finding in result.findings if finding.expected is None]
     status = worst(finding.status for finding in counting) if result.findings else result.status
     telling = [finding for finding in counting if finding.status is status]
     summary = telling[0].summary if telling else result.reason or result.title
     kind = telling[0].code if telling else status.value
     case = _case(result.check, status, summary, f"{status.value}.{kind}", map(_told, telling))
+    if group != _UNGROUPED:
+        case.set("classname", f"{_UNGROUPED}.{group}")
     quiet = [_told(finding) for finding in result.findings if finding not in telling]
     SubElement(case, "system-out").text = "\n\n".join((result.title, *quiet)) + "\n"
     return case
@@ -83,7 +112,7 @@ def _of_walk(walk: Walk) -> Element:
 
 
 def _case(name: str, status: Status, message: str, kind: str, texts: Iterable[str]) -> Element:
-    case = Element("testcase", name=name, classname="dockerdiag")
+    case = Element("testcase", name=name, classname=_UNGROUPED)
     if status in _OUTCOMES:
         outcome = SubElement(case, _OUTCOMES[status], message=message)
         if status is not Status.SKIP:

@@ -12,7 +12,9 @@ from dockerdiag_reports.outline import (
     moment,
     outline,
     quiet,
+    redaction,
     rule_place,
+    untested,
     walker,
 )
 from dockerdiag_reports.templating import template
@@ -41,6 +43,8 @@ def _rendered(report: Report, verbose: bool) -> str:
         when=moment(harmless),
         asked=asked(harmless),
         quiet=quiet(harmless),
+        redaction=redaction(harmless),
+        untested=untested(harmless),
         prose=prose,
         code=code,
         fence=fence,

@@ -7,7 +7,7 @@ from dockerdiag.report import Finding, Report, Verdict
 from dockerdiag_reports.last_word import last_word
 from dockerdiag_reports.layout import cut
 from dockerdiag_reports.monitoring import STATES, plain, tally
-from dockerdiag_reports.outline import Outline, ending, host_name, moment, outline, walker
+from dockerdiag_reports.outline import Outline, ending, host_name, moment, outline, redaction, walker
 from dockerdiag_reports.untrusted import clean, line
 
 _TEXT = 240
@@ -59,6 +59,7 @@ def _besides(told: Outline) -> Iterator[str]:
     for group in told.undecided:
         yield f"unknown: {', '.join(result.check for result in group.results)}: {group.reason}"
     yield from (f"unread: {part.part}: {part.reason}" for part in told.report.unread)
+    yield redaction(told.report)[0]
 
 
 def _named(finding: Finding) -> str:

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from shlex import quote
 from typing import Any
 
 from dockerdiag.report import (
@@ -181,11 +182,50 @@ def asked(report: Report) -> str:
     """How much was asked: checks, and walks with their ends."""
     checks = counted(len(report.results), "check") if report.results else "one container's way out"
     if not report.walks:
-        return f"{checks}; no packet was walked"
+        return f"{checks}; no packet was followed"
     ends = Counter(walk.disposition.value for walk in report.walks)
-    return f"{checks}; {counted(len(report.walks), 'packet')} walked on paper: " + ", ".join(
-        f"{number} {end}" for end, number in ends.most_common()
+    told = ", ".join(f"{number} {end}" for end, number in ends.most_common())
+    return f"{checks}; {counted(len(report.walks), 'packet')} followed by what was read, none sent: {told}"
+
+
+def redaction(report: Report) -> tuple[str, ...]:
+    """Whether names are replaced, what was replaced and how often, and what was kept: a sentence each."""
+    told = report.redaction
+    secrets = told.get("secrets_replaced", 0)
+    credentials = "Credentials are never kept"
+    credentials += f"; {counted(secrets, 'was', 'were')} taken out while reading." if secrets else "."
+    kinds = ", ".join(f"{kind} {words(number)}" for kind, number in (told.get("kinds") or {}).items())
+    replaced = f"Replaced: {kinds}." if kinds else ""
+    if not told.get("redacted"):
+        unchanged = "Not redacted: addresses and names are the host's own."
+        return tuple(filter(None, (unchanged, replaced, credentials)))
+    name = told.get("map")
+    sentences = (
+        "Redacted: addresses and names are replaced, the same by the same.",
+        replaced,
+        f"Kept: {'; '.join(map(str, told.get('kept') or ()))}." if told.get("kept") else "",
+        credentials,
+        "The host that made it puts them back: dockerdiag reveal" + (f" (map {name})." if name else "."),
     )
+    return tuple(filter(None, sentences))
+
+
+def untested(report: Report) -> str:
+    """What a report that is ok does not say, and what asks for it; empty for any other."""
+    if report.verdict is not Verdict.OK or not report.results:
+        return ""
+    ways = sorted({walk.to for walk in report.walks})
+    names = [name for walk in report.walks for name in walk.containers]
+    followed = (
+        f"Followed were packets to {', '.join(ways[:3])}{' and others' if ways[3:] else ''}." if ways else ""
+    )
+    other = (
+        "Nothing was sent: a firewall beyond this host, the far end, DNS answers and TLS were not tested."
+        if ways
+        else "No packet was followed, and nothing was sent."
+    )
+    how = f"Another destination: dockerdiag trace {quote(names[0]) if names else 'CONTAINER'} HOST:PORT"
+    return " ".join(filter(None, (followed, other, how)))
 
 
 def quiet(report: Report) -> str:
@@ -233,7 +273,7 @@ def _sentence(report: Report, doubts: tuple[str, ...]) -> str:
     if report.cause is not None:
         text = report.cause.summary
     elif not report.results and report.walks:
-        text = f"On paper, {'; '.join(endings(report))}"
+        text = f"By what was read, {'; '.join(endings(report))}"
     elif report.verdict is Verdict.OK:
         text = "Nothing was found that keeps containers on this host from the internet"
     elif report.verdict is Verdict.UNKNOWN:

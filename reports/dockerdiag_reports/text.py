@@ -17,7 +17,9 @@ from dockerdiag_reports.outline import (
     moment,
     outline,
     quiet,
+    redaction,
     rule_place,
+    untested,
     walker,
 )
 from dockerdiag_reports.templating import template
@@ -40,6 +42,8 @@ def render(report: Report, options: RenderOptions) -> str:
         when=moment(harmless),
         asked=asked(harmless),
         quiet=quiet(harmless),
+        redaction=redaction(harmless),
+        untested=untested(harmless),
         verbose=options.verbose,
         layout=layout,
         wrap=layout.wrap,

@@ -144,7 +144,7 @@ def test_the_page_says_what_the_report_says() -> None:
         "kernel_log",
         "/dev/kmsg: Operation not permitted",
         "Its packets leave with the source 192.0.2.10.",
-        "Not redacted.",
+        "Not redacted: addresses and names are the host's own.",
         "proxy credentials",
         "dockerdiag -o report.html",
         "1.8 s",

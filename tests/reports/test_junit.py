@@ -1,4 +1,6 @@
+from collections.abc import Mapping
 from dataclasses import replace
+from types import MappingProxyType
 from xml.etree import ElementTree as ET
 from xml.etree.ElementTree import Element
 
@@ -30,7 +32,7 @@ CHILDREN = {
 }
 """In the order that the usual schema of JUnit's XML wants them."""
 REQUIRED = {
-    "testsuites": {"name", "tests", "failures", "errors"},
+    "testsuites": {"name", "tests", "failures", "errors", "skipped"},
     "testsuite": {"name", "hostname", "timestamp", "tests", "failures", "errors", "skipped"},
     "property": {"name", "value"},
     "testcase": {"name", "classname"},
@@ -38,12 +40,12 @@ REQUIRED = {
     "error": {"message", "type"},
     "failure": {"message", "type"},
 }
-OPTIONAL = {"testsuite": {"time"}}
+OPTIONAL = {"testsuites": {"time"}}
 
 
-def parsed(report: Report) -> Element:
-    """The suite, after the structure of JUnit's XML was held to."""
-    text = FORMAT.render(report, RenderOptions())
+def parsed(report: Report, groups: Mapping[str, str] = MappingProxyType({})) -> Element:
+    """The suites, after the structure of JUnit's XML was held to."""
+    text = FORMAT.render(report, RenderOptions(groups=groups))
     assert text.startswith('<?xml version="1.0" encoding="UTF-8"?>\n')
     root = ET.fromstring(text.encode())
     assert root.tag == "testsuites"
@@ -57,13 +59,25 @@ def parsed(report: Report) -> Element:
             assert not (element.text or "").strip()
         if element.tag == "testcase":
             assert sum(child.tag != "system-out" for child in element) <= 1
-    (suite,) = root
-    for holder in (root, suite):
-        assert int(holder.attrib["tests"]) == len(suite.findall("testcase"))
-        assert int(holder.attrib["failures"]) == len(suite.findall("testcase/failure"))
-        assert int(holder.attrib["errors"]) == len(suite.findall("testcase/error"))
-    assert int(suite.attrib["skipped"]) == len(suite.findall("testcase/skipped"))
-    return suite
+    for holder in (root, *root):
+        cases = list(holder.iter("testcase"))
+        assert int(holder.attrib["tests"]) == len(cases)
+        assert int(holder.attrib["failures"]) == len(
+            [one for one in cases if one.find("failure") is not None]
+        )
+        assert int(holder.attrib["errors"]) == len([one for one in cases if one.find("error") is not None])
+        assert int(holder.attrib["skipped"]) == len([one for one in cases if one.find("skipped") is not None])
+    return root
+
+
+def test_a_group_of_checks_is_a_suite() -> None:
+    groups = {one.check: "Engine" if "-" in one.check else "Packets" for one in BROKEN.results}
+    groups.pop("docker-options")
+    root = parsed(BROKEN, groups)
+    assert [suite.attrib["name"] for suite in root] == ["Engine", "Packets", "dockerdiag"]
+    assert {case.attrib["classname"] for case in root[1] if case.tag == "testcase"} == {"dockerdiag.Packets"}
+    assert outcomes(root) == outcomes(parsed(BROKEN))
+    assert [list(outcomes(suite)) for suite in root][2] == ["docker-options"]
 
 
 def outcomes(suite: Element) -> dict[str, str]:
@@ -91,7 +105,7 @@ def test_a_hostile_host_changes_no_structure(planted: str) -> None:
 def test_what_becomes_of_each_status() -> None:
     suite = parsed(BROKEN)
     assert outcomes(suite) | {"forward-policy": "failure", "docker-options": "failure"} == outcomes(suite)
-    assert suite.find("testcase/failure").attrib["type"] == "fail.forward-drop"
+    assert suite.find(".//testcase/failure").attrib["type"] == "fail.forward-drop"
     assert outcomes(parsed(UNKNOWN))["ip-forwarding"] == "error"
     assert outcomes(parsed(OK))["packet-path"] == "skipped"
     assert outcomes(parsed(OK))["masquerade"] == "system-out"
@@ -101,11 +115,11 @@ def test_what_is_expected_fails_no_test() -> None:
     expected = replace(FORWARD_DROP, expected="closed on purpose")
     suite = parsed(replace(OK, results=(result("forward-policy", expected, status=Status.FAIL),)))
     assert outcomes(suite) == {"forward-policy": "system-out"}
-    assert "closed on purpose" in suite.findtext("testcase/system-out")
+    assert "closed on purpose" in suite.findtext(".//testcase/system-out")
 
 
 def test_a_failure_tells_evidence_and_commands() -> None:
-    text = parsed(BROKEN).findtext("testcase/failure")
+    text = parsed(BROKEN).findtext(".//testcase/failure")
     assert "-P FORWARD DROP" in text
     assert FORWARD_DROP.remedies[0].now[0] in text
 
@@ -115,7 +129,7 @@ def test_a_trace_has_a_case_for_each_packet() -> None:
         replace(BROKEN, cause=None, results=(), walks=(STOPPED, replace(DELIVERED, to="192.0.2.1:53/udp")))
     )
     assert list(outcomes(suite).values()) == ["failure", ""]
-    assert "out drop forward" in suite.findtext("testcase/failure")
+    assert "out drop forward" in suite.findtext(".//testcase/failure")
 
 
 def test_the_duration_is_told_where_it_is_known() -> None:
