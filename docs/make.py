@@ -1,10 +1,11 @@
-"""Writes the generated pages of this folder: one page a check, their index, and the report's JSON Schema.
+"""Writes the generated pages of this folder (one a check, their index, the report's JSON Schema), and README's demo.
 
 python docs/make.py            writes them
 python docs/make.py --check    says which are out of date, and exits 1 then
 """
 
 import json
+import subprocess
 import sys
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from dockerdiag.registry import checks
 from dockerdiag.report_json import schema
 
 HERE = Path(__file__).parent
+DEMO = "```console\n$ dockerdiag demo\n"
 
 
 def pages() -> dict[str, str]:
@@ -26,7 +28,18 @@ def pages() -> dict[str, str]:
     for one in known:
         made[f"checks/{one.name}.md"] = f"# {one.name}\n\n{one.page.strip()}\n"
     made["checks/README.md"] = "\n".join(index)
+    made["../README.md"] = _readme()
     return made
+
+
+def _readme() -> str:
+    """The README with what `dockerdiag demo` prints today."""
+    before, demo, rest = (HERE.parent / "README.md").read_text().partition(DEMO)
+    after = rest.partition("```")[2]
+    shown = subprocess.run(
+        [sys.executable, "-m", "dockerdiag", "demo"], stdout=subprocess.PIPE, text=True, check=False
+    )
+    return f"{before}{demo}{shown.stdout}```{after}"
 
 
 def main() -> int:

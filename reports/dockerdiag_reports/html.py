@@ -79,6 +79,7 @@ def render(report: Report, options: RenderOptions) -> str:
         drawing=drawing,
         stages=stages,
         groups=options.groups,
+        undecided=[result for group in told.undecided for result in group.results],
         counted=counted,
         ending=ending,
         rule_place=rule_place,

@@ -185,7 +185,9 @@ def asked(report: Report) -> str:
         return f"{checks}; no packet was followed"
     ends = Counter(walk.disposition.value for walk in report.walks)
     told = ", ".join(f"{number} {end}" for end, number in ends.most_common())
-    return f"{checks}; {counted(len(report.walks), 'packet')} followed by what was read, none sent: {told}"
+    return (
+        f"{checks}; {counted(len(report.walks), 'packet')} followed through what was read, none sent: {told}"
+    )
 
 
 def redaction(report: Report) -> tuple[str, ...]:

@@ -80,7 +80,7 @@ def _walks(report: Report) -> str:
     counts = Counter((walk.network or "", walk.disposition.value) for walk in report.walks)
     return _family(
         "walks",
-        "Packets that were followed by what was read, by how they end.",
+        "Packets that were followed through what was read, by how they end.",
         (
             ({**({"network": network} if network else {}), "disposition": disposition}, count)
             for (network, disposition), count in counts.items()
