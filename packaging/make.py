@@ -34,6 +34,7 @@ FILES = (
 )
 ENVIRONMENT = (
     ("DOCKER_HOST, DOCKER_CONTEXT", "which engine is asked, as the docker command takes them"),
+    ("DOCKERDIAG_ROOT", "what --root says, where that is not given; an empty one says nothing"),
     ("NO_COLOR", "no colours, where it is not empty"),
     ("DOCKERDIAG_DEBUG", "where it is not empty, an error of its own is shown with its traceback"),
 )

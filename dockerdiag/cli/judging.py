@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import date
+from importlib.resources import files as resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -170,10 +171,11 @@ def demo(
     """Show a report on a recorded host that is really broken; needs no Docker."""
     from dockerdiag.asked import Asked  # noqa: PLC0415
     from dockerdiag.diagnosis import diagnose  # noqa: PLC0415
-    from dockerdiag.snapshot.store import load  # noqa: PLC0415
+    from dockerdiag.snapshot.store import loads  # noqa: PLC0415
 
     prepared = prepare(format_name, output, groups=_groups(plugins=False))
-    snapshot = load(Path(__file__).parent.with_name("demo.json.gz"))
+    # By its name in the package, for that may lie in an archive.
+    snapshot = loads(resources("dockerdiag").joinpath("demo.json.gz").read_bytes())
     report = diagnose(snapshot, Asked.parse(), *_checks([], [], plugins=False))
     return delivery.deliver(report, prepared, verbose=verbose)
 

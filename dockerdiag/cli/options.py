@@ -77,11 +77,16 @@ Config = Annotated[
         help="Findings that are expected, instead of those in /etc/dockerdiag.toml.",
     ),
 ]
+ROOT_VARIABLE = "DOCKERDIAG_ROOT"
+"""Set by the container image, in which the host is not at /."""
+
 Root = Annotated[
     Path | None,
     typer.Option(
         "--root",
         metavar="DIR",
+        envvar=ROOT_VARIABLE,
+        show_envvar=False,
         exists=True,
         file_okay=False,
         help="Read the host's files below DIR; the kernel is this one.",

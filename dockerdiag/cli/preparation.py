@@ -67,8 +67,7 @@ def prepare(
     """Finds out whether what was asked for makes sense; wrong usage where it does not."""
     from dockerdiag.time_limit import TimeLimit  # noqa: PLC0415
 
-    if root is not None and from_file is not None:
-        fail_usage("--root reads this host, --from a file")
+    root = sources.root_unless_from_file(root, from_file)
     known = _formats(plugins=plugins)
     return Prepared(
         known=known,

@@ -7,6 +7,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dockerdiag.cli.errors import fail_usage
+from dockerdiag.cli.options import ROOT_VARIABLE
+
 if TYPE_CHECKING:
     from dockerdiag.formatting import Format
     from dockerdiag.report import Report
@@ -29,6 +32,15 @@ def read_host(limit: "TimeLimit", asked: Any, root: Path | None = None) -> "Snap
     seconds = READING_SHARE * (3600 if remaining is None else remaining)
     with _progress() as progress:
         return read_snapshot(deadline=seconds, destinations=asked.addresses, progress=progress, root=root)
+
+
+def root_unless_from_file(root: Path | None, from_file: Path | None) -> Path | None:
+    """The host's directory, None with `--from`; both asked for is wrong usage, an image's default gives way."""
+    if from_file is None:
+        return root
+    if root is not None and str(root) != os.environ.get(ROOT_VARIABLE):
+        fail_usage("--root reads this host, --from a file")
+    return None
 
 
 @contextmanager

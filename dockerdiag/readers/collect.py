@@ -17,7 +17,7 @@ from dockerdiag.readers.host import invoking_user, read_host
 from dockerdiag.readers.logs import read_journal, read_kernel_log
 from dockerdiag.readers.namespace import read_namespace
 from dockerdiag.readers.namespaces import read_namespaces
-from dockerdiag.readers.processes import namespace_of, read_daemons
+from dockerdiag.readers.processes import namespace_of, own_line, read_daemons
 from dockerdiag.readers.resolver import RESOLV_CONF, nameservers
 from dockerdiag.readers.route_answers import RouteQuestion, ask_routes
 from dockerdiag.readers.units import UNITS, read_service
@@ -62,6 +62,7 @@ def collect(seconds: float, destinations: tuple[str, ...], progress: Progress, r
     )
     share = deadline.at_most(seconds * _ENGINE_SHARE)
     engine = SideBySide({"engine": partial(read_engine, tree, share)}, share, progress).results()["engine"]
+    engine = _without_reader(engine)
     containers = _local_containers(engine)
     asked = tuple(dict.fromkeys((*destinations, *nameservers(one.resolv_conf for one in containers))))
     own = unread_on_error(partial(namespace_of, "self"))
@@ -150,6 +151,14 @@ def _has_ended(pid: int) -> bool:
     except OSError:
         return False
     return False
+
+
+def _without_reader(engine: Engine | Unread) -> Engine | Unread:
+    """Leaves out the container in which this runs: it is there to read the host."""
+    if isinstance(engine, Unread) or isinstance(engine.containers, Unread) or not engine.local:
+        return engine
+    line = frozenset(own_line())
+    return replace(engine, containers=tuple(one for one in engine.containers if one.pid not in line))
 
 
 def _local_containers(engine: Engine | Unread) -> tuple[Container, ...]:

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from dockerdiag.readers.containers import container, network, pools
 from dockerdiag.readers.deadline import Deadline, unread_on_error, within
 from dockerdiag.readers.endpoint import EngineEndpoint, choose_endpoint
-from dockerdiag.readers.engine_socket import runs_here, try_socket
+from dockerdiag.readers.engine_socket import place_in, runs_here, try_socket
 from dockerdiag.readers.errors import ReadError, reason
 from dockerdiag.readers.fields import boolean, items, mapping, text, texts
 from dockerdiag.readers.files import Tree
@@ -33,7 +33,7 @@ def read_engine(tree: Tree, deadline: Deadline) -> Engine:
     endpoint = choose_endpoint()
     shown = mask_text(endpoint.url).text
     try:
-        client = _within(deadline, partial(_connect, endpoint))
+        client = _within(deadline, partial(_connect, endpoint, tree))
         with closing(client):
             return _ask(client, endpoint, tree, deadline)
     except ReadError as error:
@@ -42,7 +42,7 @@ def read_engine(tree: Tree, deadline: Deadline) -> Engine:
 
 def _ask(client: Any, endpoint: EngineEndpoint, tree: Tree, deadline: Deadline) -> Engine:
     version, info = _within(deadline, client.version), _within(deadline, client.info)
-    local = runs_here(endpoint.url, text(info, "Name"), text(info, "KernelVersion"))
+    local = runs_here(place_in(tree, endpoint.url), text(info, "Name"), text(info, "KernelVersion"))
     networks = unread_on_error(partial(_networks, client, deadline))
     return Engine(
         endpoint=mask_text(endpoint.url).text,
@@ -66,9 +66,10 @@ def _ask(client: Any, endpoint: EngineEndpoint, tree: Tree, deadline: Deadline) 
     )
 
 
-def _connect(endpoint: EngineEndpoint) -> Any:
-    if endpoint.url.startswith("unix://"):
-        try_socket(endpoint.url.removeprefix("unix://"))
+def _connect(endpoint: EngineEndpoint, tree: Tree) -> Any:
+    url = place_in(tree, endpoint.url)
+    if url.startswith("unix://"):
+        try_socket(url.removeprefix("unix://"), tree)
     # The import takes a fifth of a second, and few hosts that have no engine need it.
     from docker import APIClient  # noqa: PLC0415
     from docker.errors import DockerException  # noqa: PLC0415
@@ -81,7 +82,7 @@ def _connect(endpoint: EngineEndpoint) -> Any:
         pair = (found["cert"], found["key"]) if "cert" in found and "key" in found else None
         tls = TLSConfig(client_cert=pair, ca_cert=found.get("ca"), verify=endpoint.verify)
     try:
-        return APIClient(base_url=endpoint.url, tls=tls, timeout=ceil(_ANSWER_SECONDS), use_ssh_client=True)
+        return APIClient(base_url=url, tls=tls, timeout=ceil(_ANSWER_SECONDS), use_ssh_client=True)
     except DockerException as error:
         raise _refusal(error) from None
 
@@ -114,7 +115,8 @@ def _within(deadline: Deadline, call: Callable[[], T]) -> T:
 
 
 def _networks(client: Any, deadline: Deadline) -> tuple[Network, ...]:
-    return tuple(network(told) for told in _within(deadline, client.networks))
+    # The engine tells them in another order each time.
+    return tuple(sorted(map(network, _within(deadline, client.networks)), key=lambda one: (one.name, one.id)))
 
 
 def _containers(

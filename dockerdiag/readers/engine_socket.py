@@ -6,6 +6,7 @@ import struct
 from pathlib import Path
 
 from dockerdiag.readers.errors import ReadError, reason
+from dockerdiag.readers.files import Tree
 from dockerdiag.readers.processes import in_this_pid_namespace, pids, process_name
 
 _SECONDS = 5.0
@@ -14,13 +15,21 @@ _ACTIVATORS = frozenset(("systemd", "init"))
 _ACTIVATED_SOCKET = "/run/docker.sock"
 
 
-def try_socket(path: str) -> None:
+def place_in(tree: Tree, url: str) -> str:
+    """Where a host's own socket is to be found from here; other endpoints, and a socket not of the tree, as told."""
+    if tree.root == "/" or not url.startswith("unix://"):
+        return url
+    place = tree.resolve(url.removeprefix("unix://"))
+    return url if place is None else f"unix://{tree.root.rstrip('/')}{place}"
+
+
+def try_socket(path: str, tree: Tree) -> None:
     """Connects, to say in the kernel's words why a socket does not answer.
 
     Raises:
         ReadError: where it does not, or where connecting would start an engine that does not run.
     """
-    if _would_start_engine(path):
+    if _would_start_engine(path, tree):
         raise ReadError("no engine: dockerd does not run, and to connect to its socket would start it")
     try:
         with _connected(path):
@@ -60,12 +69,12 @@ def runs_here(url: str, name: str, kernel: str) -> bool:
     return process in _ACTIVATORS and (name, kernel) == (system.nodename, system.release) and _engine_runs()
 
 
-def _would_start_engine(path: str) -> bool:
+def _would_start_engine(path: str, tree: Tree) -> bool:
     """Behind docker.socket systemd starts dockerd for whoever connects."""
     return (
-        Path("/run/systemd/system").is_dir()
+        tree.resolve("/run/systemd/system") is not None
         and Path(path).is_socket()
-        and os.path.realpath(path) == _ACTIVATED_SOCKET
+        and os.path.realpath(path) == os.path.realpath(f"{tree.root}/{_ACTIVATED_SOCKET}")
         and Path("/proc/1").exists()  # else other users' processes are hidden
         and not _engine_runs()
     )

@@ -50,6 +50,18 @@ def in_this_pid_namespace(pid: int) -> bool:
     return len(numbers) <= 1
 
 
+def own_line() -> Iterator[int]:
+    """This process, its parent, and so on, as far as they are seen here."""
+    pid = os.getpid()
+    while pid > 1:
+        yield pid
+        try:
+            # The name in parentheses may hold anything.
+            pid = int(read_kernel_file(f"/proc/{pid}/stat").rpartition(")")[2].split()[1])
+        except (OSError, ReadError):
+            return
+
+
 def may_administer_network() -> bool:
     """Whether this process has CAP_NET_ADMIN."""
     status = read_kernel_file("/proc/thread-self/status")

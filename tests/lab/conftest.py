@@ -9,7 +9,7 @@ import pytest
 from tests.lab import cgroups
 from tests.lab.results import Results, keep
 
-TOOLS = ("mmdebstrap", "systemd-nspawn", "nsenter", "unshare", "ip")
+TOOLS = ("mmdebstrap", "systemd-nspawn", "nsenter", "unshare", "ip", "strace")
 
 
 def why_not() -> str | None:
@@ -18,7 +18,7 @@ def why_not() -> str | None:
         return "the lab needs root: it makes namespaces and boots hosts in them"
     missing = [tool for tool in TOOLS if not shutil.which(tool)]
     if missing:
-        return f"the lab needs {', '.join(missing)} (apt: mmdebstrap systemd-container util-linux iproute2)"
+        return f"the lab needs {', '.join(missing)} (apt: mmdebstrap systemd-container util-linux iproute2 strace)"
     if cgroups.unified_hierarchy() is None:
         return cgroups.HIDDEN
     return None

@@ -4,7 +4,7 @@ import os
 import subprocess
 from dataclasses import replace
 
-from dockerdiag.readers.collect import _without_ended
+from dockerdiag.readers.collect import _without_ended, _without_reader
 from dockerdiag.snapshot import Container, Engine, Unread
 
 
@@ -20,6 +20,17 @@ def ended_process() -> int:
     process = subprocess.Popen(["true"])
     process.wait()
     return process.pid
+
+
+def test_the_container_that_this_runs_in_is_left_out() -> None:
+    told = replace(
+        engine(container("here", os.getpid(), "net:[1]"), container("web", 1, "net:[2]")), local=True
+    )
+    found = _without_reader(told)
+    assert isinstance(found, Engine)
+    assert not isinstance(found.containers, Unread)
+    assert [one.name for one in found.containers] == ["web"]
+    assert _without_reader(replace(told, local=False)) == replace(told, local=False)
 
 
 def test_container_that_ended_while_it_was_read_is_one_that_does_not_run() -> None:

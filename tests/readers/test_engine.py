@@ -193,6 +193,17 @@ def test_a_socket_of_another_program_is_not_this_hosts_engine(tmp_path: Path) ->
         assert not runs_here(f"unix://{tmp_path}/docker.sock", system.nodename, system.release)
 
 
+def test_with_root_the_hosts_own_socket_is_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("DOCKER_HOST", raising=False)
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+    (tmp_path / "run").mkdir()
+    (tmp_path / "var").mkdir()
+    (tmp_path / "var/run").symlink_to("/run")
+    with serving(tmp_path / "run/docker.sock", VERSIONS[0]):
+        engine = read_engine(Tree(tmp_path), Deadline(20))
+    assert (engine.name, engine.endpoint) == ("lab", "unix:///var/run/docker.sock")
+
+
 # -- which engine ----------------------------------------------------------------------------------------------------
 
 
