@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import replace
 from functools import partial
+from http.client import HTTPException
 from json import JSONDecodeError
 from math import ceil
 from typing import Any, TypeVar
@@ -15,6 +16,7 @@ from dockerdiag.readers.engine_socket import place_in, runs_here, try_socket
 from dockerdiag.readers.errors import ReadError, reason
 from dockerdiag.readers.fields import boolean, items, mapping, text, texts
 from dockerdiag.readers.files import Tree
+from dockerdiag.readers.local_engine import LocalEngine
 from dockerdiag.readers.resolver import read_container_resolv_conf
 from dockerdiag.snapshot import Container, Engine, Network, Unread
 from dockerdiag.snapshot.secrets import mask_text, mask_variable
@@ -69,8 +71,10 @@ def _ask(client: Any, endpoint: EngineEndpoint, tree: Tree, deadline: Deadline) 
 def _connect(endpoint: EngineEndpoint, tree: Tree) -> Any:
     url = place_in(tree, endpoint.url)
     if url.startswith("unix://"):
-        try_socket(url.removeprefix("unix://"), tree)
-    # The import takes a fifth of a second, and few hosts that have no engine need it.
+        path = url.removeprefix("unix://")
+        try_socket(path, tree)
+        return LocalEngine(path, _ANSWER_SECONDS)
+    # The import takes a fifth of a second, which few hosts need.
     from docker import APIClient  # noqa: PLC0415
     from docker.errors import DockerException  # noqa: PLC0415
     from docker.tls import TLSConfig  # noqa: PLC0415
@@ -94,13 +98,17 @@ def _refusal(error: BaseException) -> ReadError:
     cause: BaseException | None = error
     innermost = error
     while cause is not None:
-        if isinstance(cause, (OSError, ValueError)):
+        if isinstance(cause, ReadError):
+            return cause
+        if isinstance(cause, (OSError, ValueError, HTTPException)):
             innermost = cause
         cause = cause.__cause__ or cause.__context__
     if isinstance(innermost, ConnectionResetError):
         return ReadError("it closed the connection without an answer")
     if isinstance(innermost, JSONDecodeError):
         return ReadError("its answer is no JSON: this is no engine")
+    if isinstance(innermost, HTTPException):
+        return ReadError("its answer is no HTTP: this is no engine")
     return ReadError(reason(innermost))
 
 
@@ -133,12 +141,13 @@ def _containers(
 
 
 def _inspect(client: Any, identity: str) -> Any:
-    from docker.errors import NotFound  # noqa: PLC0415 - see _connect
-
+    # None, or the library's own error, where it was removed since the list was made.
     try:
         return client.inspect_container(identity)
-    except NotFound:
-        return None  # removed since the list was made
+    except Exception as error:
+        if getattr(getattr(error, "response", None), "status_code", None) == 404:
+            return None
+        raise
 
 
 def _with_resolver(
