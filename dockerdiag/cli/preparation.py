@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dockerdiag.cli import delivery, sources
-from dockerdiag.cli.errors import fail_usage, say
+from dockerdiag.cli.errors import say
 
 if TYPE_CHECKING:
     from dockerdiag.asked import Asked
