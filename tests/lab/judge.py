@@ -62,6 +62,19 @@ def assert_cause(report: Json, expected: Cause) -> None:
     assert not missing, f"the evidence lacks {missing}:\n{evidence}\n{summary}"
 
 
+def assert_told(report: Json, expected: Cause) -> None:
+    """Some finding of that check alarms about that subject, cause or not."""
+    alarms = [
+        finding["subject"]
+        for result in report["results"]
+        if fnmatchcase(result["check"], expected.check)
+        for finding in result["findings"]
+        if finding["status"] in ALARMS
+    ]
+    told = any(fnmatchcase(subject, pattern) for subject in alarms for pattern in expected.subjects)
+    assert told, f"{expected.check} does not tell of {expected.subject}\n{outline(report)}"
+
+
 def first_remedy(report: Json) -> Json:
     cause = report["cause"]
     assert cause, f"no cause, so nothing to mend\n{outline(report)}"
