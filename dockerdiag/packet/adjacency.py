@@ -1,6 +1,7 @@
 """What keeps frames from their next machine: links without carrier, ports that do not forward, wrong neighbours."""
 
 from dockerdiag.packet import ethernet
+from dockerdiag.packet.links import Links
 from dockerdiag.packet.packet import IPAddress, Packet
 from dockerdiag.packet.trail import Trail
 from dockerdiag.packet.world import Station, Terrain, World
@@ -172,8 +173,13 @@ class Adjacency:
     def of_uplink(self, terrain: Terrain, link: Link, toward: IPAddress, packet: Packet) -> None:
         """What is known of the next machine out there."""
         entry = self._entry(terrain, link, toward, packet)
-        if entry is not None and "failed" in entry.state:
+        if entry is None:
+            return
+        if "failed" in entry.state:
             self._failed(terrain, link, entry, packet, Disposition.NO_ROUTE)
+        elif entry.state == "permanent" and (whose := _nobodys(entry, terrain.links)) is not None:
+            reason = f"{entry.address} is fixed to {entry.mac} on {link.name}, which is {whose}"
+            self._at(terrain, link, entry, Disposition.DROPPED, reason, packet)
 
     def _entry(self, terrain: Terrain, link: Link, toward: IPAddress, packet: Packet) -> Neighbour | None:
         neighbours = terrain.namespace.neighbours
@@ -221,3 +227,13 @@ class Adjacency:
             link=link.name,
             neighbour=entry,
         )
+
+
+def _nobodys(entry: Neighbour, links: Links) -> str | None:
+    """Why a hardware address cannot be that of a machine out there; None where it can."""
+    if entry.mac is None:
+        return None
+    if not any(bytes.fromhex(entry.mac.replace(":", ""))):
+        return "no address at all"
+    own = next((name for name, link in links.by_name.items() if link.mac == entry.mac), None)
+    return f"{own}'s own" if own is not None else None

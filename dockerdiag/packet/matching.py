@@ -65,8 +65,6 @@ def address_type(view: View, address: IPAddress | Unknown, link: str | None) -> 
     """The type of `address` as the kernel's address lookup has it."""
     if isinstance(address, Unknown):
         return address
-    if address.is_multicast:
-        return "multicast"
     kind = view.surroundings.address_type(address, link)
     return Unknown(f"the type of address {address} is not known") if kind is None else kind
 
@@ -93,12 +91,7 @@ def packet_type(view: View) -> str | Unknown:
     """`unicast`, `broadcast` or `multicast`, as the packet came from the wire."""
     if view.layer != "inet":
         return Unknown("whether the frame was addressed to this link is not known")
-    destination = view.destination
-    if isinstance(destination, Unknown):
-        return destination
-    if destination.is_multicast:
-        return "multicast"
-    kind = address_type(view, destination, None)
+    kind = address_type(view, view.destination, None)
     if isinstance(kind, Unknown):
         return kind
     return kind if kind in ("broadcast", "multicast") else "unicast"

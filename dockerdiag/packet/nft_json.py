@@ -156,10 +156,32 @@ def listed_rule(listed: ListedRule, index: int, sets: NamedSets, backend: Backen
 
 def _read(listed: ListedRule, sets: NamedSets) -> tuple[Item, ...]:
     items: list[Item] = []
-    for statement in listed.statements:
+    unmet = _unmet(listed.statements)
+    for position, statement in enumerate(listed.statements):
         for name, body in statement.items():
-            items += read_statement(name, body, sets)
+            # A limit that was never exceeded is not exceeded by the one packet that is walked.
+            if position < unmet and _asks_for_excess(name, body):
+                items.append(lambda _: False)
+            else:
+                items += read_statement(name, body, sets)
     return tuple(items)
+
+
+def _unmet(statements: list[Json]) -> int:
+    """How many statements stand before a counter that no packet has come to."""
+    for position, statement in enumerate(statements):
+        counter = statement.get("counter")
+        if isinstance(counter, dict):
+            return position if counter.get("packets") == 0 else 0
+    return 0
+
+
+def _asks_for_excess(name: str, body: Json) -> bool:
+    if not isinstance(body, dict):
+        return False
+    if name in ("set", "map"):
+        return any(_asks_for_excess(*one) for stateful in body.get("stmt") or [] for one in stateful.items())
+    return name in ("limit", "ct count") and body.get("inv") is True
 
 
 def _packets(statements: list[Json]) -> int | None:

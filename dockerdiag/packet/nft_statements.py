@@ -228,9 +228,17 @@ def _verdict_map(_: str, body: Json, sets: NamedSets) -> list[Item]:
         if isinstance(value, Absent):
             return []
         found = entries.find(value)
-        return [(truth, read_verdict(*next(iter(verdict.items())))) for truth, verdict in found]
+        return [(truth, _mapped_verdict(verdict)) for truth, verdict in found]
 
     return [Choice(choose)]
+
+
+def _mapped_verdict(body: Json) -> Verdict:
+    try:
+        ((name, target),) = body.items()
+        return read_verdict(name, target)
+    except MALFORMED:
+        return Verdict("unknown", reason="a verdict of the rule's map cannot be read")
 
 
 def _map_elements(data: Json, kind: Kind, sets: NamedSets) -> Elements[Json] | Unknown:

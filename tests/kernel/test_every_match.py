@@ -3,11 +3,11 @@
 Each rule drops what it matches. What is doubtful by design is doubtful only where it decides.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 
-from dockerdiag.packet.netfilter import parse
+from dockerdiag.packet.netfilter import Ruleset, parse
 from dockerdiag.snapshot.model import NetdevHook
 from tests.kernel.flows import flow
 from tests.kernel.kernel import Kernel, Outcome, RuleTexts
@@ -379,3 +379,146 @@ IPTABLES = (
 @pytest.mark.parametrize("case", IPTABLES, ids=_name)
 def test_iptables(kernel: Kernel, case: Asked, variant: str) -> None:
     assert_met(kernel, iptables(case, variant), case)
+
+
+NFT_DOUBTS = (
+    "limit rate 1/minute burst 1 packets",
+    "limit rate over 1/minute burst 1 packets",
+    "ct count 100",
+    "add @seen { ip saddr limit rate 1/minute }",
+    "numgen random mod 2 0",
+    "jhash ip saddr mod 2 0",
+    "symhash mod 2 0",
+    'meta hour "00:00"-"12:00"',
+    "meta cpu 0",
+    "ip dscp cs1",
+    "tcp option maxseg size 1-1000",
+    "ct bytes > 10",
+    "ct packets > 10",
+    "rt classid 7",
+    "@nh,8,8 16",
+    'osf name "Linux"',
+    "add @seen { ip saddr timeout 1m } ip saddr @seen",
+    "queue num 7 bypass",
+)
+IPTABLES_DOUBTS = (
+    "-m limit --limit 1/min --limit-burst 1",
+    "-m hashlimit --hashlimit-upto 1/min --hashlimit-mode srcip --hashlimit-name asked",
+    "-m connlimit --connlimit-upto 5",
+    "-m statistic --mode random --probability 0.5",
+    "-m statistic --mode nth --every 2 --packet 0",
+    "-m string --string GET --algo bm",
+    "-m u32 --u32 0>>22&0x3C@4=0x29",
+    '-m bpf --bytecode "1,6 0 0 1"',
+    "-m time --timestart 00:00 --timestop 12:00",
+    "-m quota --quota 1000",
+    "-m dscp --dscp 0x2e",
+    "-m tos --tos 0x10/0xff",
+    "-p tcp -m ecn --ecn-tcp-cwr",
+    "-m connbytes --connbytes 10 --connbytes-dir both --connbytes-mode packets",
+    "-m helper --helper ftp",
+    "-m realm --realm 7",
+    "-m cpu --cpu 0",
+    "-m recent --name asked --rcheck",
+    "-m recent --name asked --update --seconds 30 --hitcount 6",
+    "-m policy --dir in --pol ipsec",
+    "-m cluster --cluster-total-nodes 2 --cluster-local-node 1 --cluster-hash-seed 7",
+    "-p tcp -m osf --genre Linux",
+    "-p tcp -m tcpmss --mss 1:1000",
+    "-m connlabel --label 5",
+)
+IPTABLES_UNFORESEEN = (
+    "filter: -A FORWARD -p tcp -j NFQUEUE --queue-num 7 --queue-bypass",
+    "mangle: -A PREROUTING -p tcp -j TPROXY --on-port 9 --on-ip 127.0.0.1 --tproxy-mark 0x0/0x0",
+    "raw: -A PREROUTING -p tcp -j CT --zone 5",
+)
+
+
+def load(kernel: Kernel, texts: RuleTexts) -> Ruleset:
+    """The rules as the kernel holds them; skips where it has no such match."""
+    try:
+        if texts.nft:
+            with inside(kernel.host):
+                run("nft", "-c", "-f", "-", text=f"flush ruleset\n{texts.nft}")
+        return parse(kernel.load(texts))
+    except RuntimeError as error:
+        pytest.skip(f"this kernel or its tools have no such match: {error}")
+
+
+def assert_doubted(kernel: Kernel, dropping: RuleTexts, accepting: RuleTexts) -> None:
+    """Unknown where the rule decides; nothing where the packet passes in either case."""
+    source, frame = flow(*FLOWS["tcp"])
+    ruleset = load(kernel, dropping)
+    foretold = predict(ruleset, first_packet(frame), source)
+    assert foretold.verdict == "unknown", foretold.stops
+    assert foretold.stops[0].reason
+    ruleset = load(kernel, accepting)
+    assert predict(ruleset, first_packet(frame), source).verdict == "accept"
+    assert kernel.send(source, frame).arrived == "internet"
+
+
+@pytest.mark.parametrize("words", NFT_DOUBTS)
+def test_nft_doubts_matter_only_where_they_decide(kernel: Kernel, words: str) -> None:
+    dropping, accepting = (
+        nft(Asked(words, meets=True, family="ip", verdict=verdict)).nft.replace(" counter ", " ")
+        for verdict in ("drop", "accept")
+    )
+    if words.startswith("queue"):
+        dropping, accepting = (text.replace("bypass drop", "bypass") for text in (dropping, MASKED))
+    assert_doubted(kernel, RuleTexts(nft=dropping), RuleTexts(nft=accepting))
+
+
+MASKED = nft(
+    Asked("ip saddr 192.0.2.1 queue num 7 bypass", meets=False, family="ip", verdict="")
+).nft.replace(" counter ", " ")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "limit rate over 100/second burst 5 packets",
+        "ct count over 100",
+        "add @seen { ip saddr limit rate over 100/second }",
+    ],
+)
+def test_a_limit_that_was_never_exceeded_stops_nothing(kernel: Kernel, words: str) -> None:
+    assert_met(kernel, nft(Asked(words, meets=False, family="ip")), Asked(words, meets=False))
+
+
+@pytest.mark.parametrize("variant", ["nft", "legacy"])
+@pytest.mark.parametrize("words", IPTABLES_DOUBTS)
+def test_iptables_doubts_matter_only_where_they_decide(kernel: Kernel, words: str, variant: str) -> None:
+    dropping, accepting = (
+        iptables(Asked(words, meets=True, verdict=verdict), variant) for verdict in ("drop", "accept")
+    )
+    assert_doubted(kernel, dropping, accepting)
+
+
+@pytest.mark.parametrize("variant", ["nft", "legacy"])
+@pytest.mark.parametrize("rule", IPTABLES_UNFORESEEN)
+def test_iptables_targets_that_are_not_foreseen(kernel: Kernel, rule: str, variant: str) -> None:
+    table, _, line = rule.partition(": ")
+    texts, elsewhere = (
+        RuleTexts(**{f"iptables_{variant}": f"*{table}\n{text}\nCOMMIT\n"})
+        for text in (line, line.replace("-p tcp", "-p tcp -s 192.0.2.1"))
+    )
+    assert_doubted(kernel, texts, elsewhere)
+
+
+def test_a_flowtable_decides_nothing_of_a_first_packet_and_its_answer(kernel: Kernel) -> None:
+    """The kernel puts established flows alone into it."""
+    text = """
+table inet asked {
+  flowtable fast {
+    hook ingress priority 0; devices = { eth0 };
+  }
+  chain c {
+    type filter hook forward priority 0; policy accept;
+    meta l4proto { tcp, udp } flow add @fast
+    ct direction reply counter drop
+  }
+}
+"""
+    case = Asked("ct direction reply", meets=True, reply=True)
+    for way in ("tcp", "udp"):
+        assert_met(kernel, RuleTexts(nft=text), replace(case, way=way))

@@ -16,6 +16,7 @@ from tests.kernel.walk_lab import (
     GATEWAY6,
     HOST,
     PORT,
+    ROUTER,
     SERVER,
     SERVER6,
     SERVICE,
@@ -324,6 +325,21 @@ CASES = [
         "wrong neighbour of the gateway",
         box(f"ip neigh replace {GATEWAY} lladdr 02:00:00:00:00:99 dev eth0 nud permanent"),
         f"neighbour {GATEWAY} dev eth0",
+    ),
+    Case(
+        "uplink's neighbour is the host itself",
+        lambda here: here.run(
+            "host",
+            f"ip neigh replace {ROUTER} lladdr $(ip -br link show {UPLINK} | awk '{{print $3}}') dev {UPLINK} nud permanent",
+        ),
+        f"neighbour {ROUTER} dev {UPLINK}",
+    ),
+    Case(
+        "uplink's neighbour fixed",
+        both(
+            lambda here: here.probe(),
+            host(f"ip neigh change {ROUTER} dev {UPLINK} nud permanent"),
+        ),
     ),
     # the container's own namespace
     Case(

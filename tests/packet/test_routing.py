@@ -312,3 +312,17 @@ def test_the_kernels_own_answer_is_compared() -> None:
     assert "eth1" in (routed(other).disagreement or "")
     refusing = replace(host(), route_answers=(replace(answer, error="EHOSTUNREACH", out_link=None),))
     assert "EHOSTUNREACH" in (routed(refusing).disagreement or "")
+
+
+def test_a_link_in_a_vrf_is_not_followed() -> None:
+    """A kernel adds the l3mdev rule with the first VRF; what comes by other links does not meet it."""
+    vrf = link(5, "mgmt", "vrf", vrf_table=10)
+    rule = RoutingRule(4, 1000, "lookup", l3mdev=True)
+    there = host(rules=(rule,))
+    inside = replace(there, links=(*LINKS[:1], link(2, "eth0", master=5), *LINKS[2:], vrf))
+    outside = replace(there, links=(*LINKS, vrf))
+    answer = packet("1.1.1.1", "172.17.0.2", "eth0")
+    assert [o.disposition for o in routed(inside, answer).obstacles][:1] == [Disposition.UNKNOWN]
+    assert "VRF" in routed(inside, answer).obstacles[0].reason
+    assert routed(outside, answer).obstacles == ()
+    assert routed(inside).obstacles == ()
