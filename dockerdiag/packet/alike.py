@@ -11,14 +11,17 @@ from collections.abc import Hashable, Iterable, Iterator
 from functools import cached_property
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
-from dockerdiag.packet.own_rules import ADDRESS, OwnRules
+from dockerdiag.packet.own_rules import OwnRules, written_addresses
 from dockerdiag.packet.world import Terrain, World
 from dockerdiag.snapshot.model import Container, Firewall, Link, NetworkNamespace, Unread
 
 _MAC = re.compile(r"(?<![\w:])[0-9a-fA-F]{2}(?::[0-9a-fA-F]{2}){5}(?![\w:])")
-_VETH = re.compile(r"\bveth[\w.-]*[*+]?")
+_WHERE_MACS_ARE = ("ether", "mac", "arp")
+_VETH = re.compile(r"veth[\w.-]*[*+]?")
 _COUNTERS = re.compile(r"\[\d+:\d+\]|\"(?:packets|bytes)\": ?\d+")
-_BY_BITS = re.compile(r"jhash|symhash|numgen|\"[&|^]\"|-m (?:u32|bpf|statistic|cluster)|HMARK")
+_BY_BITS = (
+    "jhash", "symhash", "numgen", '"&"', '"|"', '"^"', "-m u32", "-m bpf", "-m statistic", "-m cluster", "HMARK"
+)  # fmt: skip
 """Expressions that part addresses other than by prefixes and ranges."""
 
 
@@ -177,11 +180,12 @@ class Likeness:
 
     @cached_property
     def _by_bits(self) -> bool:
-        return any(_BY_BITS.search(text) for text in self._texts)
+        return any(word in text for text in self._texts for word in _BY_BITS)
 
     @cached_property
     def _macs(self) -> frozenset[str]:
-        return frozenset(mac.lower() for text in self._texts for mac in _MAC.findall(text))
+        naming = (text for text in self._texts if any(word in text for word in _WHERE_MACS_ARE))
+        return frozenset(mac.lower() for text in naming for mac in _MAC.findall(text))
 
     @cached_property
     def _veths(self) -> tuple[str, ...]:
@@ -191,11 +195,7 @@ class Likeness:
     def _boundaries(self) -> dict[int, list[int]]:
         """Where ranges that rules and routes name begin, and where the first address after them is."""
         found: dict[int, set[int]] = {4: set(), 6: set()}
-        written = {match for text in self._own_rules[1] for match in ADDRESS.findall(text)}
-        prefixes = {
-            f"{address}/{mask or length}" if mask or length else address for address, mask, length in written
-        }
-        for text in prefixes | set(self._routed()):
+        for text in written_addresses(self._own_rules[1]) | set(self._routed()):
             try:
                 network = ip_network(text, strict=False)
             except ValueError:

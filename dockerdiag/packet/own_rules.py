@@ -8,14 +8,17 @@ packets meet the same: nothing but the rules' own names differs.
 import json
 import re
 from collections import Counter
-from collections.abc import Collection, Hashable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import Any
 
 ADDRESS = re.compile(
     r"(?<![\w.:])(\d{1,3}(?:\.\d{1,3}){3}|[0-9a-fA-F]{0,4}(?::[0-9a-fA-F]{0,4}){2,7})"
-    r"(?:/([\d.a-fA-F:]+)|\", \"len\": (\d+))?"
+    r"(?:/([\d.a-fA-F:]+))?"
 )
+_HINT = re.compile(r"\.\d|:[0-9a-fA-F:]")
+"""In every written address, and found much faster than one."""
 _COUNTERS = re.compile(r"\[\d+:\d+\] ?|\"(?:packets|bytes)\": ?\d+")
 _SAVED = re.compile(
     r"(?:\[\d+:\d+\] )?-A (?P<chain>[^\s\"]+) (?:-s (?P<source>\S+) )?(?:-d (?P<destination>\S+) )?(?P<rest>.*)"
@@ -37,7 +40,7 @@ class OwnRules:
         addresses: The addresses, as the kernel prints them.
     """
 
-    addresses: Collection[str]
+    addresses: AbstractSet[str]
     _found: dict[str, list[Hashable]] = field(default_factory=dict)
 
     def of(self, address: str) -> tuple[Hashable, ...]:
@@ -70,7 +73,7 @@ class OwnRules:
 
     def _asked_for(self, match: re.Match[str]) -> str | None:
         asked = {text for text in (match["source"], match["destination"]) if text}
-        if len(asked) != 1 or ADDRESS.search(match["rest"]):
+        if len(asked) != 1 or _names_address(match["rest"]):
             return None
         address, _, length = asked.pop().partition("/")
         whole = "128" if ":" in address else "32"
@@ -101,7 +104,7 @@ class OwnRules:
     def _own(self, written: str) -> tuple[str, str, int] | None:
         """The address that a rule of `nft -j` asks for, its shape, and where it ends; None for a rule for more."""
         # A rule about an address that is none of ours needs no closer look.
-        if not any(match[1] in self.addresses for match in ADDRESS.finditer(written)):
+        if self.addresses.isdisjoint(written.split('"')):
             return None
         try:
             rule, end = json.JSONDecoder().raw_decode(written)
@@ -112,7 +115,18 @@ class OwnRules:
             return None
         fixed = {key: value for key, value in rule.items() if key not in ("handle", "index")}
         shape = _COUNTERS.sub("", json.dumps(fixed).replace(f'"{address}"', '"own"'))
-        return None if ADDRESS.search(shape) else (address, shape, end)
+        return None if _names_address(shape) else (address, shape, end)
+
+
+def _names_address(text: str) -> bool:
+    return _HINT.search(text) is not None and ADDRESS.search(text) is not None
+
+
+def written_addresses(texts: Iterable[str]) -> set[str]:
+    """Every address and prefix that rule sets name, each once; a mask may stand in place of a length."""
+    words = {word for text in texts for word in text.replace('", "len": ', "/").split()}
+    lines = "\n".join(word for word in words if _HINT.search(word))
+    return {f"{address}/{mask}" if mask else address for address, mask in ADDRESS.findall(lines)}
 
 
 def _matched(expressions: list[Mapping[str, Any]]) -> str:
