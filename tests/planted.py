@@ -10,7 +10,7 @@ _LETTERS = string.ascii_letters + string.digits
 
 
 def _jwt(value: str) -> str:
-    parts = ('{"alg":"HS256","typ":"JWT"}', f'{{"sub":"{value}"}}')
+    parts = ('{"alg":"HS256"}', '{"sub":"7"}')
     return (
         ".".join(base64.urlsafe_b64encode(part.encode()).decode().rstrip("=") for part in parts) + f".{value}"
     )

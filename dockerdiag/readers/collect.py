@@ -32,6 +32,7 @@ from dockerdiag.snapshot import (
     Snapshot,
     Unread,
 )
+from dockerdiag.snapshot.masking import without_credentials
 from dockerdiag.version import __version__
 
 _ENGINE_SHARE = 0.6
@@ -80,7 +81,7 @@ def collect(seconds: float, destinations: tuple[str, ...], progress: Progress, r
     service, journal = _pair(found["service"])
     daemons = found["daemons"]
     unit = service if isinstance(service, ServiceUnit) else None
-    return Snapshot(
+    snapshot = Snapshot(
         taken_at=taken_at,
         tool_version=__version__,
         host=host,
@@ -97,6 +98,7 @@ def collect(seconds: float, destinations: tuple[str, ...], progress: Progress, r
         kernel_log=found["kernel_log"],
         invoking_user=invoking_user(),
     )
+    return without_credentials(snapshot)
 
 
 def _service_and_journal(tree: Tree, deadline: Deadline, *, systemd: bool) -> tuple[Any, Any]:

@@ -1,0 +1,80 @@
+"""Takes credentials out of a whole snapshot, wherever a reader may have left one.
+
+Readers mask what they know to hold credentials as they read it; this is the net below them. Rule sets are too large
+to be searched whole, and a rule must stay the rule that it is: there only what people write freely is looked at.
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass, replace
+from typing import Any, TypeVar, cast
+
+from dockerdiag.snapshot.model import Firewall, Snapshot
+from dockerdiag.snapshot.secrets import mask_text, mask_variable
+
+_NFT_TEXT = re.compile(r'("(?:comment|prefix)":\s*)("(?:\\.|[^"\\])*")')
+_IPTABLES_TEXT = re.compile(r'(--(?:comment|log-prefix|nflog-prefix|string)\s+)("(?:\\.|[^"\\])*"|[^\s"]+)')
+
+T = TypeVar("T")
+
+
+def without_credentials(snapshot: Snapshot) -> Snapshot:
+    """The snapshot with every credential that is known by its place or its form replaced."""
+    return _masked(snapshot)
+
+
+def _masked(value: T) -> T:
+    masked: Any = value
+    if isinstance(value, str):
+        masked = mask_text(value).text
+    elif isinstance(value, Firewall):
+        rules: dict[str, Any] = {one.name: _rules(getattr(value, one.name)) for one in fields(value)}
+        masked = replace(value, **rules)
+    elif is_dataclass(value) and not isinstance(value, type):
+        changed = {}
+        for one in fields(value):
+            old = getattr(value, one.name)
+            new = _masked(old)
+            if new is not old:
+                changed[one.name] = new
+        masked = replace(value, **changed) if changed else value
+    elif isinstance(value, Mapping):
+        masked = {key: _named(key, item) for key, item in value.items()}
+    elif isinstance(value, tuple):
+        masked = tuple(map(_masked, value))
+    return cast("T", masked)
+
+
+def _named(name: object, value: object) -> object:
+    if not isinstance(value, str):
+        return _masked(value)
+    # Sysctls such as bridge-nf-pass-vlan-input-dev sound secret and are switches.
+    return value if value.isdecimal() else mask_variable(str(name), value).text
+
+
+def _rules(part: object) -> object:
+    if not isinstance(part, str):
+        return _masked(part)
+    if part.lstrip().startswith("{"):
+        return _NFT_TEXT.sub(_nft_text, part)
+    return _IPTABLES_TEXT.sub(_iptables_text, part)
+
+
+def _nft_text(match: re.Match[str]) -> str:
+    try:
+        text = json.loads(match[2])
+    except ValueError:
+        return match[1] + mask_text(match[2]).text
+    masked = mask_text(text).text
+    return match[0] if masked == text else match[1] + json.dumps(masked, ensure_ascii=False)
+
+
+def _iptables_text(match: re.Match[str]) -> str:
+    quoted = match[2].startswith('"')
+    text = re.sub(r"\\(.)", r"\1", match[2][1:-1]) if quoted else match[2]
+    masked = mask_text(text).text
+    if masked == text:
+        return match[0]
+    escaped = re.sub(r'(["\\\'])', r"\\\1", masked)
+    return f'{match[1]}"{escaped}"'
