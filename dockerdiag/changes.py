@@ -1,5 +1,6 @@
 """What changed between two snapshots, or two reports, in words, and which of it changed the verdict."""
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from difflib import SequenceMatcher
@@ -8,7 +9,7 @@ from typing import Any
 
 from dockerdiag.asked import AskedError
 from dockerdiag.facts import Fact, facts
-from dockerdiag.report import Finding, Report, Status, Verdict
+from dockerdiag.report import Cause, Finding, Report, Status, Verdict
 from dockerdiag.snapshot import NetworkNamespace, Snapshot
 
 Judge = Callable[[Snapshot], Report]
@@ -28,6 +29,7 @@ _WITHIN_NETWORK: dict[str, Sequence[str]] = {
     "sysctls": ("sysctls",),
     "firewall": ("firewall",),
 }
+_WORDS = re.compile(r"[\w./:=-]{4,}")
 _LOUD = (Status.FAIL, Status.WARN, Status.UNKNOWN)
 
 
@@ -97,7 +99,8 @@ def compared_snapshots(old: Snapshot, new: Snapshot, judge: Judge) -> Changes:
     """What changed on a host from one snapshot to the next, and what of it made the verdict another."""
     before, after = judge(old), judge(new)
     told = compared_reports(before, after)
-    return replace(told, host=host_changes(old, new, told, judge), host_since=old.taken_at)
+    found = host_changes(old, new, told, judge)
+    return replace(told, host=_telling_first(found, after.cause or before.cause), host_since=old.taken_at)
 
 
 def since_last_run(
@@ -137,6 +140,21 @@ def host_changes(old: Snapshot, new: Snapshot, told: Changes, judge: Judge) -> t
         for change in marked
     ]
     return tuple(sorted(marked, key=lambda change: not change.decisive))
+
+
+def _telling_first(changes: Sequence[Change], cause: Cause | None) -> tuple[Change, ...]:
+    """Those that changed the verdict, then the others; of each those first that share most words with the cause."""
+    if cause is None:
+        return tuple(changes)
+    evidence = " ".join(f"{piece.source} {piece.text}" for piece in cause.evidence)
+    words = set(_WORDS.findall(f"{cause.summary} {cause.subject} {evidence}"))
+
+    def rank(change: Change) -> tuple[bool, bool, float]:
+        told = set(_WORDS.findall(change.text))
+        quoted = any(line in evidence for line in change.lines)
+        return not change.decisive, not quoted, -len(told & words) / max(len(told), 1)
+
+    return tuple(sorted(changes, key=rank))
 
 
 def _decisive(old: Snapshot, new: Snapshot, parts: Sequence[str], judge: Judge) -> frozenset[str]:

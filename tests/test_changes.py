@@ -52,6 +52,31 @@ def test_what_changed_the_verdict_is_told_first(broken: str, decisive: str, suit
     assert changes.found
 
 
+@pytest.mark.parametrize(
+    ("broken", "first"),
+    [
+        ("bridge-down", "link docker0: up, mtu 1500 → down, mtu 1500"),
+        (
+            "container-firewall-shut",
+            "chain iptables-nft ip filter OUTPUT of container web is new: *policy drop",
+        ),
+        ("container-route-gone", "route removed from table main of container web: 0.0.0.0/0 via *"),
+        ("daemon-json-iptables-false", 'line added to /etc/docker/daemon.json: "iptables": false'),
+        ("docker-options-iptables-false", "argument added to /usr/sbin/dockerd: --iptables=false"),
+        ("host-offline", "route removed from table main: 0.0.0.0/0 via *"),
+        ("ip-forward-off", "sysctl net.ipv4.ip_forward: 1 → 0"),
+        ("legacy-forward-drop", "chain iptables-legacy ip filter FORWARD is new: *policy drop"),
+        ("masquerade-deleted", "rule removed from * POSTROUTING: *-j MASQUERADE"),
+        ("nft-inet-drops-forward", 'rule added to nft inet guard passing: *drop comment "no way out"'),
+        ("policy-rule-refuses", "routing rule added to the host: *prohibit"),
+    ],
+)
+def test_what_the_cause_is_about_is_told_first(broken: str, first: str) -> None:
+    changes = compared("plain-trixie", f"{broken}-trixie")
+    assert fnmatchcase(changes.host[0].text, first), changes.host[0].text
+    assert changes.host[0].decisive
+
+
 def test_another_container_is_no_reason() -> None:
     changes = compared("plain-no-container-trixie", "plain-trixie")
     assert changes.verdict == ("ok", "ok")

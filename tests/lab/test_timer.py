@@ -31,12 +31,13 @@ def test_the_timer_tells_a_fault_between_two_runs_and_what_changed() -> None:
         finished = runs_finished(host)
         wait(host, runs_finished, finished + 2)
         later = told(host)
+        host.run("systemctl stop dockerdiag.timer; systemctl start dockerdiag.service")
         state = host.run("systemctl is-failed dockerdiag.service").stdout.strip()
         report = host.run(f"dockerdiag --from {Path(STATE).with_name('report.html')} -f json").json()
     assert at_once[0] == "ok → broken"
-    assert at_once[2] == "what changed the verdict"
-    assert at_once[3].startswith("  rule added to ")
-    assert at_once[3].endswith("DOCKER-USER: -A DOCKER-USER -i eth0 -j DROP")
+    assert at_once[1] == "what changed the verdict"
+    assert at_once[2].startswith("  rule added to ")
+    assert at_once[2].endswith("DOCKER-USER: -A DOCKER-USER -i eth0 -j DROP")
     assert at_once[-1].startswith("broken: ")
     assert later == at_once, "told once"
     assert state == "failed"

@@ -98,9 +98,33 @@ def test_bash_completes_by_the_shipped_file() -> None:
     assert ran.stdout.strip() == "masquerade", ran.stderr
 
 
-@pytest.mark.parametrize(("shell", "name"), [("zsh", "_dockerdiag"), ("fish", "dockerdiag.fish")])
-def test_other_shells_parse_their_file(shell: str, name: str) -> None:
+ZSH = """
+    # Without a terminal there is nobody to offer to: what the shell is given is printed.
+    _arguments() { print -rl -- "$@" }
+    words=(dockerdiag explain mas) CURRENT=3
+    source %s
+"""
+FISH = """
+    source %s
+    complete --do-complete "dockerdiag explain mas"
+"""
+
+
+@pytest.mark.parametrize(
+    ("shell", "name", "script"), [("zsh", "_dockerdiag", ZSH), ("fish", "dockerdiag.fish", FISH)]
+)
+def test_other_shells_complete_by_their_file(shell: str, name: str, script: str) -> None:
     if shutil.which(shell) is None:
         pytest.skip(f"{shell} is not installed")
     path = PACKAGING / "completions" / name
     assert subprocess.run([shell, "-n", path], check=False).returncode == 0
+    program = Path(sys.executable).with_name("dockerdiag")
+    ran = subprocess.run(
+        [shell, "-c", script % path],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={"PATH": f"{program.parent}:/usr/bin:/bin", "HOME": "/nonexistent"},
+    )
+    assert "masquerade" in ran.stdout, ran.stderr
+    assert "engine" not in ran.stdout
