@@ -15,6 +15,7 @@ from dockerdiag.packet.plan import Errand, bindings, errands, inbound, journeys
 from dockerdiag.packet.walk import Journey, Walker
 from dockerdiag.registry import OWN, Broken, Check
 from dockerdiag.report import (
+    NOT_REDACTED,
     Cause,
     Disposition,
     Finding,
@@ -27,6 +28,7 @@ from dockerdiag.report import (
     worst,
 )
 from dockerdiag.snapshot import PREDATED, Engine, Snapshot, Unread
+from dockerdiag.snapshot.masking import credentials_in
 from dockerdiag.time_limit import UNLIMITED, TimeIsUp, TimeLimit
 from dockerdiag.unread import part_named, unread_parts
 from dockerdiag.version import __version__
@@ -76,6 +78,7 @@ def diagnose(
         results=results,
         walks=tuple(traced.journey.to_walk(traced.containers) for traced in case.traced) if case else (),
         unread=tuple(UnreadPart(part, reason) for part, reason in unread_parts(snapshot)),
+        redaction={**NOT_REDACTED, "secrets_replaced": credentials_in(snapshot)},
     )
 
 

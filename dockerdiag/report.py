@@ -7,6 +7,7 @@ Status and verdict words are closed sets: a reader may rely on knowing them all.
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from types import MappingProxyType
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
@@ -211,6 +212,11 @@ class Tool:
     version: str
 
 
+NOT_REDACTED: Mapping[str, Any] = MappingProxyType(
+    {"redacted": False, "secrets_replaced": 0, "kinds": {}, "kept": [], "map": None}
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Report:
     """One judgement of one host."""
@@ -226,15 +232,7 @@ class Report:
     probes: tuple[Mapping[str, Any], ...] = ()
     unread: tuple[UnreadPart, ...] = ()
     changes: Mapping[str, Any] | None = None
-    redaction: Mapping[str, Any] = field(
-        default_factory=lambda: {
-            "redacted": False,
-            "secrets_replaced": 0,
-            "kinds": {},
-            "kept": [],
-            "map": None,
-        }
-    )
+    redaction: Mapping[str, Any] = field(default_factory=lambda: dict(NOT_REDACTED))
     """Whether names and addresses are replaced; how often each kind; what was kept; the map that restores them."""
     schema_version: int = SCHEMA_VERSION
 

@@ -11,8 +11,10 @@ from dataclasses import fields, is_dataclass, replace
 from typing import Any, TypeVar, cast
 
 from dockerdiag.snapshot.model import Firewall, Snapshot
-from dockerdiag.snapshot.secrets import mask_text, mask_variable
+from dockerdiag.snapshot.names import texts_in
+from dockerdiag.snapshot.secrets import MASK, mask_text, mask_variable
 
+_MASK = re.compile(r"(?<!\*)\*\*\*(?!\*)")
 _NFT_TEXT = re.compile(r'("(?:comment|prefix)":\s*)("(?:\\.|[^"\\])*")')
 _IPTABLES_TEXT = re.compile(r'(--(?:comment|log-prefix|nflog-prefix|string)\s+)("(?:\\.|[^"\\])*"|[^\s"]+)')
 
@@ -22,6 +24,11 @@ T = TypeVar("T")
 def without_credentials(snapshot: Snapshot) -> Snapshot:
     """The snapshot with every credential that is known by its place or its form replaced."""
     return _masked(snapshot)
+
+
+def credentials_in(snapshot: Snapshot) -> int:
+    """In how many places of a snapshot the mask stands for a credential."""
+    return sum(len(_MASK.findall(text)) for text in texts_in(snapshot) if MASK in text)
 
 
 def _masked(value: T) -> T:

@@ -195,7 +195,7 @@ def redaction(report: Report) -> tuple[str, ...]:
     told = report.redaction
     secrets = told.get("secrets_replaced", 0)
     credentials = "Credentials are never kept"
-    credentials += f"; {counted(secrets, 'was', 'were')} taken out while reading." if secrets else "."
+    credentials += f"; *** stands for one in {counted(secrets, 'place')}." if secrets else "."
     kinds = ", ".join(f"{kind} {words(number)}" for kind, number in (told.get("kinds") or {}).items())
     replaced = f"Replaced: {kinds}." if kinds else ""
     if not told.get("redacted"):

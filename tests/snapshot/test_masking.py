@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from dockerdiag.snapshot import Snapshot
-from dockerdiag.snapshot.masking import without_credentials
+from dockerdiag.snapshot import Snapshot, TextFile
+from dockerdiag.snapshot.masking import credentials_in, without_credentials
 from dockerdiag.snapshot.store import dump
 from tests.planted import Planted, planted
 from tests.recorded import Recorded, name_of, recorded
@@ -51,6 +51,12 @@ def test_a_mapping_is_masked_by_its_names(plain: Snapshot) -> None:
         replace(plain, network=replace(plain.network, sysctls={"net/ipv6/conf/eth0/api_token": "zQ7x"}))
     )
     assert told.network.sysctls == {"net/ipv6/conf/eth0/api_token": "***"}
+
+
+def test_masks_are_counted(plain: Snapshot) -> None:
+    text = "HTTP_PROXY=http://***@proxy:3128\nTOKEN=***\n# **** a line ****\n"
+    told = replace(plain, hosts_file=TextFile("/etc/hosts", text))
+    assert credentials_in(told) == credentials_in(plain) + 2
 
 
 def test_a_large_host_takes_little_time(plain: Snapshot) -> None:
