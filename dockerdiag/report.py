@@ -5,7 +5,7 @@ Status and verdict words are closed sets: a reader may rely on knowing them all.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Annotated, Any, Literal
@@ -102,36 +102,17 @@ class Finding:
         return f"{self.code} {self.subject}"
 
 
-@dataclass(frozen=True, slots=True)
-class Cause:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cause(Finding):
     """The finding that explains the rest, with the check that made it."""
 
     check: str
-    code: str
-    status: Status
-    subject: str
-    summary: str
-    count: int = 1
-    explains: tuple[str, ...] = ()
-    expected: str | None = None
-    evidence: tuple[Evidence, ...] = ()
-    remedies: tuple[Remedy, ...] = ()
 
     @classmethod
     def of(cls, check: str, finding: Finding) -> "Cause":
         """The cause that `finding`, made by `check`, is."""
-        return cls(
-            check=check,
-            code=finding.code,
-            status=finding.status,
-            subject=finding.subject,
-            summary=finding.summary,
-            count=finding.count,
-            explains=finding.explains,
-            expected=finding.expected,
-            evidence=finding.evidence,
-            remedies=finding.remedies,
-        )
+        told = {one.name: getattr(finding, one.name) for one in fields(finding)}
+        return cls(**{**told, "check": check})
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,6 +48,8 @@ def to_dict(report: Report) -> dict[str, Any]:
     What JSON has no form for is replaced: a lone surrogate by U+FFFD, a number that is not finite by None.
     """
     values = _json_types(_adapter().dump_python(report, by_alias=True))
+    if values["cause"] is not None:
+        values["cause"] = {"check": values["cause"]["check"], **values["cause"]}
     return {key: values[key] for key in _KEYS}
 
 
