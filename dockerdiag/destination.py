@@ -1,16 +1,20 @@
 """Where a walk goes: `HOST[:PORT][/PROTO]` as a person writes it, and the addresses that a host's own files give it."""
 
+import contextlib
 import re
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Literal
 
-from dockerdiag.snapshot import Snapshot, TextFile, Unread
+from dockerdiag.snapshot import Container, Snapshot, TextFile, Unread
 
 Protocol = Literal["tcp", "udp", "icmp"]
 
 _DEFAULT_PORTS: dict[Protocol, int | None] = {"tcp": 443, "udp": 53, "icmp": None}
 _PROTOCOLS: dict[str, Protocol] = {"tcp": "tcp", "udp": "udp", "icmp": "icmp"}
+_HOST_GATEWAY = "host-gateway"
+_HOST_GATEWAY_OPTION = re.compile(r"""host-gateway-ips?"?[=:\s]+(\[[^\]]*\]|"?[0-9A-Fa-f:.,]+)""")
 _WRITTEN = re.compile(
     r"""(?: \[ (?P<six>[0-9A-Fa-f:.]+) \] | (?P<host>[^\[\]/:\s]+) | (?P<bare_six>[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*) )
         (?: : (?P<port>\d{1,5}) )?
@@ -57,8 +61,15 @@ class Destination:
                 raise DestinationError(f"{written!r}: {error}") from None
         return cls(host, port, protocol)
 
-    def addresses(self, snapshot: Snapshot) -> tuple[IPv4Address | IPv6Address, ...]:
+    def addresses(
+        self, snapshot: Snapshot, asking: Collection[str] = ()
+    ) -> tuple[IPv4Address | IPv6Address, ...]:
         """Its addresses: itself, or what /etc/hosts and the engine's names give. Nothing is asked of DNS.
+
+        Args:
+            snapshot: What the host knows.
+            asking: Names of the containers that ask: their own extra hosts come first, then who is on a network of
+                theirs under that name.
 
         Raises:
             DestinationError: where neither knows the name.
@@ -67,8 +78,12 @@ class Destination:
             return (ip_address(self.host),)
         except ValueError:
             pass
+        containers = _containers(snapshot)
+        asked_by = [one for one in containers if one.name in asking]
         found = dict.fromkeys(
-            (*_from_hosts_file(snapshot.hosts_file, self.host), *_from_engine(snapshot, self.host))
+            _from_extra_hosts(snapshot, asked_by, self.host)
+            or _from_engine(containers, self.host, {end.network for one in asked_by for end in one.endpoints})
+            or (*_from_hosts_file(snapshot.hosts_file, self.host), *_from_engine(containers, self.host))
         )
         if not found:
             reason = "neither /etc/hosts nor the engine knows it, and DNS is not asked: give its address"
@@ -94,14 +109,66 @@ def _from_hosts_file(hosts: TextFile | Unread | None, name: str) -> list[IPv4Add
     return found
 
 
-def _from_engine(snapshot: Snapshot, name: str) -> list[IPv4Address | IPv6Address]:
-    if isinstance(snapshot.engine, Unread) or isinstance(snapshot.engine.containers, Unread):
-        return []
+def _containers(snapshot: Snapshot) -> tuple[Container, ...]:
+    engine = snapshot.engine
+    return () if isinstance(engine, Unread) or isinstance(engine.containers, Unread) else engine.containers
+
+
+def _from_engine(
+    containers: Sequence[Container], name: str, networks: Collection[str] | None = None
+) -> list[IPv4Address | IPv6Address]:
+    """The addresses of the containers of that name or alias, on all networks or on some."""
     return [
         ip_address(address)
-        for container in snapshot.engine.containers
+        for container in containers
         for endpoint in container.endpoints
+        if networks is None or endpoint.network in networks
         if container.name == name or name in endpoint.aliases
         for address in (endpoint.address, endpoint.address6)
         if address
     ]
+
+
+def _from_extra_hosts(
+    snapshot: Snapshot, asking: Sequence[Container], name: str
+) -> list[IPv4Address | IPv6Address]:
+    """What `--add-host` wrote into the hosts files of these containers."""
+    found: list[IPv4Address | IPv6Address] = []
+    for container in asking:
+        for written in container.extra_hosts:
+            alias, _, address = written.replace("=", ":", 1).partition(":")
+            if alias.lower() != name.lower():
+                continue
+            if address == _HOST_GATEWAY:
+                found += _default_gateway(snapshot)
+                continue
+            with contextlib.suppress(ValueError):
+                found.append(ip_address(address.strip("[]")))
+    return found
+
+
+def _default_gateway(snapshot: Snapshot) -> list[IPv4Address | IPv6Address]:
+    """What `host-gateway` stands for where the daemon was not given another: the default bridge's address."""
+    engine = snapshot.engine
+    if isinstance(engine, Unread) or isinstance(engine.networks, Unread):
+        return []
+    given = _host_gateway_ips(snapshot)
+    if given:
+        return given
+    pools = [pool for network in engine.networks if network.name == "bridge" for pool in network.pools]
+    return [ip_address(pool.gateway) for pool in pools if pool.gateway]
+
+
+def _host_gateway_ips(snapshot: Snapshot) -> list[IPv4Address | IPv6Address]:
+    """The daemon's `--host-gateway-ip`, on its command line or in its file."""
+    daemons = () if isinstance(snapshot.daemons, Unread) else snapshot.daemons
+    words = [word for one in daemons if not isinstance(one.command_line, Unread) for word in one.command_line]
+    text = " ".join(words)
+    if isinstance(snapshot.daemon_json, TextFile):
+        text += " " + snapshot.daemon_json.text
+    found: list[IPv4Address | IPv6Address] = []
+    for option in _HOST_GATEWAY_OPTION.findall(text):
+        for address in re.findall(r"[0-9A-Fa-f:.]{2,}", option):
+            with contextlib.suppress(ValueError):
+                found.append(ip_address(address))
+    return found

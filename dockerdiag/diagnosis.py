@@ -2,7 +2,7 @@
 
 import contextlib
 import io
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
 from fnmatch import fnmatchcase
 from ipaddress import IPv4Address, IPv6Address
@@ -107,7 +107,7 @@ def _case(snapshot: Snapshot, asked: Asked) -> Case:
     destinations = [
         (address, destination.protocol, destination.port)
         for destination in asked.destinations
-        for address in _addresses(destination, snapshot)
+        for address in _addresses(destination, snapshot, containers)
     ]
     walker = Walker(snapshot)
     if asked.inbound is not None:
@@ -141,9 +141,11 @@ def _from_outside(case: Case, walker: Walker, container: str, asked: Inbound) ->
     return tuple(Traced(walker.walk(flow), (target.name,), None, resolver=False) for flow in flows)
 
 
-def _addresses(destination: Destination, snapshot: Snapshot) -> tuple[IPv4Address | IPv6Address, ...]:
+def _addresses(
+    destination: Destination, snapshot: Snapshot, containers: Collection[str]
+) -> tuple[IPv4Address | IPv6Address, ...]:
     try:
-        return destination.addresses(snapshot)
+        return destination.addresses(snapshot, containers)
     except DestinationError as error:
         raise AskedError(str(error)) from None
 
