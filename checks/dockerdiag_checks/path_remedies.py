@@ -7,7 +7,7 @@ from dockerdiag.packet.flow import Halt
 from dockerdiag.report import Remedy
 from dockerdiag.snapshot import Network, Route, Unread
 from dockerdiag_checks.commands import AtEngineStart, Change, in_namespace, set_sysctl, sh
-from dockerdiag_checks.rule_commands import let_pass
+from dockerdiag_checks.rule_commands import delete_rule, let_pass
 from dockerdiag_checks.wording import containers_of, listed, retry, subnets_of
 
 _MAIN = 254
@@ -27,11 +27,25 @@ def mending(case: Case, hit: Hit, *, offline: bool) -> tuple[Remedy, ...]:
         return (_loose(case, halt),)
     if halt.kind == "link" and halt.link is not None:
         return (_port_forwards(case, halt.link) or _link_up(case, halt),)
+    if halt.kind == "time-to-live" and (removed := _without_rule(case, halt)) is not None:
+        return (removed,)
     if halt.kind == "address" and (given := _bridge_address(case, hit)) is not None:
         return (given,)
     if halt.kind in ("route", "no-route") and (past := _past_policy(case, hit)) is not None:
         return (past,)
     return (_to_be_seen(case, halt),)
+
+
+def _without_rule(case: Case, halt: Halt) -> Remedy | None:
+    remove = delete_rule(halt.rule) if halt.rule is not None else None
+    if remove is None:
+        return None
+    return Remedy(
+        summary="Delete the rule that uses up the packets' time to live",
+        now=(remove,),
+        verify=retry(case),
+        risk="Who added it will add it again unless it is removed there too.",
+    )
 
 
 def host_is_offline(case: Case, family: int) -> bool:

@@ -28,6 +28,8 @@ HaltKind = Literal[
     "address",
     "neighbour",
     "unanswered",
+    "answer",
+    "time-to-live",
     "reverse-path",
     "namespace",
     "listener",

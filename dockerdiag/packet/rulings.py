@@ -102,7 +102,9 @@ class Rulings:
         who = "the host" if router is None else f"{router}, unless that is who it is for,"
         reason = f"this rule leaves it a {name} of {packet.ttl}, with which {who} does not pass it on"
         disposition = Disposition.DROPPED if router is None else Disposition.UNKNOWN
-        self._trail.halt(terrain, place, "rule", disposition, rule_name(rule), reason, packet, rule=rule)
+        self._trail.halt(
+            terrain, place, "time-to-live", disposition, rule_name(rule), reason, packet, rule=rule
+        )
 
     def obstacles(
         self,

@@ -163,7 +163,7 @@ class Trip(Movement):
         )
         at = f"answer from {source}"
         place = "process"
-        self.trail.halt(final.terrain, place, "unanswered", Disposition.NOT_ANSWERED, at, reason, packet)
+        self.trail.halt(final.terrain, place, "answer", Disposition.NOT_ANSWERED, at, reason, packet)
         return True
 
     def _not_translated_back(self, packet: Packet) -> None:

@@ -3,6 +3,7 @@ from dataclasses import replace
 from dockerdiag.report import Status, Verdict
 from dockerdiag.snapshot import Engine, Firewall, NetworkNamespace, RoutingRule, Snapshot
 from tests.checks.hosts import (
+    Change,
     by,
     cause_of,
     container_namespace,
@@ -17,6 +18,7 @@ from tests.checks.hosts import (
     routing_rule,
     sysctls,
     told,
+    with_table,
 )
 
 VETH = next(link.name for link in host().network.links if link.name.startswith("veth"))  # type: ignore[union-attr]
@@ -174,3 +176,13 @@ def test_an_internal_network_is_a_note_unless_its_container_is_asked_about() -> 
     assert "network-internal" in told(quiet, Status.NOTE)
     asked = judged(internal, container_namespace(without_default), containers=("web",))
     assert cause_of(asked)[:2] == ("packet-path", "network-internal")
+
+
+def test_a_rule_that_uses_up_the_time_to_live() -> None:
+    def mangling(value: int) -> Change:
+        rule = f"[9:540] -A PREROUTING -i docker0 -j TTL --ttl-set {value}"
+        return with_table(f"*mangle\n:PREROUTING ACCEPT [0:0]\n{rule}\nCOMMIT\n")
+
+    assert cause_of(judged(mangling(1)))[:2] == ("packet-path", "path-time-to-live")
+    assert now(mangling(1)) == ("iptables-legacy -t mangle -D PREROUTING 1",)
+    assert judged(mangling(64)).verdict is Verdict.OK
