@@ -1,4 +1,4 @@
-"""The network namespaces of running containers, read by a few workers that enter one after the other."""
+"""The network namespaces of running containers: a few are read by threads that enter them, many by processes."""
 
 import atexit
 import json
@@ -13,11 +13,14 @@ from typing import IO
 from dockerdiag.readers.command import MAXIMUM_OUTPUT, end, python_module
 from dockerdiag.readers.deadline import Deadline
 from dockerdiag.readers.errors import ReadError
+from dockerdiag.readers.visit import visit
 from dockerdiag.snapshot import NetworkNamespace, Unread
 
 _MAXIMUM_WORKERS = 4
 _NAMESPACE_SECONDS = 15.0
 _SECONDS_TO_END = 1.0
+_FEW = 16
+"""Namespaces that are read in less time than processes take to start, which then read side by side."""
 
 
 def read_namespaces(
@@ -41,7 +44,8 @@ def read_namespaces(
         pending.put(item)
     answers: queue.SimpleQueue[tuple[str, NetworkNamespace | Unread]] = queue.SimpleQueue()
     count = min(len(processes), os.cpu_count() or 1, _MAXIMUM_WORKERS)
-    workers = [_Worker(deadline, destinations) for _ in range(count)]
+    kind = _Visitor if len(processes) <= _FEW else _Worker
+    workers = [kind(deadline, destinations) for _ in range(count)]
     for worker in workers:
         threading.Thread(target=_work, args=(worker, pending, answers), daemon=True).start()
     found: dict[str, NetworkNamespace | Unread] = {}
@@ -57,6 +61,25 @@ def read_namespaces(
         for worker in workers:
             worker.close()
     return {name: found.get(name, Unread(deadline.passed)) for name in processes}
+
+
+class _Visitor:
+    """Enters namespaces by itself, that is with the thread that asks it, which must do nothing else before or after."""
+
+    def __init__(self, deadline: Deadline, destinations: Sequence[str]) -> None:
+        self._deadline = deadline
+        self._destinations = tuple(destinations)
+
+    def ask(self, name: str, pid: int) -> NetworkNamespace | Unread:
+        """Reads one namespace.
+
+        Raises:
+            ReadError: where it cannot be entered.
+        """
+        return visit(pid, name, self._deadline.at_most(_NAMESPACE_SECONDS), self._destinations)
+
+    def close(self) -> None:
+        """Nothing stays: the threads end with their work, or are left behind where they hang."""
 
 
 class _Worker:
@@ -135,7 +158,7 @@ class _Worker:
 
 
 def _work(
-    worker: _Worker,
+    worker: _Worker | _Visitor,
     pending: "queue.SimpleQueue[tuple[str, int]]",
     answers: "queue.SimpleQueue[tuple[str, NetworkNamespace | Unread]]",
 ) -> None:

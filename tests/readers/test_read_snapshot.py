@@ -94,7 +94,8 @@ def test_a_deadline_of_nothing_still_gives_a_snapshot() -> None:
     started = time.monotonic()
     snapshot = in_a_process(0.001)
     assert time.monotonic() - started < 10
-    assert snapshot.engine == Unread("not read within 0.001 s")
+    assert isinstance(snapshot.engine, Unread)
+    assert snapshot.engine.reason.endswith("not read within 0.001 s")
     assert isinstance(snapshot.network.links, Unread)
     assert all(reason for reason in unread_parts(snapshot).values())
 
