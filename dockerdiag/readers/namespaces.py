@@ -8,13 +8,17 @@ import select
 import subprocess
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from typing import IO
+from functools import cache
+from typing import IO, TYPE_CHECKING
 
 from dockerdiag.readers.command import MAXIMUM_OUTPUT, end, python_module
 from dockerdiag.readers.deadline import Deadline
 from dockerdiag.readers.errors import ReadError
 from dockerdiag.readers.visit import visit
 from dockerdiag.snapshot import NetworkNamespace, Unread
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
 
 _MAXIMUM_WORKERS = 4
 _NAMESPACE_SECONDS = 15.0
@@ -63,6 +67,13 @@ def read_namespaces(
     return {name: found.get(name, Unread(deadline.passed)) for name in processes}
 
 
+@cache
+def _adapter() -> "TypeAdapter[NetworkNamespace | Unread]":
+    from pydantic import TypeAdapter  # noqa: PLC0415 - as in the store: building validators is what costs
+
+    return TypeAdapter(NetworkNamespace | Unread)
+
+
 class _Visitor:
     """Enters namespaces by itself, that is with the thread that asks it, which must do nothing else before or after."""
 
@@ -98,8 +109,6 @@ class _Worker:
         Raises:
             ReadError: where the process gives no answer.
         """
-        from pydantic import TypeAdapter  # noqa: PLC0415 - as in the store: building validators is what costs
-
         process = self._started()
         assert process.stdin is not None  # noqa: S101 - both were asked for as pipes
         assert process.stdout is not None  # noqa: S101
@@ -118,8 +127,7 @@ class _Worker:
         except (OSError, ReadError) as error:
             self._end()
             raise error if isinstance(error, ReadError) else ReadError("its reader ended") from None
-        adapter: TypeAdapter[NetworkNamespace | Unread] = TypeAdapter(NetworkNamespace | Unread)
-        return adapter.validate_json(line)
+        return _adapter().validate_json(line)
 
     def close(self) -> None:
         """Ends the process, and starts no other."""

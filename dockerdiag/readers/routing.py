@@ -4,7 +4,7 @@ pyroute2 is asked for plain dumps only: its IPRoute can make a namespace, so it 
 """
 
 import socket
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
@@ -116,7 +116,6 @@ def _link(message: Any, qdisc_drops: int | None) -> Link:
     kind = information.get_attr("IFLA_INFO_KIND") if information else None
     data = _attributes(information, "IFLA_INFO_DATA")
     port = _attributes(information, "IFLA_INFO_SLAVE_DATA")
-    bridge = data if kind == "bridge" else {}
     carrier = message.get_attr("IFLA_CARRIER")
     return Link(
         index=message["index"],
@@ -132,20 +131,24 @@ def _link(message: Any, qdisc_drops: int | None) -> Link:
         master=message.get_attr("IFLA_MASTER"),
         peer=message.get_attr("IFLA_LINK") or None,
         peer_namespace=message.get_attr("IFLA_LINK_NETNSID"),
-        bridge_port_state=port.get("IFLA_BRPORT_STATE"),
-        bridge_port_isolated=bool(port.get("IFLA_BRPORT_ISOLATED")),
-        bridge_port_hairpin=bool(port.get("IFLA_BRPORT_MODE")),
-        stp=_switch(bridge.get("IFLA_BR_STP_STATE")),
-        bridge_nf_call_iptables=_switch(bridge.get("IFLA_BR_NF_CALL_IPTABLES")),
-        bridge_nf_call_ip6tables=_switch(bridge.get("IFLA_BR_NF_CALL_IP6TABLES")),
-        vrf_table=data.get("IFLA_VRF_TABLE") if kind == "vrf" else None,
+        bridge_port_state=port("IFLA_BRPORT_STATE"),
+        bridge_port_isolated=bool(port("IFLA_BRPORT_ISOLATED")),
+        bridge_port_hairpin=bool(port("IFLA_BRPORT_MODE")),
+        stp=_switch(data("IFLA_BR_STP_STATE") if kind == "bridge" else None),
+        bridge_nf_call_iptables=_switch(data("IFLA_BR_NF_CALL_IPTABLES") if kind == "bridge" else None),
+        bridge_nf_call_ip6tables=_switch(data("IFLA_BR_NF_CALL_IP6TABLES") if kind == "bridge" else None),
+        vrf_table=data("IFLA_VRF_TABLE") if kind == "vrf" else None,
         qdisc_drops=qdisc_drops,
     )
 
 
-def _attributes(nested: Any, name: str) -> dict[str, Any]:
+def _attributes(nested: Any, name: str) -> Callable[[str], Any]:
+    """Gives the attributes within an attribute by their names; only those that are asked for are decoded."""
     inner = nested.get_attr(name) if nested else None
-    return dict(inner["attrs"]) if isinstance(inner, dict) and "attrs" in inner else {}
+    if isinstance(inner, dict) and "attrs" in inner:
+        getter: Callable[[str], Any] = inner.get_attr  # type: ignore[attr-defined]  # pyroute2's dicts have methods
+        return getter
+    return lambda _: None
 
 
 def _switch(value: int | None) -> bool | None:

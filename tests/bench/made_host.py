@@ -1,7 +1,8 @@
-"""Makes a large host of the lab host it runs on: real rules, links and namespaces, and an engine that answers for them.
+"""Makes a large host of the lab host it runs on: real rules, links, namespaces, and an engine that answers for them.
 
-`python3 made_host.py NETWORKS RULES TEMPLATE`: the rules for iptables-nft-restore, and what a real engine once answered. Answers until
-it is ended, on the engine's socket; prints `ready` before.
+`dockerd <made_host.py`, dockerd being a copy of Python: an engine is known by its process. What is asked for is in
+ASKED, as JSON: how many networks, the rules for iptables-nft-restore, and what a real engine once answered. It answers on the
+engine's socket until it is ended, and prints `ready` before.
 """
 
 import copy
@@ -10,11 +11,11 @@ import os
 import re
 import socketserver
 import subprocess
-import sys
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import ClassVar
 
+ASKED = Path("/root/bench/asked")
 SOCKET = "/run/docker.sock"
 DNS_RULES = """*nat
 :DOCKER_OUTPUT - [0:0]
@@ -152,13 +153,12 @@ class Handler(BaseHTTPRequestHandler):
 
 
 def main():
-    networks, rules, template = int(sys.argv[1]), Path(sys.argv[2]), json.loads(Path(sys.argv[3]).read_text())
+    asked = json.loads(ASKED.read_text())
+    networks, template = asked["networks"], asked["engine"]
     pids = make_links(networks)
-    run("iptables-nft-restore", text=rules.read_text())
+    run("iptables-nft-restore", text=asked["rules"])
     template["info"].update(Name=os.uname().nodename, KernelVersion=os.uname().release)
     Handler.told = answers(networks, template, pids)
-    # An engine is known by the name of its process.
-    Path("/proc/self/comm").write_text("dockerd")
     Path(SOCKET).unlink(missing_ok=True)
     with Engine(SOCKET, Handler) as engine:
         print("ready", flush=True)
