@@ -1,1 +1,1 @@
-"""How long parsing and walking take on a large host. They report, and assert nothing."""
+"""How long parsing, walking and whole runs take. They report, and assert nothing."""
