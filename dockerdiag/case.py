@@ -1,13 +1,15 @@
 """What a check gets to see: the snapshot, what was asked, the walks, and the engine's settings."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal, NamedTuple
 
 from dockerdiag.configuration.daemon import DaemonSettings
 from dockerdiag.configuration.settings import Unknown, value_of
-from dockerdiag.packet.flow import Halt, Journey
+from dockerdiag.packet.flow import Flow, Halt, Journey, Source
+from dockerdiag.packet.packet import IPAddress
+from dockerdiag.packet.walk import Walker
 from dockerdiag.report import Disposition, Finding, Status
 from dockerdiag.snapshot import Container, Engine, Network, Snapshot, Unread
 
@@ -28,7 +30,7 @@ class Traced:
     """Names; empty for a hypothetical container of `network`."""
     network: str | None
     resolver: bool
-    """Whether it goes to one of the containers' resolvers."""
+    """Whether it goes to one of several resolvers, any of which will do: not to the engine's own."""
 
     @property
     def delivered(self) -> bool:
@@ -101,6 +103,22 @@ class Case:
     settings: DaemonSettings
     traced: tuple[Traced, ...]
     asked_containers: tuple[str, ...] = ()
+    walker: Walker | None = field(default=None, compare=False, repr=False)
+    """Who walked; None where the engine's packets are not this host's."""
+
+    def from_host(self, destination: IPAddress, port: int, protocol: Literal["tcp", "udp"]) -> Journey | None:
+        """The walk of a packet that the host sends itself, as the engine does; None where nothing is walked."""
+        if self.walker is None:
+            return None
+        flow = Flow(Source(namespace=self.snapshot.network), destination, protocol, port)
+        key = (destination, port, protocol)
+        if key not in self._from_host:
+            self._from_host[key] = self.walker.walk(flow)
+        return self._from_host[key]
+
+    @cached_property
+    def _from_host(self) -> dict[tuple[IPAddress, int, str], Journey]:
+        return {}
 
     @property
     def engine(self) -> Engine | None:
@@ -169,11 +187,16 @@ class Case:
         return network is not None and network.internal and bool(halts) and halts[0].isolation is None
 
     def severity(self, hit: Hit) -> Status:
-        """Fail where it stops a running container's traffic, unknown where it may, warn where it would."""
+        """Fail where it stops a running container's traffic, unknown where it may, warn where it would.
+
+        A note where it stops the way to a resolver whose containers have another.
+        """
         if not any(halt.certain for halt in hit.halts):
             return Status.UNKNOWN
-        if hit.hypothetical or self._only_spare_resolvers(hit):
+        if hit.hypothetical:
             return Status.WARN
+        if self._only_spare_resolvers(hit):
+            return Status.NOTE
         return Status.FAIL
 
     def _only_spare_resolvers(self, hit: Hit) -> bool:

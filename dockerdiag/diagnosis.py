@@ -114,7 +114,7 @@ def _case(snapshot: Snapshot, asked: Asked) -> Case:
         return replace(case, traced=_from_outside(case, walker, containers[0], asked.inbound))
     planned = errands(walker.world, containers, asked.networks, destinations)
     traced = tuple(_traced(errand, journey) for errand, journey in journeys(walker, planned))
-    return replace(case, traced=traced, asked_containers=containers)
+    return replace(case, traced=traced, asked_containers=containers, walker=walker)
 
 
 def _from_outside(case: Case, walker: Walker, container: str, asked: Inbound) -> tuple[Traced, ...]:
@@ -185,7 +185,7 @@ def _judge(check: Check, case: Case | None, limit: TimeLimit) -> tuple[Result, l
             unread = f"{need.replace('.', ' ')}: {part.reason}"
             status = Status.SKIP if part == PREDATED else Status.UNKNOWN
             return Result(check.name, check.title, status, unread), []
-    if check.needs and case.engine_elsewhere() is not None:
+    if check.needs and not check.anywhere and case.engine_elsewhere() is not None:
         return Result(check.name, check.title, Status.SKIP, f"the engine: {case.engine_elsewhere()}"), []
     try:
         # A check from elsewhere may print; stdout carries the report and nothing else.

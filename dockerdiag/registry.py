@@ -34,6 +34,7 @@ class Check:
         judge: The pure function that answers.
         page: Its documentation, the docstring of its module.
         distribution: The package that brings it.
+        anywhere: Whether it can answer for an engine whose links and rules are not this host's.
     """
 
     name: str
@@ -44,15 +45,23 @@ class Check:
     judge: Judge
     page: str
     distribution: str = OWN
+    anywhere: bool = False
 
 
 def check(
-    name: str, *, title: str, group: str, place: int, needs: Sequence[str] = (), page: str | None
+    name: str,
+    *,
+    title: str,
+    group: str,
+    place: int,
+    needs: Sequence[str] = (),
+    page: str | None,
+    anywhere: bool = False,
 ) -> Callable[[Judge], Check]:
     """Makes the decorated function a `Check`; `page` is its module's `__doc__`."""
 
     def decorate(judge: Judge) -> Check:
-        return Check(name, title, group, place, tuple(needs), judge, page or "")
+        return Check(name, title, group, place, tuple(needs), judge, page or "", anywhere=anywhere)
 
     return decorate
 

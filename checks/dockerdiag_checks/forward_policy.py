@@ -45,6 +45,7 @@ from dockerdiag.packet.flow import Halt
 from dockerdiag.registry import check
 from dockerdiag.report import Evidence, Finding, Remedy, Status
 from dockerdiag_checks.commands import sh
+from dockerdiag_checks.name_resolution import names_lost
 from dockerdiag_checks.rule_commands import let_pass
 from dockerdiag_checks.rule_remedies import accepted, traced_by_kernel, where
 from dockerdiag_checks.setting_files import RESTART_RISK
@@ -93,6 +94,7 @@ def _stopped(case: Case, hit: Hit, status: Status) -> Finding:
         subject=case.subject(hit),
         summary=f"Packets of {containers_of(hit)} are {word} {directions} {what}",
         count=hit.count,
+        explains=names_lost(hit),
         evidence=_evidence(hit),
         remedies=_remedies(case, hit),
     )

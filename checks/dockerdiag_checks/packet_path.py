@@ -40,6 +40,7 @@ from dockerdiag.packet.flow import Halt
 from dockerdiag.registry import check
 from dockerdiag.report import Evidence, Finding, Remedy, Status
 from dockerdiag_checks.commands import sh
+from dockerdiag_checks.name_resolution import asks_for_names, names_lost
 from dockerdiag_checks.path_remedies import host_is_offline, mending
 from dockerdiag_checks.rule_remedies import where
 from dockerdiag_checks.wording import containers_of, retry
@@ -52,6 +53,8 @@ def _mine(halt: Halt) -> bool:
         return False
     if halt.kind in ("rule", "policy"):
         return halt.namespace is not None
+    if halt.kind == "listener" and asks_for_names(halt):
+        return False
     return halt.kind != "unanswered"
 
 
@@ -118,7 +121,7 @@ def _stopped(case: Case, hit: Hit) -> Finding:
         subject=case.host if offline else _subject(case, hit),
         summary=f"{_what(halt, offline)} ({containers_of(hit)}, {_way(hit)})",
         count=hit.count,
-        explains=_what_follows(hit),
+        explains=(*_what_follows(hit), *names_lost(hit)),
         evidence=_evidence(halt),
         remedies=() if status in (Status.UNKNOWN, Status.NOTE) else mending(case, hit, offline=offline),
     )

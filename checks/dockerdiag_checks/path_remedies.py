@@ -20,7 +20,7 @@ def mending(case: Case, hit: Hit, *, offline: bool) -> tuple[Remedy, ...]:
     """What mends it, narrowest first."""
     halt = hit.halt
     if offline:
-        return (_host_first(case),)
+        return (mend_host_first(case),)
     if halt.namespace is not None:
         return _in_container(case, hit)
     if halt.kind == "reverse-path" and halt.link is not None:
@@ -71,7 +71,8 @@ def _has_default(case: Case, family: int) -> bool:
     )
 
 
-def _host_first(case: Case) -> Remedy:
+def mend_host_first(case: Case) -> Remedy:
+    """Where the host has no way out, nothing of Docker is to be mended."""
     return Remedy(
         summary="Mend the host's own network first: Docker is not the cause",
         verify=("ip route show default", *retry(case)),

@@ -39,14 +39,13 @@ from dockerdiag.registry import check
 from dockerdiag.report import Evidence, Finding, Remedy, Status
 from dockerdiag.snapshot import Unread
 from dockerdiag_checks.commands import sh, write_file
+from dockerdiag_checks.egress_targets import PROXY_PORTS
 from dockerdiag_checks.setting_files import RESTART, RESTART_RISK, evidence_of, file_origin
 
 NEEDS = ("engine", "daemons", "service")
 
 NO_PROXY_DROP_IN = "/etc/systemd/system/docker.service.d/zz-dockerdiag-no-proxy.conf"
 SUBJECT = "unit:docker.service"
-PORTS = {"http": 80, "https": 443, "socks5": 1080, "socks5h": 1080}
-"""Of a proxy's URL without a port, as Go takes it."""
 
 
 @check(
@@ -129,7 +128,7 @@ def _dead(case: Case) -> Iterator[Finding]:
 def _fault(case: Case, url: str) -> tuple[str, Status, str] | None:
     try:
         parts = urlsplit(url if "://" in url else f"http://{url}")
-        host, port = parts.hostname, parts.port or PORTS.get(parts.scheme)
+        host, port = parts.hostname, parts.port or PROXY_PORTS.get(parts.scheme)
     except ValueError as error:
         return "proxy-malformed", Status.FAIL, f"its URL cannot be read ({error})"
     if not host or port is None:

@@ -20,6 +20,11 @@ def listed(names: Sequence[str], what: str, most: int = 3) -> str:
     return f"{what}{'s' if len(names) > 1 else ''} {text}"
 
 
+def sentence(text: str) -> str:
+    """With a capital first letter; names within stay as they are."""
+    return text[:1].upper() + text[1:]
+
+
 def containers_of(hit: Hit) -> str:
     """Whose packets meet it."""
     if hit.containers:

@@ -15,6 +15,7 @@ from dockerdiag.readers.engine import read_engine
 from dockerdiag.readers.files import Tree
 from dockerdiag.readers.host import invoking_user, read_host
 from dockerdiag.readers.logs import read_journal, read_kernel_log
+from dockerdiag.readers.name_service import read_name_service
 from dockerdiag.readers.namespace import read_namespace
 from dockerdiag.readers.namespaces import read_namespaces
 from dockerdiag.readers.processes import namespace_of, own_line, read_daemons
@@ -56,6 +57,7 @@ def collect(seconds: float, destinations: tuple[str, ...], progress: Progress, r
             "boot_sysctls": partial(read_boot_sysctls, tree),
             "resolv_conf": partial(tree.read, RESOLV_CONF),
             "hosts_file": partial(tree.read, "/etc/hosts"),
+            "name_service": partial(read_name_service, tree, deadline, systemd=host.systemd),
             "kernel_log": partial(read_kernel_log, deadline, systemd=host.systemd),
         },
         deadline,
@@ -97,6 +99,7 @@ def collect(seconds: float, destinations: tuple[str, ...], progress: Progress, r
         journal=journal,
         kernel_log=found["kernel_log"],
         invoking_user=invoking_user(),
+        name_service=found["name_service"],
     )
     return without_credentials(snapshot)
 

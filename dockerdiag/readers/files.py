@@ -78,6 +78,23 @@ class Tree:
             return resolved
         return None
 
+    def link(self, path: str) -> str | None:
+        """What a symbolic link holds; None where there is none.
+
+        Raises:
+            ReadError: where its directory may not be entered.
+        """
+        directory, _, name = path.rpartition("/")
+        try:
+            with self._open(directory) as (descriptor, _):
+                return os.readlink(name, dir_fd=descriptor)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except OSError as error:
+            if error.errno == errno.EINVAL:
+                return None
+            raise ReadError(reason(error, "CAP_DAC_READ_SEARCH")) from None
+
     @contextmanager
     def _open(self, path: str) -> Iterator[tuple[int, str]]:
         """An O_PATH descriptor of what `path` leads to, and its path with all links followed."""

@@ -4,12 +4,14 @@ import fnmatch
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from functools import partial
 
 from dockerdiag.readers.command import checked, failure, run
-from dockerdiag.readers.deadline import Deadline
+from dockerdiag.readers.confinement import read_confinement
+from dockerdiag.readers.deadline import Deadline, unread_on_error
 from dockerdiag.readers.errors import ReadError
 from dockerdiag.readers.files import Tree
-from dockerdiag.snapshot import EnvironmentFile, ServiceUnit, TextFile
+from dockerdiag.snapshot import EnvironmentFile, ServiceUnit, TextFile, Unread
 from dockerdiag.snapshot.secrets import mask_text
 
 UNITS = ("docker.service", "snap.docker.dockerd.service")
@@ -52,6 +54,7 @@ _PROPERTIES = (
     "ActiveEnterTimestamp",
     "ExecStart",
     "Environment",
+    "Slice",
 )
 
 
@@ -86,6 +89,9 @@ def read_service(tree: Tree, deadline: Deadline, *, systemd: bool) -> ServiceUni
         environment=told.get("Environment"),
         manager_environment=_manager_environment(deadline) if told else None,
         manager_error=asked if isinstance(asked, str) else None,
+        confinement=unread_on_error(partial(read_confinement, name, told.get("Slice", ""), deadline))
+        if told
+        else Unread(str(asked)),
     )
 
 

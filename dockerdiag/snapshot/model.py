@@ -321,6 +321,21 @@ class ServiceUnit:
     """Proxy and DOCKER_* lines of `systemctl show-environment`, what every service gets; credentials replaced."""
     manager_error: str | None = None
     """Why the manager could not be asked."""
+    confinement: Mapping[str, Mapping[str, str]] | Unread = PREDATED
+    """What the manager keeps it from on the network (IPAddressDeny= and its like), as it has it loaded: settings
+    that are not at their default, by the unit that has them, the service or a slice above it."""
+
+
+@dataclass(frozen=True, slots=True)
+class NameService:
+    """How the host itself comes to its nameservers, beside /etc/resolv.conf."""
+
+    link: str | None
+    """Where /etc/resolv.conf points, as the link has it; None for a plain file and where there is nothing."""
+    others: tuple[TextFile, ...] = ()
+    """What resolvers and network managers of this host keep in resolv.conf's form for whoever links to it."""
+    services: Mapping[str, str] | Unread = PREDATED
+    """ActiveState of the resolvers' services that are installed, by the service's name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -510,5 +525,6 @@ class Snapshot:
     """Lines about dropped packets and full tables of the last hour."""
     invoking_user: str | None = None
     """Who ran sudo, None without it."""
+    name_service: NameService | Unread = PREDATED
     redaction: Redaction | None = None
     schema_version: int = SCHEMA_VERSION

@@ -64,4 +64,4 @@ def measured(host: LabHost, scenario: Scenario) -> Iterator[tuple[str, bool, boo
             flows = host.reaches(container.name, to.address, to.port, to.protocol)
             yield f"{container.name} to {to}", hit, flows
     if scenario.hits is Hit.ENGINE or scenario.engine_pulls:
-        yield "a pull", scenario.hits is Hit.ENGINE, host.engine_reaches_registry()
+        yield "a pull", scenario.hits is Hit.ENGINE, host.engine_reaches_registry(scenario.registry)

@@ -39,6 +39,16 @@ exec nsenter --net="$NETNS" systemd-nspawn --quiet --boot --directory="$RUN/merg
 HIDE_COMMAND_LINE = "echo root=/dev/vda1 quiet > /run/cmdline && mount --bind /run/cmdline /proc/cmdline"
 
 
+# The image's programs are linked statically, and their lookups crash.
+LOOK_UP = """
+pid=$(docker inspect --format '{{{{.State.Pid}}}}' {container}) && [ "$pid" -gt 0 ] || exit 1
+etc=$(mktemp -d) && cp -L "/proc/$pid/root/etc/resolv.conf" "/proc/$pid/root/etc/hosts" "$etc" || exit 1
+echo 'hosts: files dns' > "$etc/nsswitch.conf"
+nsenter --target "$pid" --net unshare --mount sh -c \
+  'mount --bind "$1" /etc && RES_OPTIONS="timeout:1 attempts:2" exec getent ahostsv4 "$2"' sh "$etc" {name}
+"""
+
+
 class LabError(Exception):
     """The lab itself failed; says nothing about the product."""
 
@@ -266,17 +276,24 @@ class LabHost:
         self.run(line).expect_success()
 
     def reaches(self, container: str, address: str, port: int, protocol: str = "tcp") -> bool:
-        """Real traffic, there and back, from the container's own network namespace."""
+        """Real traffic, there and back, from the container's own network namespace; `name` looks a name up."""
+        if protocol == "name":
+            return self.looks_up(container, address)
         inspect = f"docker inspect --format '{{{{.State.Pid}}}}' {container}"
         enter = f'pid=$({inspect}) && [ "$pid" -gt 0 ] && exec nsenter --target "$pid" --net'
         return self.run(f"{enter} python3 - {address} {port} {protocol}", stdin=reach.source()).code == 0
 
+    def looks_up(self, container: str, name: str) -> bool:
+        """Whether the C library finds a name in the container's namespace, with the container's own resolv.conf."""
+        ran = self.run(LOOK_UP.format(container=shlex.quote(container), name=shlex.quote(name)))
+        return ran.code == 0 and internet.NAME_ANSWER in ran.stdout
+
     def host_reaches(self, address: str, port: int, protocol: str = "tcp") -> bool:
         return self.run(f"python3 - {address} {port} {protocol}", stdin=reach.source()).code == 0
 
-    def engine_reaches_registry(self) -> bool:
+    def engine_reaches_registry(self, registry: str = SERVER) -> bool:
         """Whether a pull leaves the host: the server speaks plain HTTP, and the engine complains of it."""
-        ran = self.run(f"docker pull {SERVER}:443/lab/none", timeout=60)
+        ran = self.run(f"docker pull {registry}:443/lab/none", timeout=60)
         return "HTTP response to HTTPS client" in ran.stdout + ran.stderr
 
     def engine_version(self) -> str:

@@ -24,13 +24,16 @@ DEFAULT_DEPENDENCIES = ("pyroute2", "docker", "typer", "rich", "jinja2", "pydant
 
 PACKAGES = (
     "systemd", "systemd-sysv", "dbus", "docker.io", "iptables", "nftables", "iproute2", "procps", "kmod",
-    "ipset", "ufw", "firewalld", "sudo", "busybox-static", "ca-certificates",
+    "ipset", "ufw", "firewalld", "sudo", "busybox-static", "ca-certificates", "systemd-resolved", "dnsmasq",
     "python3", "python3-venv", "python3-dev", "gcc", "libc6-dev",
 )  # fmt: skip
 DISABLED_UNITS = (
     "etc/systemd/system/multi-user.target.wants/ufw.service",
     "etc/systemd/system/multi-user.target.wants/firewalld.service",
     "etc/systemd/system/dbus-org.fedoraproject.FirewallD1.service",
+    "etc/systemd/system/multi-user.target.wants/dnsmasq.service",
+    "etc/systemd/system/sysinit.target.wants/systemd-resolved.service",
+    "etc/systemd/system/dbus-org.freedesktop.resolve1.service",
 )
 # Slow at boot, or useless without a terminal, a disk or a clock of one's own.
 MASKED_UNITS = (

@@ -84,6 +84,8 @@ class Scenario:
     """What an admin would type: proves the scenario itself, without the product."""
     engine_pulls: bool = False
     """Whether to measure the engine's own egress too."""
+    registry: str = SERVER
+    """Where it pulls from: by address, or by a name that it has to resolve."""
     user: str = "root"
     sudo: bool = False
     """Whether the user runs dockerdiag under sudo."""

@@ -1,0 +1,71 @@
+"""Where the engine's own packets go: to the registries of the internet, or to the proxy that it uses."""
+
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from dockerdiag.asked import DEFAULT_ADDRESSES
+from dockerdiag.case import Case
+from dockerdiag.configuration.settings import value_of
+from dockerdiag.destination import Destination, DestinationError
+from dockerdiag.packet.flow import Journey
+from dockerdiag.packet.packet import IPAddress
+
+PROXY_PORTS = {"http": 80, "https": 443, "socks5": 1080, "socks5h": 1080}
+"""Of a proxy's URL without a port, as Go takes it."""
+_REGISTRY_PORT = 443
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One destination, and the way there."""
+
+    address: IPAddress
+    name: str
+    """In words: `the internet`, `its proxy 192.0.2.1:3128`."""
+    journey: Journey
+    anywhere: bool = False
+    """Whether the address stands for any of the internet."""
+    names: bool = False
+    """Whether it is asked for names."""
+
+
+def proxy_of(case: Case) -> str:
+    """The URL of the proxy by which the running daemon pulls; empty where it has none, or that is not known."""
+    for name in ("https-proxy", "http-proxy"):
+        value = value_of(case.settings.running(name))
+        if isinstance(value, str) and value:
+            return value
+    return ""
+
+
+def targets(case: Case) -> tuple[Target, ...]:
+    """The destinations that can be walked; none where the proxy's address is not known here."""
+    proxy = proxy_of(case)
+    if not proxy:
+        address = DEFAULT_ADDRESSES[0]
+        journey = case.from_host(address, _REGISTRY_PORT, "tcp")
+        return (Target(address, "the internet", journey, anywhere=True),) if journey is not None else ()
+    where = _address_of(case, proxy)
+    if where is None:
+        return ()
+    address, port = where
+    journey = case.from_host(address, port, "tcp")
+    return (Target(address, f"its proxy {address}:{port}", journey),) if journey is not None else ()
+
+
+def needs_names(case: Case) -> bool:
+    """Whether dockerd has to resolve names itself: a proxy resolves those of the registries."""
+    proxy = proxy_of(case)
+    return not proxy or _address_of(case, proxy) is None
+
+
+def _address_of(case: Case, url: str) -> tuple[IPAddress, int] | None:
+    try:
+        parts = urlsplit(url if "://" in url else f"http://{url}")
+        port = parts.port or PROXY_PORTS.get(parts.scheme)
+        if not parts.hostname or port is None:
+            return None
+        found = Destination(parts.hostname, port, "tcp").addresses(case.snapshot)
+    except (ValueError, DestinationError):
+        return None
+    return found[0], port
