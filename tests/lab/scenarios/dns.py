@@ -1,5 +1,7 @@
 """Names: whom containers ask, and what keeps a query from an answer."""
 
+import json
+
 from tests.lab.host import LabHost, Ran
 from tests.lab.scenario import DAEMON_JSON, RESTART, Cause, Container, Fault, Scenario, Traffic, write
 from tests.lab.wires import DEFAULT_TARGET, SERVER
@@ -36,8 +38,7 @@ def host_file(*servers: str) -> str:
 
 
 def daemon_dns(*servers: str) -> str:
-    listed = ", ".join(f'"{server}"' for server in servers)
-    return f"{write(DAEMON_JSON, f'{{"dns": [{listed}]}}')}\n{RESTART}"
+    return f"{write(DAEMON_JSON, json.dumps({'dns': servers}))}\n{RESTART}"
 
 
 def names_follow(_: LabHost, ran: Ran) -> None:
