@@ -31,7 +31,8 @@ def chosen_destinations_only(case: Case, halt: Halt) -> bool:
         return False
     base = halt.netfilter.base_chain.chain if halt.netfilter is not None else rule.chain
     chains = {base, rule.chain}
-    rules = [match["rest"] for match in _ACCEPTED.finditer(saved) if match["chain"] in chains]
+    table = saved.partition(f"*{rule.table}\n")[2].partition("\nCOMMIT")[0]
+    rules = [match["rest"] for match in _ACCEPTED.finditer(table) if match["chain"] in chains]
     return any(_TO_SET.search(rest) or _far(rest) for rest in rules)
 
 

@@ -1,0 +1,112 @@
+from dataclasses import replace
+
+import pytest
+
+from dockerdiag.report import Status, Verdict
+from dockerdiag.snapshot import TextFile
+from tests.checks.hosts import Change, cause_of, engine, environment, first_in, judged, rules, service, told
+
+CLOSED = rules(":FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT", ":FORWARD ACCEPT [0:0]\n:OUTPUT DROP")
+PROXY = "http://192.0.2.7:3128"
+
+
+def proxied(url: str = PROXY) -> tuple[Change, ...]:
+    return environment(HTTPS_PROXY=url), engine(https_proxy=url)
+
+
+def confined(**settings: str) -> Change:
+    return service(confinement={"docker.service": settings})
+
+
+def output(rule: str) -> Change:
+    return first_in("filter:OUTPUT", rule)
+
+
+def test_a_rule_that_drops_what_the_engine_sends() -> None:
+    report = judged(output("-p tcp -m tcp --dport 443 -j DROP"))
+    assert cause_of(report) == ("engine-egress", "egress-stopped", "engine:lab")
+    assert report.cause is not None
+    assert report.cause.remedies[0].now == (
+        "iptables-legacy -t filter -I OUTPUT 1 -p tcp -m tcp --dport 443 -j ACCEPT",
+    )
+
+
+def test_one_policy_that_stops_packets_and_names_is_told_once() -> None:
+    report = judged(CLOSED)
+    assert list(told(report)) == ["egress-stopped"]
+    assert report.cause is not None
+    assert len(report.cause.remedies[0].now) == 2
+
+
+def test_chosen_destinations_are_a_choice() -> None:
+    report = judged(
+        CLOSED,
+        output("-d 192.0.2.0/24 -p tcp -m tcp --dport 443 -j ACCEPT"),
+        output("-p udp -m udp --dport 53 -j ACCEPT"),
+    )
+    assert report.verdict is Verdict.OK
+    assert "egress-stopped" in told(report, Status.NOTE)
+
+
+def test_behind_a_proxy_only_the_way_to_it_counts() -> None:
+    closed = output("-p tcp -m tcp --dport 443 -j DROP")
+    assert "egress-stopped" not in told(judged(closed, *proxied()))
+    report = judged(output("-p tcp -m tcp --dport 3128 -j DROP"), *proxied())
+    assert cause_of(report)[1] == "egress-stopped"
+    assert "its proxy 192.0.2.7:3128" in told(report)["egress-stopped"].summary
+
+
+def test_a_proxy_by_name_is_walked_where_the_hosts_file_knows_it() -> None:
+    closed = output("-p tcp -m tcp --dport 3128 -j DROP")
+    named = proxied("http://proxy.example:3128")
+    assert "egress-stopped" not in told(judged(closed, *named))
+    file = TextFile("/etc/hosts", "192.0.2.7 proxy.example\n")
+    assert "egress-stopped" in told(judged(closed, *named, lambda one: replace(one, hosts_file=file)))
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("PrivateNetwork", "yes"),
+        ("NetworkNamespacePath", "/run/netns/x"),
+        ("RestrictAddressFamilies", "AF_NETLINK AF_UNIX"),
+        ("RestrictAddressFamilies", "~AF_INET AF_INET6"),
+        ("RestrictNetworkInterfaces", "lo"),
+        ("RestrictNetworkInterfaces", "~eth0"),
+        ("IPAddressDeny", "::/0 0.0.0.0/0"),
+    ],
+)
+def test_systemd_keeps_the_engine_in(name: str, value: str) -> None:
+    report = judged(confined(**{name: value}))
+    assert cause_of(report) == ("engine-egress", "engine-confined", "unit:docker.service")
+    assert report.cause is not None
+    assert f"{name}={value}" in report.cause.evidence[0].text
+    assert any(name in line for line in report.cause.remedies[0].now)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"RestrictAddressFamilies": "AF_INET AF_INET6 AF_NETLINK AF_UNIX"},
+        {"RestrictAddressFamilies": "~AF_PACKET"},
+        {"RestrictNetworkInterfaces": "eth0 lo"},
+        {"IPAddressDeny": "192.0.2.0/24"},
+        {"IPAddressDeny": "::/0 0.0.0.0/0", "IPAddressAllow": "0.0.0.0/0"},
+    ],
+)
+def test_settings_that_leave_its_way_open(settings: dict[str, str]) -> None:
+    assert judged(confined(**settings)).verdict is Verdict.OK
+
+
+def test_addresses_that_somebody_allows_are_a_choice() -> None:
+    report = judged(confined(IPAddressDeny="::/0 0.0.0.0/0", IPAddressAllow="127.0.0.0/8 203.0.113.0/24"))
+    assert report.verdict is Verdict.OK
+    assert "engine-confined" in told(report, Status.NOTE)
+
+
+def test_a_slice_above_is_named() -> None:
+    report = judged(service(confinement={"system.slice": {"IPAddressDeny": "0.0.0.0/0"}}))
+    assert cause_of(report)[2] == "unit:system.slice"
+    assert report.cause is not None
+    assert "/etc/systemd/system/system.slice.d/" in report.cause.remedies[0].now[0]
+    assert "[Slice]" in report.cause.remedies[0].now[0]
