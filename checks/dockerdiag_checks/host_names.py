@@ -84,7 +84,7 @@ def _wanting(case: Case) -> tuple[Resolution, ...]:
     return tuple(
         one
         for one in resolutions(case)
-        if not isolated(case, one) and (one.servers == () or (one.used_fallback and not one.embedded))
+        if not isolated(case, one) and (one.servers == () or one.used_fallback)
     )
 
 

@@ -15,7 +15,8 @@ _PROPERTIES = (
     "RestrictNetworkInterfaces",
 )
 _SECONDS = 10.0
-_DEFAULTS = ("", "no")
+_DEFAULTS = ("", "no", "~")
+"""Before version 258 an empty list of what is denied shows as its sign alone."""
 
 
 def read_confinement(unit: str, slice_: str, deadline: Deadline) -> dict[str, dict[str, str]]:

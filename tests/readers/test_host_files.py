@@ -11,6 +11,7 @@ from dockerdiag.readers.files import Tree
 from dockerdiag.readers.host import read_host
 from dockerdiag.readers.logs import _line
 from dockerdiag.readers.modules import loaded_modules, presence
+from dockerdiag.readers.name_service import read_name_service
 from dockerdiag.readers.processes import read_daemons
 from dockerdiag.readers.resolver import nameservers, read_container_resolv_conf
 from dockerdiag.snapshot import TextFile, Unread
@@ -177,3 +178,19 @@ def test_lines_of_the_journal(entry: dict[str, object], text: str, source: str) 
 def test_what_is_no_line_of_the_journal() -> None:
     assert _line({"MESSAGE": None}) is None
     assert _line(["MESSAGE"]) is None
+
+
+def test_how_the_host_comes_by_its_nameservers(tmp_path: Path) -> None:
+    write(tmp_path, "/run/NetworkManager/resolv.conf", "nameserver 192.0.2.1\n")
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "etc/resolv.conf").symlink_to("../run/systemd/resolve/stub-resolv.conf")
+    read = read_name_service(Tree(tmp_path), Deadline(5), systemd=False)
+    assert read.link == "../run/systemd/resolve/stub-resolv.conf"
+    assert [(file.path, file.text) for file in read.others] == [
+        ("/run/NetworkManager/resolv.conf", "nameserver 192.0.2.1\n")
+    ]
+    assert read.services == Unread("systemd does not run")
+    (tmp_path / "etc/resolv.conf").unlink()
+    assert read_name_service(Tree(tmp_path), Deadline(5), systemd=False).link is None
+    write(tmp_path, "/etc/resolv.conf", "")
+    assert read_name_service(Tree(tmp_path), Deadline(5), systemd=False).link is None
