@@ -58,6 +58,8 @@ NEEDS = ("engine", "engine.containers", "resolv_conf", "name_service")
 )
 def CHECK(case: Case) -> Iterator[Finding]:  # noqa: N802 - a module's check is its constant
     """One finding for all containers that ask the same servers of before."""
+    if not host_servers(case):
+        return
     current = {*host_servers(case), *(one for kept in kept_elsewhere(case).values() for one in kept)}
     found: dict[tuple[tuple[IPAddress, ...], bool], list[Resolution]] = {}
     for one in resolutions(case):

@@ -108,7 +108,7 @@ def _confined(case: Case, confined: Confinement) -> Finding:
             if not confined.selective
             else "systemd lets dockerd send to chosen addresses only; whether its registry is among them is not known"
         ),
-        explains=("dns-unreachable *", f"engine-elsewhere {case.engine_subject}"),
+        explains=("dns-unreachable *",),
         evidence=confined.evidence,
         remedies=(lifted(confined, retry(case)),),
     )

@@ -16,7 +16,7 @@ _PROPERTIES = (
 )
 _SECONDS = 10.0
 _DEFAULTS = ("", "no", "~")
-"""Before version 258 an empty list of what is denied shows as its sign alone."""
+"""An empty list of what is denied shows as its sign alone, from some versions of systemd."""
 
 
 def read_confinement(unit: str, slice_: str, deadline: Deadline) -> dict[str, dict[str, str]]:
