@@ -156,6 +156,10 @@ def _who(members: Affected) -> str:
     return listed(_names(members), "container")
 
 
+def _ask(members: Affected) -> str:
+    return f"{sentence(_who(members))} {'asks' if len(members) == 1 else 'ask'}"
+
+
 def _servers(members: Affected) -> list[Evidence]:
     return [server.evidence for server in members[0].servers or () if server.stopped]
 
@@ -168,7 +172,7 @@ def _none(case: Case, members: Affected) -> Finding:
         members,
         "dns-none",
         Status.FAIL,
-        f"{sentence(_who(members))} asks nobody for names: the host named no server when it started",
+        f"{_ask(members)} nobody for names: the host named no server when it started",
         (
             Evidence("/etc/resolv.conf of the container", text),
             Evidence("nameservers of the host's /etc/resolv.conf now", host),
@@ -183,7 +187,7 @@ def _own_loopback(case: Case, members: Affected) -> Finding:
         members,
         "dns-loopback",
         Status.FAIL,
-        f"{sentence(_who(members))} asks its own loopback for names, where nobody listens",
+        f"{_ask(members)} its own loopback for names, where nobody listens",
         (*_servers(members), *_written(case, members)),
         _without_loopback(case, members),
     )
@@ -237,7 +241,7 @@ def _silent(case: Case, members: Affected) -> Finding:
         members,
         "dns-not-listening",
         Status.FAIL,
-        f"{sentence(_who(members))} asks {first.server.address} for names, where nobody listens",
+        f"{_ask(members)} {first.server.address} for names, where nobody listens",
         _servers(members),
         (listening_on(case, first.server.address),),
     )
@@ -272,7 +276,7 @@ def _fallback(case: Case, members: Affected) -> Finding:
         "dns-fallback",
         Status.WARN,
         (
-            f"{sentence(_who(members))} asks the public servers 8.8.8.8 and 8.8.4.4, which nobody chose: names of "
+            f"{_ask(members)} the public servers 8.8.8.8 and 8.8.4.4, which nobody chose: names of "
             "the site are unknown there, and many sites do not let such queries out"
         ),
         (

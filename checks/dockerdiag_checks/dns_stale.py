@@ -91,7 +91,8 @@ def _stale(case: Case, taken: tuple[IPAddress, ...], members: list[Resolution], 
         status=Status.WARN if sure else Status.NOTE,
         subject=subject_of(case, [one.container for one in members]),
         summary=(
-            f"{sentence(listed(names, 'container'))} still asks {before} for names, the host asks {now} by now"
+            f"{sentence(listed(names, 'container'))} still {'asks' if len(names) == 1 else 'ask'} {before} for names, "
+            f"the host asks {now} by now"
         ),
         count=len(members),
         evidence=(

@@ -1,50 +1,80 @@
 """Rules that stop what the host itself sends: whether they let out chosen destinations, and how to let more out."""
 
+import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from ipaddress import ip_network
+from typing import Any
 
 from dockerdiag.case import Case
 from dockerdiag.packet.flow import Flow, Halt
-from dockerdiag.report import Remedy
+from dockerdiag.report import Remedy, RuleReference
+from dockerdiag.snapshot import Unread
 from dockerdiag_checks.commands import AtEngineStart, Change, sh
 from dockerdiag_checks.rule_commands import MARK, iptables
 from dockerdiag_checks.wording import listed, retry
 
 _ACCEPTED = re.compile(r"^(?:\[\d+:\d+\] )?-A (?P<chain>\S+) (?P<rest>.*-j ACCEPT.*)$", re.MULTILINE)
 _TO_ADDRESS = re.compile(r"(?<!! )-d (\S+)")
+_DNS_PORT = "53"
 _TO_SET = re.compile(r"--match-set \S+ (?:src,)?dst")
 
 
 def chosen_destinations_only(case: Case, halt: Halt) -> bool:
-    """Whether the chain that stops packets to anywhere accepts some to named addresses beyond this host's own."""
-    rule = halt.rule
-    if rule is None or halt.direction != "out":
+    """Whether the chain that stops packets to anywhere accepts some to addresses that somebody named."""
+    rule, stop = halt.rule, halt.netfilter
+    if rule is None or stop is None or halt.direction != "out":
         return False
     firewall = case.snapshot.network.firewall
+    chains = {stop.base_chain.chain, rule.chain}
     if rule.backend == "nft":
-        # The JSON of every accept of a destination: enough to tell that somebody chose some.
-        text = firewall.nft if isinstance(firewall.nft, str) else ""
-        return '"daddr"' in text and '"accept"' in text and f'"chain": "{rule.chain}"' in text
+        return any(_accepts_chosen(one) for one in _nft_rules(firewall.nft, rule, chains))
     saved = firewall.iptables_legacy if rule.backend == "iptables-legacy" else firewall.iptables_nft
     if not isinstance(saved, str):
         return False
-    base = halt.netfilter.base_chain.chain if halt.netfilter is not None else rule.chain
-    chains = {base, rule.chain}
     table = saved.partition(f"*{rule.table}\n")[2].partition("\nCOMMIT")[0]
     rules = [match["rest"] for match in _ACCEPTED.finditer(table) if match["chain"] in chains]
-    return any(_TO_SET.search(rest) or _far(rest) for rest in rules)
+    return any(_TO_SET.search(rest) or _chosen(rest) for rest in rules)
 
 
-def _far(rest: str) -> bool:
+def _chosen(rest: str) -> bool:
     match = _TO_ADDRESS.search(rest)
-    if match is None or "53" in rest.partition("--dport ")[2].split()[:1]:
+    if match is None or _DNS_PORT in rest.partition("--dport ")[2].split()[:1]:
         return False
+    return _far(match[1])
+
+
+def _far(prefix: str) -> bool:
     try:
-        network = ip_network(match[1], strict=False)
+        network = ip_network(prefix, strict=False)
     except ValueError:
         return False
     return not network.is_loopback and not network.is_multicast
+
+
+def _nft_rules(text: str | Unread, rule: RuleReference, chains: set[str]) -> Iterator[list[Any]]:
+    """The expressions of the rules in these chains of a rule's table."""
+    if not isinstance(text, str) or not text:
+        return
+    for item in json.loads(text).get("nftables", ()):
+        one = item.get("rule", {})
+        if (one.get("family"), one.get("table")) == (rule.family, rule.table) and one.get("chain") in chains:
+            yield one.get("expr", [])
+
+
+def _accepts_chosen(expressions: list[Any]) -> bool:
+    if not any("accept" in one for one in expressions):
+        return False
+    matches = [one["match"] for one in expressions if "match" in one]
+    fields = [(_field(one.get("left")), one.get("right")) for one in matches]
+    if ("dport", int(_DNS_PORT)) in fields:
+        return False
+    return any(field == "daddr" and (not isinstance(right, str) or _far(right)) for field, right in fields)
+
+
+def _field(left: object) -> object:
+    payload = left.get("payload") if isinstance(left, dict) else None
+    return payload.get("field") if isinstance(payload, dict) else None
 
 
 def let_out(case: Case, stopped: Sequence[tuple[Halt, Flow]]) -> Remedy | None:

@@ -3,8 +3,19 @@ from dataclasses import replace
 import pytest
 
 from dockerdiag.report import Status, Verdict
-from dockerdiag.snapshot import TextFile
-from tests.checks.hosts import Change, cause_of, engine, environment, first_in, judged, rules, service, told
+from dockerdiag.snapshot import Snapshot, TextFile
+from tests.checks.hosts import (
+    Change,
+    cause_of,
+    engine,
+    environment,
+    first_in,
+    judged,
+    network,
+    rules,
+    service,
+    told,
+)
 
 CLOSED = rules(":FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT", ":FORWARD ACCEPT [0:0]\n:OUTPUT DROP")
 PROXY = "http://192.0.2.7:3128"
@@ -110,3 +121,53 @@ def test_a_slice_above_is_named() -> None:
     assert report.cause is not None
     assert "/etc/systemd/system/system.slice.d/" in report.cause.remedies[0].now[0]
     assert "[Slice]" in report.cause.remedies[0].now[0]
+
+
+def nft_output(*rules_: str) -> Change:
+    """An nft table beside the engine's rules, whose chain drops what it does not accept."""
+    chain = (
+        '{"family": "inet", "table": "guard", "name": "out", "handle": 1, "type": "filter", "hook": "output"'
+    )
+    items = (
+        '{"table": {"family": "inet", "name": "guard", "handle": 1}}',
+        f'{{"chain": {chain}, "prio": 0, "policy": "drop"}}}}',
+        *(
+            f'{{"rule": {{"family": "inet", "table": "guard", "chain": "out", "handle": {at}, "expr": [{rule}]}}}}'
+            for at, rule in enumerate(rules_, 2)
+        ),
+    )
+    text = f'{{"nftables": [{", ".join(items)}]}}'
+
+    def changed(snapshot: Snapshot) -> Snapshot:
+        return network(firewall=replace(snapshot.network.firewall, nft=text))(snapshot)
+
+    return changed
+
+
+ACCEPT = '{"accept": null}'
+
+
+def nft_match(protocol: str, field: str, value: str) -> str:
+    left = f'{{"payload": {{"protocol": "{protocol}", "field": "{field}"}}}}'
+    return f'{{"match": {{"op": "==", "left": {left}, "right": {value}}}}}'
+
+
+NAMES = f"{nft_match('udp', 'dport', '53')}, {ACCEPT}"
+
+
+def test_an_nft_policy_that_drops() -> None:
+    report = judged(nft_output(NAMES))
+    assert cause_of(report)[1] == "egress-stopped"
+    assert report.cause is not None
+    assert (
+        report.cause.remedies[0]
+        .now[0]
+        .startswith("nft insert rule inet guard out 'tcp dport 443 counter accept'")
+    )
+
+
+def test_an_nft_policy_with_chosen_destinations() -> None:
+    chosen = f"{nft_match('ip', 'daddr', chr(34) + '192.0.2.7' + chr(34))}, {ACCEPT}"
+    assert judged(nft_output(NAMES, chosen)).verdict is Verdict.OK
+    near = f"{nft_match('ip', 'daddr', chr(34) + '127.0.0.1' + chr(34))}, {ACCEPT}"
+    assert judged(nft_output(NAMES, near)).verdict is Verdict.BROKEN
