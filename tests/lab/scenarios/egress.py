@@ -7,6 +7,7 @@ from tests.lab.scenario import (
     Container,
     Fault,
     Hit,
+    Scenario,
     Traffic,
     drop_in,
     write,
@@ -118,4 +119,23 @@ SCENARIOS = (
         mend=UNCONFINED,
         cause=Cause("engine-egress", "unit:docker.service", ("PrivateNetwork=yes",)),
     ),
+    Scenario(
+        name="egress-to-chosen-destinations",
+        containers=QUIET,
+        engine_pulls=True,
+        setup=(
+            "iptables -A OUTPUT -o lo -j ACCEPT",
+            "iptables -A OUTPUT -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT",
+            "iptables -A OUTPUT -p udp --dport 53 -j ACCEPT",
+            f"iptables -A OUTPUT -d {SERVER} -p tcp --dport 443 -j ACCEPT",
+            "iptables -P OUTPUT DROP",
+        ),
+    ),
+    Scenario(
+        name="egress-ip-address-allow",
+        containers=QUIET,
+        engine_pulls=True,
+        setup=confined(f"IPAddressDeny=any\nIPAddressAllow=localhost {SERVER}"),
+    ),
+    Scenario(name="egress-by-name", containers=QUIET, engine_pulls=True, registry=BY_NAME),
 )
