@@ -57,7 +57,7 @@ SCENARIOS = (
             "iptables -P OUTPUT DROP",
         ),
         mend=("iptables -P OUTPUT ACCEPT",),
-        cause=Cause("engine-egress", "engine:*", ("policy DROP",)),
+        cause=Cause("engine-egress", "engine:*", ("policy drop",)),
     ),
     Fault(
         name="egress-answers-dropped",
@@ -81,7 +81,8 @@ SCENARIOS = (
         hits=Hit.ENGINE,
         containers=QUIET,
         registry=BY_NAME,
-        break_=(f"echo '# nothing' > {HOST_FILE}",),
+        # dockerd, like every program in Go, looks at the file again after five seconds.
+        break_=(f"echo '# nothing' > {HOST_FILE}", "sleep 6"),
         mend=(f"echo nameserver {SERVER} > {HOST_FILE}",),
         cause=Cause("engine-egress", "host:lab", ("no line but comments",)),
         remedy=False,
