@@ -10,6 +10,7 @@ from dockerdiag.configuration.settings import Unknown, value_of
 from dockerdiag.packet.flow import Flow, Halt, Journey, Source
 from dockerdiag.packet.packet import IPAddress
 from dockerdiag.packet.walk import Walker
+from dockerdiag.probed import Compared
 from dockerdiag.report import Disposition, Finding, Status
 from dockerdiag.snapshot import Container, Engine, Network, Snapshot, Unread
 
@@ -105,6 +106,8 @@ class Case:
     asked_containers: tuple[str, ...] = ()
     walker: Walker | None = field(default=None, compare=False, repr=False)
     """Who walked; None where the engine's packets are not this host's."""
+    probed: tuple[Compared, ...] = ()
+    """What probes met, beside the walks."""
 
     def from_host(self, destination: IPAddress, port: int, protocol: Literal["tcp", "udp"]) -> Journey | None:
         """The walk of a packet that the host sends itself, as the engine does; None where nothing is walked."""

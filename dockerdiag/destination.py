@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Literal
 
-from dockerdiag.snapshot import Container, Snapshot, TextFile, Unread
+from dockerdiag.snapshot import Container, Probe, Snapshot, TextFile, Unread
 
 Protocol = Literal["tcp", "udp", "icmp"]
 
@@ -64,7 +64,9 @@ class Destination:
     def addresses(
         self, snapshot: Snapshot, asking: Collection[str] = ()
     ) -> tuple[IPv4Address | IPv6Address, ...]:
-        """Its addresses: itself, or what /etc/hosts and the engine's names give. Nothing is asked of DNS.
+        """Its addresses: itself, or what /etc/hosts and the engine's names give, or what probes were told by DNS.
+
+        None where DNS was asked and knows none.
 
         Args:
             snapshot: What the host knows.
@@ -72,7 +74,7 @@ class Destination:
                 theirs under that name.
 
         Raises:
-            DestinationError: where neither knows the name.
+            DestinationError: where DNS was not asked and neither of the others knows the name.
         """
         try:
             return (ip_address(self.host),)
@@ -85,8 +87,12 @@ class Destination:
             or _from_engine(containers, self.host, {end.network for one in asked_by for end in one.endpoints})
             or (*_from_hosts_file(snapshot.hosts_file, self.host), *_from_engine(containers, self.host))
         )
+        asked = [] if isinstance(snapshot.probes, Unread) else [p for p in snapshot.probes if p.kind == "dns"]
+        told = [one for one in asked if one.name == self.host]
+        if not found and told:
+            return _from_dns(told)
         if not found:
-            reason = "neither /etc/hosts nor the engine knows it, and DNS is not asked: give its address"
+            reason = "neither /etc/hosts nor the engine knows it, and DNS is asked with --probe only: give its address"
             raise DestinationError(f"{self.host!r} has no address here: {reason}")
         return tuple(found)
 
@@ -107,6 +113,24 @@ def _from_hosts_file(hosts: TextFile | Unread | None, name: str) -> list[IPv4Add
             except ValueError:
                 continue
     return found
+
+
+def _from_dns(told: list[Probe]) -> tuple[IPv4Address | IPv6Address, ...]:
+    """What each sender's first resolver that knows the name says, the first address of each family.
+
+    The host's word counts where no container got an answer: what keeps them from it can be walked then.
+    """
+    by_sender: dict[str | None, tuple[str, ...]] = {}
+    for one in told:
+        if one.addresses:
+            by_sender.setdefault(one.sender, one.addresses)
+    senders: list[str | None] = [name for name in by_sender if name is not None]
+    found: dict[IPv4Address | IPv6Address, None] = {}
+    for name in senders or by_sender:
+        addresses = [ip_address(text) for text in by_sender[name]]
+        for version in (4, 6):
+            found |= dict.fromkeys([one for one in addresses if one.version == version][:1])
+    return tuple(found)
 
 
 def _containers(snapshot: Snapshot) -> tuple[Container, ...]:

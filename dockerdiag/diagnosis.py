@@ -13,6 +13,8 @@ from dockerdiag.configuration.daemon import daemon_settings
 from dockerdiag.destination import Destination, DestinationError
 from dockerdiag.packet.plan import Errand, bindings, errands, inbound, journeys
 from dockerdiag.packet.walk import Journey, Walker
+from dockerdiag.packet.world import World
+from dockerdiag.probed import Walked, compare, corrected
 from dockerdiag.registry import OWN, Broken, Check
 from dockerdiag.report import (
     NOT_REDACTED,
@@ -27,7 +29,7 @@ from dockerdiag.report import (
     Verdict,
     worst,
 )
-from dockerdiag.snapshot import PREDATED, Engine, Snapshot, Unread
+from dockerdiag.snapshot import NOT_PROBED, PREDATED, Engine, Snapshot, Unread
 from dockerdiag.snapshot.masking import credentials_in
 from dockerdiag.time_limit import UNLIMITED, TimeIsUp, TimeLimit
 from dockerdiag.unread import part_named, unread_parts
@@ -76,34 +78,58 @@ def diagnose(
         verdict=verdict,
         cause=_cause(results, places, checks) if verdict in (Verdict.BROKEN, Verdict.DEGRADED) else None,
         results=results,
+        probes=tuple(one.to_report() for one in case.probed) if case else (),
         walks=tuple(traced.journey.to_walk(traced.containers) for traced in case.traced) if case else (),
         unread=tuple(UnreadPart(part, reason) for part, reason in unread_parts(snapshot)),
         redaction={**NOT_REDACTED, "secrets_replaced": credentials_in(snapshot)},
     )
 
 
-def traced(snapshot: Snapshot, asked: Asked, limit: TimeLimit = UNLIMITED) -> Report:
+def traced(
+    snapshot: Snapshot, asked: Asked, limit: TimeLimit = UNLIMITED, *, checks: Sequence[Check] = ()
+) -> Report:
     """A report on walks alone: ok where all arrive, broken where one is stopped, else unknown.
+
+    Args:
+        snapshot: What was read.
+        asked: What to walk.
+        limit: When it passes, what is open then is unknown.
+        checks: What to ask beside the walks; what they find weighs as much.
 
     Raises:
         AskedError: as `diagnose`.
     """
-    report = diagnose(snapshot, asked, (), limit=limit)
+    report = diagnose(snapshot, asked, checks, limit=limit)
     ends = {walk.disposition for walk in report.walks}
-    unsure = not ends or Disposition.UNKNOWN in ends
-    stopped = ends - {Disposition.DELIVERED, Disposition.UNKNOWN}
-    return replace(report, verdict=Verdict.BROKEN if stopped else Verdict.UNKNOWN if unsure else Verdict.OK)
+    unsure = not ends or Disposition.UNKNOWN in ends or report.verdict is Verdict.UNKNOWN
+    stopped = ends - {Disposition.DELIVERED, Disposition.UNKNOWN} or report.verdict is Verdict.BROKEN
+    return replace(
+        report,
+        verdict=Verdict.BROKEN if stopped else Verdict.UNKNOWN if unsure else Verdict.OK,
+        # A check that has nothing to say would speak of more than these walks.
+        results=tuple(one for one in report.results if one.findings),
+    )
 
 
-def _case(snapshot: Snapshot, asked: Asked) -> Case:
-    settings = daemon_settings(snapshot)
-    case = Case(snapshot, settings, (), ())
+def asked_case(snapshot: Snapshot, asked: Asked) -> Case:
+    """The case without walks.
+
+    Raises:
+        AskedError: a container or network that was asked about is not there.
+    """
+    case = Case(snapshot, daemon_settings(snapshot), (), ())
     containers = tuple(_container_name(case, wanted) for wanted in asked.containers)
     for name in asked.networks:
         if case.networks and case.network(name) is None:
             raise AskedError(f"there is no network {name!r}")
+    return replace(case, asked_containers=containers)
+
+
+def _case(snapshot: Snapshot, asked: Asked) -> Case:
+    case = asked_case(snapshot, asked)
+    containers = case.asked_containers
     if case.engine is None or case.engine_elsewhere() is not None:
-        return replace(case, asked_containers=containers)
+        return replace(case, probed=compare(World(snapshot), ()))
     destinations = [
         (address, destination.protocol, destination.port)
         for destination in asked.destinations
@@ -112,9 +138,23 @@ def _case(snapshot: Snapshot, asked: Asked) -> Case:
     walker = Walker(snapshot)
     if asked.inbound is not None:
         return replace(case, traced=_from_outside(case, walker, containers[0], asked.inbound))
-    planned = errands(walker.world, containers, asked.networks, destinations)
+    planned = errands(walker.world, containers, asked.networks, destinations, _named(case, asked))
     traced = tuple(_traced(errand, journey) for errand, journey in journeys(walker, planned))
-    return replace(case, traced=traced, asked_containers=containers, walker=walker)
+    probed = compare(walker.world, [Walked(one.containers, one.journey) for one in traced])
+    traced = tuple(replace(one, journey=corrected(one.journey, probed)) for one in traced)
+    return replace(case, traced=traced, probed=probed, walker=walker)
+
+
+def _named(case: Case, asked: Asked) -> frozenset[IPv4Address | IPv6Address] | None:
+    """The addresses that DNS gave for names that were asked about; None where no name was asked of it."""
+    snapshot, containers = case.snapshot, case.asked_containers
+    if isinstance(snapshot.probes, Unread):
+        return None
+    asked_of_dns = {one.name for one in snapshot.probes if one.kind == "dns"}
+    names = [one for one in asked.destinations if one.host in asked_of_dns]
+    if not names:
+        return None
+    return frozenset(address for one in names for address in _addresses(one, snapshot, containers))
 
 
 def _from_outside(case: Case, walker: Walker, container: str, asked: Inbound) -> tuple[Traced, ...]:
@@ -183,6 +223,8 @@ def _judge(check: Check, case: Case | None, limit: TimeLimit) -> tuple[Result, l
         part = part_named(case.snapshot, need)
         if isinstance(part, Unread):
             unread = f"{need.replace('.', ' ')}: {part.reason}"
+            if part == NOT_PROBED:
+                return Result(check.name, check.title, Status.SKIP, part.reason), []
             status = Status.SKIP if part == PREDATED else Status.UNKNOWN
             return Result(check.name, check.title, status, unread), []
     if check.needs and not check.anywhere and case.engine_elsewhere() is not None:

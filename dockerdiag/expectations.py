@@ -37,14 +37,20 @@ class Expectation:
     until: date | None = None
     """The last day on which it holds."""
 
-    def matches(self, finding: Finding, subject: str, day: date) -> bool:
-        """Whether a finding about `subject`, made on that day, is expected."""
+    def matches(self, finding: Finding, subject: str) -> bool:
+        """Whether it is about a finding on `subject`, on any day."""
         return (
             finding.status in _ALARMS
-            and (self.until is None or day <= self.until)
             and fnmatchcase(finding.code, self.code)
             and fnmatchcase(subject, self.subject)
         )
+
+    def holds(self, day: date) -> bool:
+        """Whether its last day has not passed."""
+        return self.until is None or day <= self.until
+
+    def __str__(self) -> str:
+        return self.reason if self.until is None else f"{self.reason} (until {self.until})"
 
 
 Expectations = tuple[Expectation, ...]

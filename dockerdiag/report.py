@@ -178,6 +178,47 @@ class Walk:
 
 
 @dataclass(frozen=True, slots=True)
+class RuleCount:
+    """A rule whose packet counter rose while a probe was under way."""
+
+    rule: RuleReference
+    within: Literal["host", "sender"]
+    """Whose rule it is: the host's, or one in the sender's own namespace."""
+    before: int
+    after: int
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """One probe, and how it compares with the walk of the same packet."""
+
+    container: str | None
+    """Who sent it; None for the host itself."""
+    kind: Literal["tcp", "udp", "dns", "icmp", "path-mtu"]
+    to: str
+    """`address:port/proto`, IPv6 addresses in brackets; without port for ICMP and path MTU."""
+    name: str | None
+    """The name that was asked for (dns), or that gave the address."""
+    outcome: Literal["answered", "refused", "unreachable", "unanswered", "not-made"]
+    detail: str
+    """What came back, in words."""
+    sent: int | None
+    """Packets; None where that is not known."""
+    milliseconds: float | None
+    addresses: tuple[str, ...]
+    """What a DNS answer holds."""
+    mtu: int | None
+    """The largest IP packet that was answered, in bytes."""
+    comparison: Literal["agrees", "settles", "contradicts", "beyond-host", "on-host", "none"]
+    """With the walk: the same; more than it could tell; the contrary; lost behind this host; a loss on this host
+    that walks do not judge; nothing to compare."""
+    text: str
+    """The comparison in a sentence; empty for none."""
+    counters: tuple[RuleCount, ...]
+    """Rules that can stop a packet and whose counter rose."""
+
+
+@dataclass(frozen=True, slots=True)
 class UnreadPart:
     """A part of the snapshot that could not be read."""
 
@@ -210,7 +251,7 @@ class Report:
     cause: Cause | None
     results: tuple[Result, ...]
     walks: tuple[Walk, ...] = ()
-    probes: tuple[Mapping[str, Any], ...] = ()
+    probes: tuple[Probe, ...] = ()
     unread: tuple[UnreadPart, ...] = ()
     changes: Mapping[str, Any] | None = None
     redaction: Mapping[str, Any] = field(default_factory=lambda: dict(NOT_REDACTED))

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import fields, is_dataclass
 
-from dockerdiag.snapshot import PREDATED, Snapshot, Unread
+from dockerdiag.snapshot import NOT_PROBED, PREDATED, Snapshot, Unread
 
 
 def part_named(snapshot: Snapshot, path: str) -> object:
@@ -34,7 +34,7 @@ def unread_parts(snapshot: Snapshot) -> tuple[tuple[str, str], ...]:
 
 
 def _unread(part: object, path: str, names: Mapping[str, str]) -> Iterator[tuple[str, str]]:
-    if part == PREDATED:
+    if part in (PREDATED, NOT_PROBED):
         return
     if isinstance(part, Unread):
         yield path, part.reason

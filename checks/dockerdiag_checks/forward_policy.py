@@ -46,8 +46,9 @@ from dockerdiag.registry import check
 from dockerdiag.report import Evidence, Finding, Remedy, Status
 from dockerdiag_checks.commands import sh
 from dockerdiag_checks.name_resolution import names_lost
+from dockerdiag_checks.next_steps import to_find_out
 from dockerdiag_checks.rule_commands import let_pass
-from dockerdiag_checks.rule_remedies import accepted, traced_by_kernel, where
+from dockerdiag_checks.rule_remedies import accepted, where
 from dockerdiag_checks.setting_files import RESTART_RISK
 from dockerdiag_checks.wording import containers_of, listed, retry, subnets_of
 
@@ -108,7 +109,7 @@ def _undecided(case: Case, hit: Hit) -> Finding:
         summary=f"Whether packets of {containers_of(hit)} pass cannot be told: {hit.halt.reason}",
         count=hit.count,
         evidence=_evidence(hit),
-        remedies=traced_by_kernel(hit),
+        remedies=to_find_out(case, hit),
     )
 
 

@@ -50,6 +50,7 @@ from dockerdiag.packet.flow import Halt
 from dockerdiag.registry import check
 from dockerdiag.report import Evidence, Finding, RuleReference, Status
 from dockerdiag.snapshot import Network
+from dockerdiag_checks.next_steps import to_find_out
 from dockerdiag_checks.rule_commands import iptables, let_pass
 from dockerdiag_checks.rule_remedies import accepted, where
 from dockerdiag_checks.setting_files import evidence_of, file_origin, turn_on
@@ -98,7 +99,8 @@ def _unanswered_network(case: Case, hit: Hit, network: Network | None) -> Findin
     rule = translation.rule if translation is not None else None
     status = case.severity(hit)
     if status is Status.UNKNOWN:
-        return _finding(case, hit, network, "masquerade-undecided", status, hit.halt.reason, ())
+        found = _finding(case, hit, network, "masquerade-undecided", status, hit.halt.reason, ())
+        return replace(found, remedies=to_find_out(case, hit))
     if hit.halt.packet.connection.state == "untracked" and hit.halt.rule is not None:
         return _untracked(case, hit, network, status, hit.halt.rule)
     if network is not None and without_translation(network):

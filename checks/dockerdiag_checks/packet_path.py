@@ -41,6 +41,7 @@ from dockerdiag.registry import check
 from dockerdiag.report import Evidence, Finding, Remedy, Status
 from dockerdiag_checks.commands import sh
 from dockerdiag_checks.name_resolution import asks_for_names, names_lost
+from dockerdiag_checks.next_steps import to_find_out
 from dockerdiag_checks.path_remedies import host_is_offline, mending
 from dockerdiag_checks.rule_remedies import where
 from dockerdiag_checks.wording import containers_of, retry
@@ -123,8 +124,14 @@ def _stopped(case: Case, hit: Hit) -> Finding:
         count=hit.count,
         explains=(*_what_follows(hit), *names_lost(hit)),
         evidence=_evidence(halt),
-        remedies=() if status in (Status.UNKNOWN, Status.NOTE) else mending(case, hit, offline=offline),
+        remedies=_remedies(case, hit, status, offline=offline),
     )
+
+
+def _remedies(case: Case, hit: Hit, status: Status, *, offline: bool) -> tuple[Remedy, ...]:
+    if status is Status.UNKNOWN:
+        return to_find_out(case, hit)
+    return () if status is Status.NOTE else mending(case, hit, offline=offline)
 
 
 def _what_follows(hit: Hit) -> tuple[str, ...]:

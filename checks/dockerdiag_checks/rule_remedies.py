@@ -71,39 +71,3 @@ def _without(hit: Hit, rule: RuleReference) -> tuple[Remedy, ...]:
             risk="Opens all that the rule closed. Who added it will add it again unless it is removed there too.",
         ),
     )
-
-
-def traced_by_kernel(hit: Hit) -> tuple[Remedy, ...]:
-    """Where rules cannot be judged from a snapshot: how the kernel itself tells."""
-    rule = hit.halt.rule
-    if rule is None:
-        return ()
-    if rule.backend == "iptables-legacy":
-        tool = iptables(rule.backend, hit.halt.packet.family)
-        counters = sh(tool, "-t", rule.table, "-L", rule.chain, "-v", "-n", "-x", "--line-numbers")
-        return (
-            Remedy(
-                summary="See which rule counts while the container connects",
-                verify=(counters,),
-                risk="None.",
-            ),
-        )
-    entry = hit.traced[0].journey.entry
-    which = f'iifname "{entry}" ' if entry is not None else ""
-    table = ("inet", "dockerdiag_trace")
-    rules = (
-        f"add table {' '.join(table)}",
-        f"add chain {' '.join(table)} all {{ type filter hook prerouting priority -350; }}",
-        f"add rule {' '.join(table)} all {which}meta nftrace set 1",
-    )
-    return (
-        Remedy(
-            summary="Let the kernel tell: trace what the container sends while it connects",
-            verify=(
-                sh("nft", "; ".join(rules)),
-                "timeout 20 nft monitor trace || true",
-                sh("nft", "delete", "table", *table),
-            ),
-            risk="Adds a table that stops nothing, until the last line deletes it again.",
-        ),
-    )

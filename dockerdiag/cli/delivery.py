@@ -70,9 +70,12 @@ def deliver(
         silent = silent or not changes
     if not silent:
         options = replace(prepared.options(report, verbose=verbose), colour=_colour(), width=_width())
-        shown = rendered(chosen, report, options)
         if changes is not None and for_people:
+            # In more words than the report keeps of them.
+            shown = rendered(chosen, replace(report, changes=None), options)
             shown = "\n".join((*told(changes), "", shown))
+        else:
+            shown = rendered(chosen, report, options)
         code = print_result(shown) or code
     return code
 

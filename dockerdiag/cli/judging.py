@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import date
 from importlib.resources import files as resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -21,6 +20,7 @@ from dockerdiag.cli.options import (
     NoPlugins,
     OnlyChecks,
     Outputs,
+    Probe,
     Quiet,
     Redact,
     Root,
@@ -34,7 +34,7 @@ from dockerdiag.cli.preparation import prepare
 if TYPE_CHECKING:
     from dockerdiag.asked import Asked
     from dockerdiag.expectations import Expectations
-    from dockerdiag.report import Finding, Report
+    from dockerdiag.report import Report
     from dockerdiag.snapshot import Snapshot
     from dockerdiag.snapshot.redact import RedactionMap
 
@@ -52,8 +52,11 @@ def check_host(
     ] = [],  # noqa: B006
     to: Annotated[
         list[str],
-        typer.Option("--to", metavar="HOST[:PORT][/PROTO]", help="Where to; nothing is sent there."),
+        typer.Option(
+            "--to", metavar="HOST[:PORT][/PROTO]", help="Where to; nothing is sent there without --probe."
+        ),
     ] = [],  # noqa: B006
+    probe: Probe = False,
     format_name: FormatName = "text",
     output: Outputs = [],  # noqa: B006
     from_file: FromFile = None,
@@ -71,9 +74,13 @@ def check_host(
 ) -> int:
     """Find out what keeps containers from the internet (the default command)."""
     from dockerdiag.asked import Asked, AskedError  # noqa: PLC0415 - as all imports within commands: when used
+    from dockerdiag.cli.expecting import Expecting  # noqa: PLC0415
     from dockerdiag.diagnosis import diagnose  # noqa: PLC0415
     from dockerdiag.snapshot import Snapshot  # noqa: PLC0415
 
+    _asked_for_targets(probe=probe, to=to)
+    if "probe" in only and not probe:
+        fail_usage("the check probe asks about probes: say --probe")
     checks = _checks(only, skip, plugins=not no_plugins)
     prepared = prepare(
         format_name,
@@ -83,6 +90,7 @@ def check_host(
         root=root,
         plugins=not no_plugins,
         groups=_groups(plugins=not no_plugins),
+        probe=probe,
     )
     expectations = _expectations(config)
     if state is not None and redacted:
@@ -91,8 +99,16 @@ def check_host(
         asked = Asked.parse(containers=container, networks=network, destinations=to)
 
         def judge(snapshot: Snapshot, asked: Asked, names: "RedactionMap | None" = None) -> "Report":
-            expected = _expected(expectations, snapshot, names)
-            return diagnose(snapshot, asked, *checks, expected=expected, limit=prepared.limit)
+            expecting = Expecting(expectations, snapshot.taken_at, names)
+            report = diagnose(
+                snapshot,
+                asked,
+                *checks,
+                expected=expecting.reason if expectations else None,
+                limit=prepared.limit,
+            )
+            # Where only a part was asked for, what is expected elsewhere says nothing.
+            return expecting.told(report, whole=not (only or skip or container or network or to))
 
         with remembering(state) as memory:
             loaded = prepared.load(asked)
@@ -120,13 +136,12 @@ def trace(
     container: Annotated[str, typer.Argument(metavar="CONTAINER", help="Whose packet (name or id).")],
     destination: Annotated[
         str,
-        typer.Argument(
-            metavar="HOST[:PORT][/PROTO]", help="Where to; with --inbound PORT[/PROTO]. Nothing is sent."
-        ),
+        typer.Argument(metavar="HOST[:PORT][/PROTO]", help="Where to; with --inbound PORT[/PROTO]."),
     ],
     inbound: Annotated[
         bool, typer.Option("--inbound", help="From outside, to a port that the container publishes.")
     ] = False,
+    probe: Probe = False,
     format_name: FormatName = "text",
     output: Outputs = [],  # noqa: B006
     from_file: FromFile = None,
@@ -140,12 +155,21 @@ def trace(
     from dockerdiag.diagnosis import traced  # noqa: PLC0415
     from dockerdiag.snapshot import Snapshot  # noqa: PLC0415
 
+    if probe and inbound:
+        fail_usage("--probe sends from here; a packet from outside must be sent there")
     prepared = prepare(
-        format_name, output, timeout=timeout, from_file=from_file, root=root, plugins=not no_plugins
+        format_name,
+        output,
+        timeout=timeout,
+        from_file=from_file,
+        root=root,
+        plugins=not no_plugins,
+        probe=probe,
     )
+    checks = _checks(["probe"], [], plugins=False)[0] if probe else ()
 
     def judge(snapshot: Snapshot, asked: Asked, names: "RedactionMap | None") -> "Report":  # noqa: ARG001
-        return traced(snapshot, asked, prepared.limit)
+        return traced(snapshot, asked, prepared.limit, checks=checks)
 
     try:
         asked = (
@@ -187,6 +211,7 @@ def collect(
         list[str],
         typer.Option("--to", metavar="HOST[:PORT][/PROTO]", help="Ask the kernel's route there as well."),
     ] = [],  # noqa: B006
+    probe: Probe = False,
     redacted: Redact = False,
     timeout: Timeout = 60,
     root: Root = None,
@@ -196,14 +221,22 @@ def collect(
     from dockerdiag.snapshot.store import dump  # noqa: PLC0415
     from dockerdiag.time_limit import TimeLimit  # noqa: PLC0415
 
+    _asked_for_targets(probe=probe, to=to)
     try:
         asked = Asked.parse(destinations=to)
     except AskedError as error:
         fail_usage(str(error))
-    snapshot = sources.read_host(TimeLimit(timeout), asked, root)
+    snapshot = sources.read_host(TimeLimit(timeout), asked, root, probe=probe)
     if redacted:
         snapshot = _redacted(snapshot, asked)[0]
     return delivery.write(output, dump(snapshot, compress=output.name.endswith(".gz")))
+
+
+def _asked_for_targets(*, probe: bool, to: list[str]) -> None:
+    if probe and not to:
+        fail_usage(
+            "--probe sends packets to what --to names, and to nothing else: say --to HOST[:PORT][/PROTO]"
+        )
 
 
 def _expectations(config: Path | None) -> "Expectations":
@@ -215,22 +248,6 @@ def _expectations(config: Path | None) -> "Expectations":
         return load(config or DEFAULT_PATH)
     except ConfigurationError as error:
         fail_usage(str(error))
-
-
-def _expected(
-    expectations: "Expectations", snapshot: "Snapshot", names: "RedactionMap | None"
-) -> "Callable[[Finding], str | None] | None":
-    """Why a finding is expected; patterns meet real names, also where the snapshot is redacted."""
-    if not expectations:
-        return None
-    day = date.fromisoformat(snapshot.taken_at[:10])
-
-    def expected(finding: "Finding") -> str | None:
-        subject = names.revealed(finding.subject) if names else finding.subject
-        reason = next((one.reason for one in expectations if one.matches(finding, subject, day)), None)
-        return names.redacted(reason) if names and reason else reason
-
-    return expected
 
 
 def _checks(only: list[str], skip: list[str], *, plugins: bool) -> tuple[Any, Any]:

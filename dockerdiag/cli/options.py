@@ -59,6 +59,13 @@ FailOnOption = Annotated[
 ]
 
 
+Probe = Annotated[
+    bool,
+    typer.Option(
+        "--probe",
+        help="Send real packets to what --to names, from the containers' namespaces and the host's.",
+    ),
+]
 Redact = Annotated[
     bool,
     typer.Option("--redact", help="Replace addresses and names; the map that restores them stays here."),

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dockerdiag.cli import delivery, sources
-from dockerdiag.cli.errors import say
+from dockerdiag.cli.errors import fail_usage, say
 
 if TYPE_CHECKING:
     from dockerdiag.asked import Asked
@@ -32,13 +32,15 @@ class Prepared:
     root: Path | None = None
     groups: Mapping[str, str] = field(default_factory=dict)
     """Under which heading each check is listed."""
+    probe: bool = False
+    """Whether to send packets to what is asked about."""
     begun: float = field(default_factory=time.monotonic)
 
     def load(self, asked: "Asked") -> "Snapshot | Report":
         """What the file holds, or what this host is."""
         if self.from_file is not None:
             return sources.load_file(self.from_file, self.known)
-        return sources.read_host(self.limit, asked, self.root)
+        return sources.read_host(self.limit, asked, self.root, probe=self.probe)
 
     def options(self, report: "Report", *, verbose: bool) -> "RenderOptions":
         """How the report is shown; the command line is left out where names are replaced, since it may hold some."""
@@ -63,11 +65,14 @@ def prepare(
     root: Path | None = None,
     plugins: bool = True,
     groups: Mapping[str, str] | None = None,
+    probe: bool = False,
 ) -> Prepared:
     """Finds out whether what was asked for makes sense; wrong usage where it does not."""
     from dockerdiag.time_limit import TimeLimit  # noqa: PLC0415
 
     root = sources.root_unless_from_file(root, from_file)
+    if probe and from_file is not None:
+        fail_usage("--probe sends packets now; what --from reads was another moment")
     known = _formats(plugins=plugins)
     return Prepared(
         known=known,
@@ -77,6 +82,7 @@ def prepare(
         from_file=from_file,
         root=root,
         groups=groups or {},
+        probe=probe,
     )
 
 

@@ -24,14 +24,30 @@ READING_SHARE = 0.8
 """How much of the time reading may take; what was read must be judged too."""
 
 
-def read_host(limit: "TimeLimit", asked: Any, root: Path | None = None) -> "Snapshot":
-    """Reads this host, with the progress on a terminal."""
+PROBING_SHARE = 0.8
+"""As much of what is left then, for the probes."""
+
+
+def read_host(limit: "TimeLimit", asked: Any, root: Path | None = None, *, probe: bool = False) -> "Snapshot":
+    """Reads this host, and sends probes where they are asked for; with the progress on a terminal."""
     from dockerdiag.readers import read_snapshot  # noqa: PLC0415
 
     remaining = limit.remaining
     seconds = READING_SHARE * (3600 if remaining is None else remaining)
     with _progress() as progress:
-        return read_snapshot(deadline=seconds, destinations=asked.addresses, progress=progress, root=root)
+        snapshot = read_snapshot(
+            deadline=seconds / 2 if probe else seconds,
+            destinations=asked.addresses,
+            progress=progress,
+            root=root,
+        )
+        if not probe:
+            return snapshot
+        from dockerdiag.probing import with_probes  # noqa: PLC0415
+
+        remaining = limit.remaining
+        seconds = PROBING_SHARE * (3600 if remaining is None else remaining)
+        return with_probes(snapshot, asked, seconds, progress)
 
 
 def root_unless_from_file(root: Path | None, from_file: Path | None) -> Path | None:

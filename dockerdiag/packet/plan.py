@@ -39,6 +39,7 @@ def errands(
     containers: Sequence[str] = (),
     networks: Sequence[str] = (),
     destinations: Sequence[Wanted] = (),
+    named: Collection[IPAddress] | None = None,
 ) -> tuple[Errand, ...]:
     """Every walk that a question asks for.
 
@@ -47,11 +48,13 @@ def errands(
         containers: Names or beginnings of ids; these are walked whether they run or not.
         networks: Names; their running containers are walked, or a hypothetical one.
         destinations: Where to; without any to a public address, and to each source's resolvers.
+        named: Those of the destinations that DNS gave for names: each source's resolvers are walked to as well, and
+            IPv6 ones from those only that have IPv6. None where no name was asked of DNS.
     """
     return tuple(
         errand
         for source in sources(world, containers, networks, destinations)
-        for errand in flows(world, source, destinations)
+        for errand in flows(world, source, destinations, named)
     )
 
 
@@ -123,7 +126,7 @@ def _alike(
     classes: dict[object, list[Container]] = {}
     for container in containers:
         # Like ones with different resolvers are different questions.
-        key = (likeness.key(container), resolvers(container, _upstream(world)), asks_engine(container))
+        key = (likeness.key(container), resolvers(container, upstream(world)), asks_engine(container))
         classes.setdefault(key, []).append(container)
     for members in classes.values():
         yield _source(world, members)
@@ -135,22 +138,34 @@ def _source(world: World, members: Sequence[Container]) -> Source:
     return Source(container=members[0], namespace=namespace, members=tuple(members))
 
 
-def flows(world: World, source: Source, destinations: Sequence[Wanted] = ()) -> Iterator[Errand]:
-    """Where one source's packets go."""
-    if destinations:
+def flows(
+    world: World,
+    source: Source,
+    destinations: Sequence[Wanted] = (),
+    named: Collection[IPAddress] | None = None,
+) -> Iterator[Errand]:
+    """Where one source's packets go; `named` as for `errands`."""
+    has_six = _has_ipv6(world, source)
+    if destinations or named is not None:
         for address, protocol, port in destinations:
-            yield Errand(Flow(source, address, _protocol(protocol, address), port), resolver=False)
+            if address.version == 4 or has_six or address not in (named or ()):
+                yield Errand(Flow(source, address, _protocol(protocol, address), port), resolver=False)
+        if named is not None:
+            yield from _to_resolvers(world, source, has_six)
         return
     four, six = DEFAULT_DESTINATIONS
-    has_six = _has_ipv6(world, source)
     if not has_six or _has_ipv4(world, source):
         yield Errand(Flow(source, four, "tcp", DEFAULT_PORT), resolver=False)
     if has_six:
         yield Errand(Flow(source, six, "tcp", DEFAULT_PORT), resolver=False)
+    yield from _to_resolvers(world, source, has_six)
+
+
+def _to_resolvers(world: World, source: Source, has_six: bool) -> Iterator[Errand]:
     if source.container is not None:
         if asks_engine(source.container) and source.namespace is not None:
             yield Errand(Flow(source, EMBEDDED, "udp", _DNS_PORT), resolver=False)
-        for server in resolvers(source.container, _upstream(world)):
+        for server in resolvers(source.container, upstream(world)):
             if server.version == 4 or has_six or server.is_loopback:
                 yield Errand(Flow(source, server, "udp", _DNS_PORT), resolver=True)
 
@@ -271,7 +286,7 @@ def asks_engine(container: Container) -> bool:
     return isinstance(file, TextFile) and parse_resolv_conf(file.text).embedded
 
 
-def _upstream(world: World) -> tuple[IPAddress, ...]:
+def upstream(world: World) -> tuple[IPAddress, ...]:
     """The host's servers, which the engine's resolver forwards to; none where the daemon was given others."""
     snapshot = world.snapshot
     file, settings, daemons = snapshot.resolv_conf, snapshot.daemon_json, snapshot.daemons

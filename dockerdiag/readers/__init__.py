@@ -1,4 +1,4 @@
-"""Reads a host into a snapshot. The only code that touches the host, and it changes nothing there."""
+"""Reads a host into a snapshot, and sends probes. The only code that touches the host; it changes nothing there."""
 
 from collections.abc import Callable, Sequence
 from ipaddress import IPv4Address, IPv6Address
@@ -6,9 +6,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from dockerdiag.snapshot import Snapshot
+    from dockerdiag.destination import Destination
+    from dockerdiag.readers.probe import Sender
+    from dockerdiag.snapshot import Probe, Snapshot
 
-__all__ = ["read_snapshot"]
+__all__ = ["read_snapshot", "send_probes"]
 
 
 def read_snapshot(
@@ -32,3 +34,26 @@ def read_snapshot(
     from dockerdiag.readers.collect import collect  # noqa: PLC0415 - pyroute2 and docker cost half a second
 
     return collect(deadline, tuple(str(one) for one in destinations), progress, root)
+
+
+def send_probes(
+    senders: "Sequence[Sender]",
+    targets: "Sequence[Destination]",
+    deadline: float,
+    progress: Callable[[str], None] | None = None,
+) -> "tuple[Probe, ...]":
+    """Sends real packets to `targets` from each of `senders`.
+
+    Args:
+        senders: Containers, and the host.
+        targets: Where to.
+        deadline: Seconds in all; what is open then is not sent.
+        progress: Called with a few words whenever a probe begins.
+
+    Returns:
+        What each met; never raises for what the host or the network is like.
+    """
+    from dockerdiag.readers.deadline import Deadline  # noqa: PLC0415
+    from dockerdiag.readers.probe import probe  # noqa: PLC0415
+
+    return probe(senders, targets, Deadline(deadline), progress)

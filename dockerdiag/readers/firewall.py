@@ -6,7 +6,7 @@ opened gets registered. So each is asked only where it is known to be there.
 
 import re
 from functools import partial
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from dockerdiag.readers.command import checked, find_tool, run
 from dockerdiag.readers.deadline import Deadline, unread_on_error
@@ -35,6 +35,23 @@ def read_firewall(deadline: Deadline) -> Firewall:
         ipsets=unread_on_error(_ipsets),
         netdev_hooks=unread_on_error(partial(_netdev_hooks, nft)),
     )
+
+
+class CountedRules(NamedTuple):
+    """The rule sets that count packets, as their tools print them with counters."""
+
+    nft: str
+    iptables_legacy: str
+    ip6tables_legacy: str
+
+
+def read_counted_rules(deadline: Deadline) -> CountedRules:
+    """Every rule with its counter; those of iptables-nft are among nft's.
+
+    Raises:
+        ReadError: where one rule set cannot be read.
+    """
+    return CountedRules(_nft(deadline), _legacy(4, deadline), _legacy(6, deadline))
 
 
 def _for_one_tool(deadline: Deadline) -> Deadline:

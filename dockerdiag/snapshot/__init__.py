@@ -1,6 +1,7 @@
 """Everything that was read from one host at one moment, in typed parts."""
 
 from dockerdiag.snapshot.model import (
+    NOT_PROBED,
     PREDATED,
     Address,
     BootSysctls,
@@ -32,8 +33,10 @@ from dockerdiag.snapshot.model import (
     TextFile,
     Unread,
 )
+from dockerdiag.snapshot.probes import Probe, RisenCounter
 
 __all__ = [
+    "NOT_PROBED",
     "PREDATED",
     "Address",
     "BootSysctls",
@@ -56,7 +59,9 @@ __all__ = [
     "NetworkNamespace",
     "NextHop",
     "PortBinding",
+    "Probe",
     "Redaction",
+    "RisenCounter",
     "Route",
     "RouteAnswer",
     "RoutingRule",

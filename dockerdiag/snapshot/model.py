@@ -12,6 +12,8 @@ from typing import ClassVar, Literal
 
 from pydantic import ConfigDict
 
+from dockerdiag.snapshot.probes import Probe
+
 SCHEMA_VERSION = 1
 
 
@@ -27,6 +29,9 @@ class Unread:
 
 PREDATED = Unread("the snapshot is older than this part")
 """Default of every part that was added after the first release: a snapshot of before is judged without it."""
+
+NOT_PROBED = Unread("no probe was asked for (--probe)")
+"""The probes of a run that sent none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -527,4 +532,6 @@ class Snapshot:
     """Who ran sudo, None without it."""
     name_service: NameService | Unread = PREDATED
     redaction: Redaction | None = None
+    probes: tuple[Probe, ...] | Unread = NOT_PROBED
+    """What real packets met, in the order in which they were sent."""
     schema_version: int = SCHEMA_VERSION

@@ -82,7 +82,7 @@ _NAMES_ALONE = frozenset(
         *(("Host", "hostname"), ("Engine", "name"), ("Engine", "context"), ("Snapshot", "invoking_user")),
         *(("Container", "name"), ("Container", "compose_project"), ("Container", "compose_service")),
         *(("Container", "network_mode"), ("Network", "name"), ("Network", "compose_project")),
-        *(("Endpoint", "network"), ("Endpoint", "aliases")),
+        *(("Endpoint", "network"), ("Endpoint", "aliases"), ("Probe", "sender")),
     )
 )
 """Fields that hold one name each: replaced there even if the name is a common word."""

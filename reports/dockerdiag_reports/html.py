@@ -15,16 +15,19 @@ from markupsafe import Markup
 from dockerdiag.formatting import Format, RenderOptions
 from dockerdiag.report import Disposition, Evidence, Finding, Remedy, Report, Walk
 from dockerdiag.report_json import ReportError, dumps, loads
+from dockerdiag_reports.changes_told import changes_told
 from dockerdiag_reports.drawing import drawing, stages
 from dockerdiag_reports.outline import (
     Outline,
     asked,
+    count_told,
     counted,
     ending,
     host_facts,
     host_name,
     moment,
     outline,
+    probes_told,
     redaction,
     rule_place,
     untested,
@@ -83,6 +86,9 @@ def render(report: Report, options: RenderOptions) -> str:
         counted=counted,
         ending=ending,
         rule_place=rule_place,
+        changes=changes_told(harmless),
+        probes_told=probes_told(harmless),
+        count_told=count_told,
         walker=walker,
         words=words,
         replacement=REPLACEMENT,

@@ -2,15 +2,18 @@
 
 from dockerdiag.formatting import Format, RenderOptions
 from dockerdiag.report import Report
+from dockerdiag_reports.changes_told import changes_told
 from dockerdiag_reports.markdown_text import code, fence, prose
 from dockerdiag_reports.outline import (
     asked,
+    count_told,
     counted,
     ending,
     host_facts,
     host_name,
     moment,
     outline,
+    probes_told,
     quiet,
     redaction,
     rule_place,
@@ -51,6 +54,9 @@ def _rendered(report: Report, verbose: bool) -> str:
         counted=counted,
         ending=ending,
         rule_place=rule_place,
+        changes=changes_told(harmless),
+        probes_told=probes_told(harmless),
+        count_told=count_told,
         walker=walker,
         replacement=REPLACEMENT,
     )

@@ -56,6 +56,10 @@ def _mending(told: Outline) -> Iterator[str]:
 
 def _besides(told: Outline) -> Iterator[str]:
     yield from (f"{entry.finding.status.value}: {_named(entry.finding)}" for entry in told.others)
+    yield from (
+        f"expected {entry.finding.status.value}: {_named(entry.finding)} ({entry.finding.expected})"
+        for entry in told.expected
+    )
     for group in told.undecided:
         yield f"unknown: {', '.join(result.check for result in group.results)}: {group.reason}"
     yield from (f"unread: {part.part}: {part.reason}" for part in told.report.unread)

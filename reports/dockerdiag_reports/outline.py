@@ -10,8 +10,10 @@ from dockerdiag.report import (
     Cause,
     Disposition,
     Finding,
+    Probe,
     Report,
     Result,
+    RuleCount,
     RuleReference,
     Status,
     Verdict,
@@ -71,6 +73,8 @@ class Outline:
     """Failed, unknown and warning findings that neither are the cause nor follow from it, worst first."""
     explained: tuple[Entry, ...]
     """Findings that follow from the cause."""
+    expected: tuple[Entry, ...]
+    """Failed, unknown and warning findings that somebody expects, with the reason; they count for nothing."""
     quiet: tuple[Entry, ...]
     """Notes, passes and skips."""
     undecided: tuple[Undecided, ...]
@@ -90,7 +94,8 @@ def outline(report: Report) -> Outline:
     rest = [entry for entry in entries if not _is_cause(entry, cause)]
     follows = set(cause.explains) if cause else set()
     undecided = _undecided(report)
-    loud = [entry for entry in rest if entry.finding.status in _MATTERS]
+    matters = [entry for entry in rest if entry.finding.status in _MATTERS]
+    loud = [entry for entry in matters if entry.finding.expected is None]
     doubts = _doubts(report, loud, undecided)
     return Outline(
         report=report,
@@ -100,6 +105,7 @@ def outline(report: Report) -> Outline:
         walk=_telling_walk(report, entries),
         others=_worst_first(entry for entry in loud if entry.finding.id not in follows),
         explained=_worst_first(entry for entry in loud if entry.finding.id in follows),
+        expected=_worst_first(entry for entry in matters if entry.finding.expected is not None),
         quiet=_worst_first(entry for entry in rest if entry.finding.status not in _MATTERS),
         undecided=undecided,
         doubts=doubts,
@@ -178,16 +184,39 @@ def words(value: Any) -> str:
     return "none" if value is None else str(value)
 
 
+def probe_told(probe: Probe) -> str:
+    """What one probe met, in a line."""
+    name = f" ({probe.name})" if probe.name not in (None, ".") else ""
+    packets = f", {counted(probe.sent, 'packet')} sent" if probe.sent is not None else ""
+    time = f", {probe.milliseconds:g} ms" if probe.milliseconds is not None else ""
+    sender = probe.container or "the host"
+    return f"{probe.kind} from {sender} to {probe.to}{name}: {probe.outcome}: {probe.detail}{packets}{time}"
+
+
+def count_told(count: RuleCount) -> str:
+    """How a rule's counter rose."""
+    whose = "" if count.within == "host" else "in the sender's namespace: "
+    return f"{whose}{rule_place(count.rule)}: counter rose from {count.before} to {count.after}"
+
+
+def probes_told(report: Report) -> str:
+    """How many probes were sent and what they met; empty where none was."""
+    ends = Counter(probe.outcome for probe in report.probes)
+    told = ", ".join(f"{number} {end}" for end, number in ends.most_common())
+    return f"{counted(len(report.probes), 'probe')}: {told}" if report.probes else ""
+
+
 def asked(report: Report) -> str:
     """How much was asked: checks, and walks with their ends."""
     checks = counted(len(report.results), "check") if report.results else "one container's way out"
+    probes = f"; {probes_told(report)}" if report.probes else ""
     if not report.walks:
-        return f"{checks}; no packet was followed"
+        return f"{checks}; no packet was followed{probes}"
     ends = Counter(walk.disposition.value for walk in report.walks)
     told = ", ".join(f"{number} {end}" for end, number in ends.most_common())
-    return (
-        f"{checks}; {counted(len(report.walks), 'packet')} followed through what was read, none sent: {told}"
-    )
+    sent = "" if report.probes else ", none sent"
+    walks = counted(len(report.walks), "packet")
+    return f"{checks}; {walks} followed through what was read{sent}: {told}{probes}"
 
 
 def redaction(report: Report) -> tuple[str, ...]:
@@ -221,11 +250,16 @@ def untested(report: Report) -> str:
     followed = (
         f"Followed were packets to {', '.join(ways[:3])}{' and others' if ways[3:] else ''}." if ways else ""
     )
-    other = (
-        "Nothing was sent: a firewall beyond this host, the far end, DNS answers and TLS were not tested."
-        if ways
-        else "No packet was followed, and nothing was sent."
-    )
+    if report.probes:
+        other = (
+            "Nothing was said over the connections that probes opened: TLS and what follows were not tested."
+        )
+    elif ways:
+        other = (
+            "Nothing was sent: a firewall beyond this host, the far end, DNS answers and TLS were not tested."
+        )
+    else:
+        other = "No packet was followed, and nothing was sent."
     how = f"Another destination: dockerdiag trace {quote(names[0]) if names else 'CONTAINER'} HOST:PORT"
     return " ".join(filter(None, (followed, other, how)))
 

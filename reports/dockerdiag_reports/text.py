@@ -4,18 +4,21 @@ import re
 
 from dockerdiag.formatting import Format, RenderOptions
 from dockerdiag.report import Disposition, Report
+from dockerdiag_reports.changes_told import changes_told
 from dockerdiag_reports.last_word import last_word
 from dockerdiag_reports.layout import NARROWEST, Layout, cells, cut
 from dockerdiag_reports.outline import (
     PASSES,
     REWRITES,
     asked,
+    count_told,
     counted,
     ending,
     host_facts,
     host_name,
     moment,
     outline,
+    probe_told,
     quiet,
     redaction,
     rule_place,
@@ -53,6 +56,9 @@ def render(report: Report, options: RenderOptions) -> str:
         cut=cut,
         counted=counted,
         rule_place=rule_place,
+        probe_told=probe_told,
+        changes=changes_told(harmless),
+        count_told=count_told,
         walker=walker,
         passing=PASSES | REWRITES,
         delivered=Disposition.DELIVERED,

@@ -38,7 +38,9 @@ def test_an_expected_finding_keeps_its_status_and_does_not_count(tmp_path: Path)
     report = json.loads(ran.stdout)
     assert (ran.returncode, report["verdict"], report["cause"]) == (0, "ok", None)
     told = [f for result in report["results"] for f in result["findings"] if f["code"] == code]
-    assert [(one["status"], one["expected"]) for one in told] == [("warn", "routed by munin")]
+    assert [(one["status"], one["expected"]) for one in told] == [
+        ("warn", "routed by munin (until 2099-12-31)")
+    ]
     redacted = run("--from", DEGRADED, "--config", config, "--redact", "-f", "json")
     assert redacted.returncode == 0
 
@@ -104,3 +106,28 @@ def test_a_file_that_is_not_there_is_wrong_usage_and_an_empty_one_is_fine(tmp_pa
 def test_the_example_in_the_source_is_understood(tmp_path: Path) -> None:
     example = (expectations.__doc__ or "").partition("\n\n")[2].replace("    ", "")
     assert len(expectations.load(written(tmp_path, example))) == 1
+
+
+def test_one_that_ended_says_so_where_it_counts_again(tmp_path: Path) -> None:
+    config = written(tmp_path, '[[expected]]\ncode = "*"\nreason = "routed by munin"\nuntil = 2020-01-01\n')
+    ran = run("--from", DEGRADED, "--config", config)
+    assert ran.returncode == 1
+    assert "it was expected until 2020-01-01: routed by munin" in " ".join(ran.stdout.split())
+
+
+def test_what_matches_nothing_is_noted_and_does_not_count(tmp_path: Path) -> None:
+    config = written(tmp_path, '[[expected]]\ncode = "a-slip"\nreason = "munin"\n')
+    report = json.loads(run("--from", DEGRADED, "--config", config, "-f", "json").stdout)
+    notes = [
+        f for result in report["results"] for f in result["findings"] if f["code"] == "expectation-unused"
+    ]
+    assert [(one["status"], "a-slip" in one["summary"]) for one in notes] == [("note", True)]
+    assert report["verdict"] == "degraded"
+
+
+@pytest.mark.parametrize("form", ["text", "markdown", "html", "junit", "json"])
+def test_every_format_shows_what_is_expected_and_why(tmp_path: Path, form: str) -> None:
+    config = written(tmp_path, '[[expected]]\ncode = "*"\nreason = "routed by munin"\nuntil = 2099-12-31\n')
+    ran = run("--from", DEGRADED, "--config", config, "-f", form)
+    assert ran.returncode == 0
+    assert "routed by munin (until 2099-12-31)" in " ".join(ran.stdout.split())
