@@ -168,7 +168,10 @@ def _counted_all(count: RuleCount, probe: Probe) -> bool:
 
 def _beside_unknown(probe: Probe, journey: Journey, counters: Sequence[RuleCount]) -> tuple[Comparison, str]:
     if probe.outcome in ("answered", "refused") and not counters:
-        return "settles", f"the walk could not tell, and the probe was {probe.outcome}: it is delivered"
+        return (
+            "settles",
+            f"the walk could not tell, and the probe was {probe.outcome}: this packet is delivered",
+        )
     if probe.outcome != "answered" and _risen_halt(journey, counters) is not None:
         return "settles", f"the walk could not tell; it ends at {_end(journey)}{_proof(counters, journey)}"
     return "none", "the walk could not tell, and neither does the probe"
@@ -336,6 +339,13 @@ def _settled(journey: Journey, one: Compared) -> Journey:
     ending = Disposition.REJECTED if rejecting else Disposition.DROPPED
     certain = replace(halt, disposition=ending, reason=f"{halt.reason}; {one.text}")
     rest = tuple(each for at, each in enumerate(journey.halts) if at != number)
-    hop = Hop(halt.direction, halt.place, ending.value, stop=True, rule=halt.rule, text=one.text)
+    hop = Hop(
+        halt.direction,
+        halt.place,
+        "reject" if rejecting else "drop",
+        stop=True,
+        rule=halt.rule,
+        text=one.text,
+    )
     hops = (*(replace(each, stop=False) for each in journey.hops), hop)
     return replace(journey, disposition=ending, halts=(certain, *rest), hops=hops)

@@ -72,7 +72,7 @@ def _kernel_trace(case: Case, names: tuple[str, ...], journey: Journey) -> Itera
     ports = f" {flow.protocol} dport {flow.port}" if flow.port is not None else ""
     back = f" {flow.protocol} sport {flow.port}" if flow.port is not None else ""
     source = f"{family} saddr {journey.sent_from} " if journey.sent_from is not None else ""
-    chain = " ".join((*_TABLE, "all"))
+    chain = " ".join((*_TABLE, "marking"))
     lines = (
         f"add table {' '.join(_TABLE)}",
         f"add chain {chain} {{ type filter hook prerouting priority -350; }}",
