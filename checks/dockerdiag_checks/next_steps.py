@@ -41,10 +41,10 @@ def capture(case: Case, compared: Compared) -> Remedy:
         summary="To find out where: see what leaves this host and what comes back, and show it to whoever runs the "
         "network behind it",
         now=(
-            f"timeout 15 {sh('tcpdump', '-ni', uplink or _LINKS_SEEN, f'{asked} or icmp')} & sleep 2; {again}; wait",
+            f"timeout 120 {sh('tcpdump', '-lni', uplink or _LINKS_SEEN, f'{asked} or icmp')} & sleep 2; {again}; sleep 1; kill $!",
         ),
         verify=(again,),
-        risk="Sends the probe's packets once more and puts the link into promiscuous mode for 15 seconds; changes "
+        risk="Sends the probe's packets once more and puts the link into promiscuous mode meanwhile; changes "
         "nothing else.",
     )
 
@@ -84,7 +84,7 @@ def _kernel_trace(case: Case, names: tuple[str, ...], journey: Journey) -> Itera
         summary="To find out: have the kernel tell every nftables rule that the packet and its answer meet",
         now=(
             sh("nft", "; ".join(lines)),
-            f"timeout 15 nft monitor trace & sleep 1; {again}; wait",
+            f"timeout 120 stdbuf -oL nft monitor trace & sleep 1; {again}; sleep 1; kill $!",
         ),
         verify=(again,),
         undo=(sh("nft", "delete", "table", *_TABLE),),

@@ -73,7 +73,7 @@ def test_a_rule_that_cannot_be_judged_is_unknown_with_the_way_to_find_out() -> N
     report = judged(first_in("FORWARD", "-m nosuchmatch --something 1 -j DROP"))
     assert report.verdict is Verdict.UNKNOWN
     finding = told(report, Status.UNKNOWN)["rule-undecided"]
-    assert finding.remedies[0].verify == ("iptables-legacy -t filter -L FORWARD -v -n -x --line-numbers",)
+    assert finding.remedies[0].now == ("dockerdiag trace web 1.1.1.1:443/tcp --probe",)
 
 
 def test_a_rule_that_cannot_be_judged_and_changes_nothing_is_no_matter() -> None:
