@@ -37,12 +37,11 @@ def capture(case: Case, compared: Compared) -> Remedy:
     port, protocol = rest, probe.to.rpartition("/")[2]
     asked = f"host {address}" + (f" and {protocol} port {port}" if port else "")
     again = _probing(case, (probe.sender,) if probe.sender else (), probe.to)
+    watch = sh("tcpdump", "-lni", uplink or _LINKS_SEEN, f"{asked} or icmp")
     return Remedy(
         summary="To find out where: see what leaves this host and what comes back, and show it to whoever runs the "
         "network behind it",
-        now=(
-            f"timeout 120 {sh('tcpdump', '-lni', uplink or _LINKS_SEEN, f'{asked} or icmp')} & sleep 2; {again}; sleep 1; kill $!",
-        ),
+        now=(f"timeout 120 {watch} & sleep 2; {again}; sleep 1; kill $!",),
         verify=(again,),
         risk="Sends the probe's packets once more and puts the link into promiscuous mode meanwhile; changes "
         "nothing else.",
