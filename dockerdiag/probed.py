@@ -147,6 +147,8 @@ def _beside_delivered(
     answered = host is not None and host.outcome in ("answered", "refused")
     if probe.kind not in _MUST_BE_ANSWERED and not answered:
         return "none", "no answer; the target need not give one"
+    if journey.flow.destination.is_loopback:
+        return "none", "the walk reaches this resolver in the container; whom it asks itself decides"
     beside = "" if host is None else f"; the host itself {_by_host(host)}"
     if probe.tracked == "unreplied":
         return "beyond-host", f"the packet passed all of this host's rules and no answer came back{beside}"
