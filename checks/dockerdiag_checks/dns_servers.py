@@ -44,7 +44,6 @@ from dockerdiag.registry import check
 from dockerdiag.report import Evidence, Finding, Remedy, Status
 from dockerdiag.snapshot.resolv_conf import FALLBACK
 from dockerdiag_checks.commands import sh
-from dockerdiag_checks.engine import WITHOUT_KEYS
 from dockerdiag_checks.name_remedies import (
     listening_on,
     own_file,
@@ -59,6 +58,7 @@ from dockerdiag_checks.name_resolution import (
     resolutions,
     subject_of,
 )
+from dockerdiag_checks.setting_files import without_keys
 from dockerdiag_checks.wording import listed, retry, sentence
 
 NEEDS = ("engine", "engine.containers")
@@ -218,7 +218,7 @@ def _without_loopback(case: Case, members: Affected) -> tuple[Remedy, ...]:
             copy = f"{file.path}.before-dockerdiag"
             lines = (
                 sh("cp", "-a", file.path, copy),
-                sh("python3", "-c", WITHOUT_KEYS, file.path, "dns"),
+                without_keys(file.path, ("dns",))[1],
                 "systemctl restart docker",
             )
             return (without_daemon_dns(file.path, lines, case),)

@@ -33,13 +33,23 @@ edit back, or restart the engine when that suits, knowing what it will do.
 from collections.abc import Iterator
 
 from dockerdiag.case import Case, Hit, Located, is_default_bridge
+from dockerdiag.configuration.daemon_json import ConfigurationError
 from dockerdiag.configuration.inert import Inert
 from dockerdiag.configuration.origin import Origin
 from dockerdiag.configuration.proxies import VARIABLES
 from dockerdiag.configuration.settings import Known, Setting, State, value_of
 from dockerdiag.registry import check
 from dockerdiag.report import Evidence, Finding, Remedy, Status
-from dockerdiag_checks.setting_files import RESTART, RESTART_RISK, evidence_of, turn_on, written_by
+from dockerdiag_checks.commands import sh
+from dockerdiag_checks.setting_files import (
+    RESTART,
+    RESTART_RISK,
+    evidence_of,
+    refused_keys,
+    turn_on,
+    without_keys,
+    written_by,
+)
 
 NEEDS = ("engine", "daemons", "service")
 
@@ -161,15 +171,27 @@ def _next_start_fails(case: Case) -> Iterator[Finding]:
         evidence=tuple(
             Evidence(origin.source, origin.text.strip()) for error in certain for origin in error.origins
         ),
-        remedies=(
-            Remedy(
-                summary="Correct the line before the next restart",
-                verify=("dockerd --validate",)
-                if (case.settings.version or (0, 0)) >= (23, 0)
-                else ("dockerdiag",),
-                risk="None now: the running engine does not read it.",
-            ),
-        ),
+        remedies=(_corrected(case, certain),),
+    )
+
+
+def _corrected(case: Case, errors: tuple[ConfigurationError, ...]) -> Remedy:
+    file = case.settings.daemon_json
+    keys = refused_keys(file, errors) if file is not None else ()
+    if file is None or not keys:
+        return Remedy(
+            summary="Correct the line before the next restart",
+            verify=("dockerd --validate",)
+            if (case.settings.version or (0, 0)) >= (23, 0)
+            else ("dockerdiag",),
+            risk="None now: the running engine does not read it.",
+        )
+    return Remedy(
+        summary=f"Take {', '.join(keys)} out of {file.path}, since dockerd would refuse it there",
+        now=without_keys(file.path, keys),
+        verify=("dockerdiag",),
+        undo=(sh("mv", f"{file.path}.before-dockerdiag", file.path),),
+        risk="None now: the running engine does not read it. What the key says is lost, unless a flag says it too.",
     )
 
 

@@ -9,7 +9,12 @@ whether it runs on the host that was read, and, where none answers, what systemd
 
 An engine that does not start sets up no network, and the containers that it left behind lose name resolution and
 published ports. The most common reason is a daemon.json that says what a flag says too, or a key that this engine
-does not know.
+does not know; others are a bridge that firewalld has in another zone, an iptables program that is gone, a kernel
+whose modules were removed by an upgrade, and, with the nftables backend, forwarding that nobody turned on. The engine's
+own words in the journal tell them apart.
+
+An engine that is stopped while its containers run on cuts them off from its resolver, 127.0.0.11, and from ports that
+docker-proxy serves; packets to addresses still pass.
 
 ## What is normal and not reported
 
@@ -19,31 +24,29 @@ own): the rules and links of this host say nothing about its containers.
 
 ## Remedy
 
-For a failed start: correct what the journal names, then start the unit.
+For a failed start: correct what the journal names, then start the unit. For containers without their engine: start it.
 
 ## References
 
 - [Docker: troubleshooting the daemon](https://docs.docker.com/engine/daemon/troubleshoot/)
+- moby/moby#41609, moby/moby#50646, docker/docker-ce-packaging#1340
 """
 
 import re
 from collections.abc import Iterator
 
 from dockerdiag.case import Case
-from dockerdiag.configuration.daemon_json import ConfigurationError, DaemonJson
+from dockerdiag.configuration.daemon_json import ConfigurationError
 from dockerdiag.registry import check
 from dockerdiag.report import Evidence, Finding, Remedy, Status
-from dockerdiag.snapshot import Engine, ServiceUnit, Unread
+from dockerdiag.snapshot import Engine, ServiceUnit, Shim, TextFile, Unread
 from dockerdiag_checks.commands import sh
+from dockerdiag_checks.engine_failures import START, STARTED, STARTS, explained
+from dockerdiag_checks.setting_files import refused_keys, without_keys
 
 NEEDS = ()
 
-WITHOUT_KEYS = (
-    "import json, sys; file, *keys = sys.argv[1:]; "
-    "kept = {k: v for k, v in json.load(open(file)).items() if k not in keys}; "
-    'open(file, "w").write(json.dumps(kept, indent=2) + chr(10))'
-)
-"""Writes a JSON file without some of its keys. dockerdiag itself runs on this Python, jq may be missing."""
+EMBEDDED = re.compile(r"^\s*nameserver\s+127\.0\.0\.11\b", re.MULTILINE)
 
 NOT_TELLING = re.compile(
     r"docker\.(service|socket): |(Starting|Started|Stopping|Stopped|Failed to start|Dependency failed) |"
@@ -67,6 +70,8 @@ def CHECK(case: Case) -> Iterator[Finding]:  # noqa: N802 - a module's check is 
         yield _answers(case, engine)
     elif (service := _failed(case)) is not None:
         yield _failed_unit(case, service)
+    elif _left_behind(case) and _stopped(case):
+        yield _stopped_beside_containers(case)
     else:
         yield Finding(
             code="engine-not-found"
@@ -115,11 +120,13 @@ def _failed_unit(case: Case, service: ServiceUnit) -> Finding:
     shown = tuple(dict.fromkeys(line.text.strip() for line in telling))[-3:]
     errors = tuple(error for error in case.settings.start_errors if error.certain)
     state = f"{service.active_state}, {service.sub_state}, {service.result}"
+    known = None if errors else explained(case, shown)
+    reason = known.meaning if known else errors[0].text if errors else shown[-1] if shown else state
     return Finding(
-        code="engine-failed",
+        code=known.code if known else "engine-failed",
         status=Status.FAIL,
         subject="unit:docker.service",
-        summary=f"docker.service does not start: {errors[0].text if errors else shown[-1] if shown else state}",
+        summary=f"docker.service does not start: {reason}",
         evidence=(
             Evidence("systemctl show docker.service", state),
             *(Evidence("journal of docker.service", text) for text in shown),
@@ -129,43 +136,95 @@ def _failed_unit(case: Case, service: ServiceUnit) -> Finding:
                 if isinstance(journal, Unread)
                 else ()
             ),
+            *(known.evidence if known else ()),
+            *_containers_run_on(case),
         ),
-        remedies=(_correction(case, errors),),
+        remedies=known.remedies if known else (_correction(case, errors),),
     )
 
 
 def _correction(case: Case, errors: tuple[ConfigurationError, ...]) -> Remedy:
     """Takes the keys that dockerd refuses out of its file; where none is known, the admin must correct it first."""
-    start = (
-        "systemctl reset-failed docker.service docker.socket",
-        "systemctl start docker.service",
-    )
-    verify = ("systemctl is-active docker.service", "dockerdiag")
     file = case.settings.daemon_json
-    keys = _refused_keys(file, errors) if file is not None else ()
+    keys = refused_keys(file, errors) if file is not None else ()
     if file is None or not keys:
         return Remedy(
             summary="Correct what the journal names, and only then start the engine",
-            lasting=start,
-            verify=verify,
-            risk="Starts the engine, and its containers that have a restart policy.",
+            lasting=START,
+            verify=STARTED,
+            risk=STARTS,
         )
     copy = f"{file.path}.before-dockerdiag"
     return Remedy(
         summary=f"Take {', '.join(keys)} out of {file.path}, since dockerd refuses it there, and start the engine",
-        now=(sh("cp", "-a", file.path, copy), sh("python3", "-c", WITHOUT_KEYS, file.path, *keys), *start),
-        verify=verify,
+        now=(*without_keys(file.path, keys), *START),
+        verify=STARTED,
         undo=(sh("mv", copy, file.path),),
         risk=(
             f"What {', '.join(keys)} says in the file is lost, unless a flag says it too (the copy keeps it). "
-            "Starts the engine, and its containers that have a restart policy."
+            f"{STARTS}"
         ),
     )
 
 
-def _refused_keys(file: DaemonJson, errors: tuple[ConfigurationError, ...]) -> tuple[str, ...]:
-    places = {origin for error in errors for origin in error.origins}
-    return tuple(key for key, origin in file.keys.items() if origin in places)
+def _stopped(case: Case) -> bool:
+    service = case.snapshot.service
+    return (
+        isinstance(service, ServiceUnit)
+        and service.active_state == "inactive"
+        and case.snapshot.daemons == ()
+    )
+
+
+def _left_behind(case: Case) -> tuple[Shim, ...]:
+    shims = case.snapshot.shims
+    return () if isinstance(shims, Unread) or case.snapshot.daemons != () else shims
+
+
+def _asks_the_engine(shim: Shim) -> bool:
+    """Whether its resolver is the engine's own."""
+    return isinstance(shim.resolv_conf, TextFile) and bool(EMBEDDED.search(shim.resolv_conf.text))
+
+
+def _stopped_beside_containers(case: Case) -> Finding:
+    shims = _left_behind(case)
+    mute = [shim for shim in shims if _asks_the_engine(shim)]
+    lost = f"{len(mute)} of them resolve no name, for the engine is their resolver" if mute else ""
+    return Finding(
+        code="daemon-down-containers-up",
+        status=Status.FAIL if mute else Status.WARN,
+        subject="unit:docker.service",
+        summary="docker.service is stopped while its containers run on"
+        + (
+            f": {lost}"
+            if lost
+            else "; ports that docker-proxy serves are dead, and nobody restarts a container"
+        ),
+        count=len(mute or shims),
+        evidence=(Evidence("systemctl show docker.service", "inactive"), *_containers_run_on(case)),
+        remedies=(
+            Remedy(
+                summary="Start the engine: it takes its containers on where live-restore is set, else it stops them",
+                now=("systemctl start docker.service",),
+                verify=STARTED,
+                undo=("systemctl stop docker.socket docker.service",),
+                risk="Without live-restore its containers end, and those that have a restart policy start again.",
+            ),
+        ),
+    )
+
+
+def _containers_run_on(case: Case) -> tuple[Evidence, ...]:
+    shims = _left_behind(case)
+    asking = next((shim for shim in shims if _asks_the_engine(shim)), None)
+    found = [Evidence("containerd-shim", f"runs on: {shim.container[:12]}") for shim in shims[:3]]
+    if asking is not None:
+        found.append(
+            Evidence(
+                f"/etc/resolv.conf of {asking.container[:12]}", "nameserver 127.0.0.11, which is dockerd"
+            )
+        )
+    return tuple(found)
 
 
 def _how_to_go_on(case: Case) -> tuple[Remedy, ...]:

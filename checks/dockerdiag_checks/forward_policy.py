@@ -20,6 +20,8 @@ answers to connections from inside too, for both come in by the same link.
 - Docker's isolation: from one bridge network to another, and into or out of internal networks.
 - Drops that a container's packet does not meet, such as those for ports of the host.
 
+A ban by fail2ban or CrowdSec that meets a container's own address, or the address that it asks, is told as such.
+
 A rule whose match cannot be judged from a snapshot (a rate limit, a rule of unknown make) is *unknown* only where
 the outcome depends on it.
 
@@ -34,7 +36,7 @@ links: it is not what is proposed here.
 ## References
 
 - [Packet filtering and firewalls](https://docs.docker.com/engine/network/packet-filtering-firewalls/)
-- moby/moby#36151, docker/for-linux#1472
+- moby/moby#36151, docker/for-linux#1472, moby/libnetwork#2331, docker/for-linux#179
 - `man 8 nft`, section CHAINS: the verdict of one base chain does not bind the next
 """
 
@@ -44,12 +46,20 @@ from dockerdiag.case import Case, Hit, Located
 from dockerdiag.packet.flow import Halt
 from dockerdiag.registry import check
 from dockerdiag.report import Evidence, Finding, Remedy, Status
+from dockerdiag_checks.bans import ban_of, unbanned
 from dockerdiag_checks.commands import sh
 from dockerdiag_checks.name_resolution import names_lost
 from dockerdiag_checks.next_steps import to_find_out
+from dockerdiag_checks.other_services import after_engine
 from dockerdiag_checks.rule_commands import let_pass
 from dockerdiag_checks.rule_remedies import accepted, where
 from dockerdiag_checks.setting_files import RESTART_RISK
+from dockerdiag_checks.variants import (
+    in_other_variant,
+    is_leftover,
+    left_behind_accepted,
+    other_variant_emptied,
+)
 from dockerdiag_checks.wording import containers_of, listed, retry, subnets_of
 
 NEEDS = ("engine",)
@@ -87,18 +97,46 @@ def _stopped(case: Case, hit: Hit, status: Status) -> Finding:
     way = {"out": "on the way out", "reply": "on the way back"}
     directions = " and ".join(way[direction] for direction in hit.directions)
     what = f"by {'the policy of ' if policy else ''}{where(rule)}" if rule else f"at {hit.halt.place}"
-    lacking = case.lacks_accepts(hit.halt)
-    by_policy = "forward-accepts-missing" if lacking else "policy-drops"
+    ban = ban_of(case, hit)
     return Finding(
-        code=by_policy if policy else "rule-rejects" if word == "rejected" else "rule-drops",
+        code=_code(case, hit, word) if ban is None else "container-banned",
         status=status,
         subject=case.subject(hit),
-        summary=f"Packets of {containers_of(hit)} are {word} {directions} {what}",
+        summary=f"Packets of {containers_of(hit)} are {word} {directions} {what}"
+        + (f": {ban.who} has banned {ban.member}" if ban is not None else _other_variant(case, hit)),
         count=hit.count,
         explains=names_lost(hit),
-        evidence=_evidence(hit),
-        remedies=_remedies(case, hit),
+        evidence=(*_evidence(hit), *(ban.evidence if ban is not None else ()), *_who(case, hit)),
+        remedies=_remedies(case, hit) if ban is None else (unbanned(case, ban),),
     )
+
+
+def _code(case: Case, hit: Hit, word: str) -> str:
+    if is_leftover(case, hit):
+        return "leftover-forward-drop"
+    if in_other_variant(case, hit):
+        return "iptables-variant-mix"
+    if hit.halt.kind == "policy":
+        return "forward-accepts-missing" if case.lacks_accepts(hit.halt) else "policy-drops"
+    return "rule-rejects" if word == "rejected" else "rule-drops"
+
+
+def _other_variant(case: Case, hit: Hit) -> str:
+    if is_leftover(case, hit):
+        return ", left by an engine that made its rules with iptables; this one makes them with nftables"
+    return f"; the engine makes its rules with {case.backend()}" if in_other_variant(case, hit) else ""
+
+
+def _who(case: Case, hit: Hit) -> tuple[Evidence, ...]:
+    """Who may have brought the rule, where a service loaded rules after the engine did."""
+    rule = hit.halt.rule
+    if rule is None:
+        return ()
+    if rule.table == "firewalld":
+        return after_engine(case, ("firewalld.service",))
+    if case.lacks_accepts(hit.halt):
+        return after_engine(case)
+    return after_engine(case, ("nftables.service",)) if rule.backend == "nft" else ()
 
 
 def _undecided(case: Case, hit: Hit) -> Finding:
@@ -144,8 +182,11 @@ def _packet(halt: Halt) -> str:
 def _remedies(case: Case, hit: Hit) -> tuple[Remedy, ...]:
     if hit.halt.rule is not None and hit.halt.rule.table == "firewalld":
         return (_firewalld(case, hit),)
+    if is_leftover(case, hit):
+        return left_behind_accepted(case, hit)
     beside = (halt for other in case.hits(_on_host) for halt in other.halts if halt.certain)
-    return accepted(case, hit, let_pass(hit.halts, subnets_of(case, hit), beside))
+    remedies = accepted(case, hit, let_pass(hit.halts, subnets_of(case, hit), beside))
+    return (*remedies, *other_variant_emptied(case, hit)) if in_other_variant(case, hit) else remedies
 
 
 def _firewalld(case: Case, hit: Hit) -> Remedy:

@@ -40,6 +40,7 @@ from dockerdiag.registry import check
 from dockerdiag.report import Evidence, Finding, Remedy, Status
 from dockerdiag.snapshot import Unread
 from dockerdiag_checks.commands import set_sysctl, sh, write_file
+from dockerdiag_checks.origins import package_of
 from dockerdiag_checks.wording import containers_of, retry
 
 NEEDS = ("network.sysctls",)
@@ -155,7 +156,7 @@ def _although(case: Case, key: str) -> tuple[Evidence, ...]:
 def _who_sets(case: Case, key: str) -> tuple[Evidence, ...]:
     zero = _zero_at_boot(case, key)
     if zero is not None:
-        return (Evidence(zero.origin.source, zero.origin.text.strip()),)
+        return (Evidence(zero.origin.source, zero.origin.text.strip()), *package_of(case, zero.origin.path))
     return (
         ()
         if isinstance(case.snapshot.boot_sysctls, Unread)
@@ -218,7 +219,7 @@ def _bomb(case: Case, zero: Assigned) -> Finding:
             f"Forwarding is on now, but {origin.source} turns it off at boot and whenever it is applied again; "
             "the engine turns it on only when it starts"
         ),
-        evidence=(Evidence(origin.source, origin.text.strip()),),
+        evidence=(Evidence(origin.source, origin.text.strip()), *package_of(case, origin.path)),
         remedies=(
             Remedy(
                 summary="Take the line out of force, and turn forwarding on at boot",

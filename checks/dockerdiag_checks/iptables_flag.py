@@ -39,8 +39,11 @@ from dockerdiag.case import Case, Hit, Located
 from dockerdiag.configuration.settings import Unknown, value_of
 from dockerdiag.registry import check
 from dockerdiag.report import Evidence, Finding, Remedy, Status
+from dockerdiag.snapshot import Unread
 from dockerdiag_checks.commands import sh
+from dockerdiag_checks.other_services import after_engine, in_use, service_state
 from dockerdiag_checks.rule_commands import iptables
+from dockerdiag_checks.rule_loaders import flushes, own_tables_only
 from dockerdiag_checks.setting_files import RESTART_RISK, evidence_of, turn_on, verify_running
 from dockerdiag_checks.wording import retry
 
@@ -132,16 +135,43 @@ def _gone(case: Case, hits: tuple[Hit, ...]) -> Finding:
         summary="The engine made its rules when it started, and none of them is left: something flushed them",
         count=_count(hits),
         explains=_what_follows(case, hits),
-        evidence=(Evidence(place, lacks),),
-        remedies=(
-            Remedy(
-                summary="Let the engine make its rules again",
-                now=(sh("systemctl", "restart", "docker"),),
-                verify=retry(case),
-                risk=f"{RESTART_RISK} Who flushed them will do so again: let the engine start after it.",
-            ),
-        ),
+        evidence=(Evidence(place, lacks), *after_engine(case), *_flush_lines(case)),
+        remedies=(_made_again(case),),
     )
+
+
+def _made_again(case: Case) -> Remedy:
+    files = case.snapshot.firewall_files
+    flushing = () if isinstance(files, Unread) or not _by_nftables(case) else tuple(flushes(files))
+    # Where the file that flushed them is known, it is what would do so again.
+    kept = (
+        own_tables_only(case, files, *flushing[0][:2]) if flushing and not isinstance(files, Unread) else None
+    )
+    again = (
+        "The file that flushed them leaves the tables of others alone from now on."
+        if kept is not None
+        else "Who flushed them will do so again: let the engine start after it."
+    )
+    return Remedy(
+        summary="Let the engine make its rules again",
+        now=(*(kept.now if kept is not None else ()), sh("systemctl", "restart", "docker")),
+        verify=retry(case),
+        undo=kept.undo if kept is not None else (),
+        risk=f"{RESTART_RISK} {again}",
+    )
+
+
+def _by_nftables(case: Case) -> bool:
+    """Whether nftables.service, which is in use, loaded its file after the engine had made its rules."""
+    later = in_use(service_state(case, "nftables.service")) and after_engine(case, ("nftables.service",))
+    return bool(later) and case.backend() != "iptables-legacy"
+
+
+def _flush_lines(case: Case) -> tuple[Evidence, ...]:
+    files = case.snapshot.firewall_files
+    if isinstance(files, Unread) or not _by_nftables(case):
+        return ()
+    return tuple(Evidence(f"{file.path}:{number}", line.strip()) for file, number, line in flushes(files))
 
 
 def _presumed(case: Case) -> tuple[Evidence, ...]:

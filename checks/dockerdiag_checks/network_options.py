@@ -4,13 +4,12 @@
 
 For each network: its driver, and the options that `docker network create` takes (gateway, subnet, bridge name,
 `enable_ip_masquerade`, `enable_icc`, `host_binding_ipv4`, mtu, gateway mode). Whether its subnet overlaps an address
-or a route of the host that leads elsewhere, or another network's; whether its MTU is larger than the uplink's.
+or a route of the host that leads elsewhere, or another network's.
 
 ## Why it breaks containers
 
 A subnet that is also in use on the LAN or behind a VPN takes packets that are meant for there: a resolver or a proxy
-in that range cannot be reached from containers, nor from the host. An MTU above the uplink's lets small packets
-through and loses large ones where the messages that should say so are filtered: connections open, then hang.
+in that range cannot be reached from containers, nor from the host.
 
 ## What is normal and not reported
 
@@ -19,16 +18,15 @@ through and loses large ones where the messages that should say so are filtered:
 - host, none, macvlan, ipvlan and overlay networks have no bridge, and no rules on this host. Overlay networks lead out
   by docker_gwbridge.
 - `enable_icc=false` and `host_binding_ipv4` concern neighbours and published ports, not the way out.
-- A larger MTU where a rule clamps the segment size.
 
 ## Remedy
 
-Another subnet (a network's is fixed when it is made), or the uplink's MTU as the network's.
+Another subnet; a network's is fixed when it is made.
 
 ## References
 
 - [Docker: docker network create](https://docs.docker.com/reference/cli/docker/network/create/)
-- docker/for-linux#599, moby/moby#22028
+- docker/for-linux#599
 """
 
 from collections.abc import Iterator
@@ -38,7 +36,7 @@ from itertools import combinations
 from dockerdiag.case import Case
 from dockerdiag.registry import check
 from dockerdiag.report import Evidence, Finding, Remedy, Status
-from dockerdiag.snapshot import Link, Network, RoutingRule, TextFile, Unread
+from dockerdiag.snapshot import Network, RoutingRule, TextFile, Unread
 
 NEEDS = ("engine", "engine.networks", "network.links", "network.routes")
 
@@ -75,11 +73,10 @@ _MAIN = 254
     page=__doc__,
 )
 def CHECK(case: Case) -> Iterator[Finding]:  # noqa: N802 - a module's check is its constant
-    """A note for each network, and what its subnet and MTU collide with."""
+    """A note for each network, and what its subnet collides with."""
     for network in case.networks:
         yield _described(network)
     yield from _overlaps(case)
-    yield from _too_large(case)
 
 
 def _described(network: Network) -> Finding:
@@ -179,58 +176,6 @@ def _overlap(network: Network, what: str, subnet: Subnet, status: Status) -> Fin
                 summary="Create the network with another subnet; for docker0 set bip in daemon.json",
                 verify=("ip route show table all",),
                 risk="Its containers must be connected anew, and get other addresses.",
-            ),
-        ),
-    )
-
-
-def _too_large(case: Case) -> Iterator[Finding]:
-    links = case.snapshot.network.links
-    if isinstance(links, Unread) or _clamped(case):
-        return
-    by_name = {link.name: link for link in links}
-    said: set[str] = set()
-    for traced in case.traced:
-        network, uplink = case.network(traced.network), by_name.get(traced.journey.uplink or "")
-        if network is None or uplink is None or network.name in said or network.bridge is None:
-            continue
-        bridge = by_name.get(network.bridge)
-        if bridge is not None and bridge.mtu > uplink.mtu and traced.containers:
-            said.add(network.name)
-            yield _mtu(network, bridge, uplink)
-
-
-def _clamped(case: Case) -> bool:
-    firewall = case.snapshot.network.firewall
-    saved = (firewall.iptables_nft, firewall.iptables_legacy, firewall.ip6tables_nft)
-    native = isinstance(firewall.nft, str) and '"maxseg"' in firewall.nft
-    return native or any(isinstance(text, str) and "-j TCPMSS" in text for text in saved)
-
-
-def _mtu(network: Network, bridge: Link, uplink: Link) -> Finding:
-    return Finding(
-        code="mtu-above-uplink",
-        status=Status.WARN,
-        subject=f"network:{network.name}",
-        summary=(
-            f"Network {network.name} has MTU {bridge.mtu}, its uplink {uplink.name} {uplink.mtu}: large packets hang "
-            "where the messages that announce it are filtered"
-        ),
-        evidence=(
-            Evidence(f"link {bridge.name}", f"mtu {bridge.mtu}"),
-            Evidence(f"link {uplink.name}", f"mtu {uplink.mtu}"),
-        ),
-        remedies=(
-            Remedy(
-                summary="Announce segments that fit",
-                now=(
-                    "iptables -t mangle -A FORWARD -p tcp --tcp-flags SYN,RST SYN -j TCPMSS --clamp-mss-to-pmtu",
-                ),
-                verify=("iptables -t mangle -S FORWARD",),
-                undo=(
-                    "iptables -t mangle -D FORWARD -p tcp --tcp-flags SYN,RST SYN -j TCPMSS --clamp-mss-to-pmtu",
-                ),
-                risk="Changes the size that TCP announces, on all forwarded connections; nothing is opened.",
             ),
         ),
     )

@@ -9,7 +9,8 @@ routing rules and tables in both directions, the reverse path filter, the uplink
 ## Why it breaks containers
 
 Network managers take veths off their bridge and addresses off the bridge; VPNs and policy rules send containers'
-packets into tables that have no way out; a strict reverse path filter drops answers that come in by another link. None
+packets into tables that have no way out; an engine with `bridge` set to `none` leaves the containers of its default
+network without any; a strict reverse path filter drops answers that come in by another link. None
 of this shows in a firewall.
 
 ## What is normal and not reported
@@ -40,6 +41,7 @@ from dockerdiag.packet.flow import Halt
 from dockerdiag.registry import check
 from dockerdiag.report import Evidence, Finding, Remedy, Status
 from dockerdiag_checks.commands import sh
+from dockerdiag_checks.default_bridge import default_bridge_gone, without_default_bridge
 from dockerdiag_checks.name_resolution import asks_for_names, names_lost
 from dockerdiag_checks.next_steps import to_find_out
 from dockerdiag_checks.path_remedies import host_is_offline, mending
@@ -72,7 +74,9 @@ def CHECK(case: Case) -> Iterator[Located]:  # noqa: N802 - a module's check is 
     for hit in case.confined():
         yield Located(_isolated(case, hit), hit.place)
     for hit in case.hits(_mine):
-        if hit.halt.isolation is not None:
+        if without_default_bridge(case, hit):
+            yield Located(default_bridge_gone(case, hit), hit.place)
+        elif hit.halt.isolation is not None:
             yield Located(_isolated(case, hit), hit.place)
         else:
             yield Located(_stopped(case, hit), hit.place)

@@ -150,6 +150,23 @@ def masquerade(backend: str, family: int, subnet: str, bridge: str, before: Rule
     return _iptables_rule(before or end, family, spec)
 
 
+def let_too_big_pass(rule: RuleReference, version: int, bridge: str) -> Change:
+    """Accepts the host's own "too big" into a bridge, before the rule that stops it or at its chain's end."""
+    if rule.backend == "nft":
+        code = (
+            "icmp type destination-unreachable icmp code frag-needed"
+            if version == 4
+            else "icmpv6 type packet-too-big"
+        )
+        return _nft_rule(rule, f'oifname "{bridge}" {code} counter accept', f"{MARK} too big {bridge}")
+    kind = (
+        ("-p", "icmp", "--icmp-type", "fragmentation-needed")
+        if version == 4
+        else ("-p", "icmpv6", "--icmpv6-type", "packet-too-big")
+    )
+    return _iptables_rule(rule, version, ("-o", bridge, *kind, "-j", "ACCEPT"))
+
+
 def delete_rule(rule: RuleReference) -> str | None:
     """Deletes it; None for a chain's policy, and where its place is not known."""
     if rule.backend == "nft":

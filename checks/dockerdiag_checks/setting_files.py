@@ -1,8 +1,10 @@
 """Where dockerd's settings are written, as evidence; and the commands that change them there."""
 
+from collections.abc import Sequence
 from shlex import quote
 
 from dockerdiag.configuration.daemon import DaemonSettings
+from dockerdiag.configuration.daemon_json import ConfigurationError, DaemonJson
 from dockerdiag.configuration.origin import Origin
 from dockerdiag.configuration.settings import Known, Setting
 from dockerdiag.report import Evidence, Remedy
@@ -15,7 +17,28 @@ RESTART_RISK = (
     "those without a restart policy stay stopped."
 )
 
+_WITHOUT_KEYS = (
+    "import json, sys; file, *keys = sys.argv[1:]; "
+    "kept = {k: v for k, v in json.load(open(file)).items() if k not in keys}; "
+    'open(file, "w").write(json.dumps(kept, indent=2) + chr(10))'
+)
+"""Writes a JSON file without some of its keys. dockerdiag itself runs on this Python, jq may be missing."""
+
 _OVERRIDE = "/etc/systemd/system/docker.service.d/zz-dockerdiag.conf"
+
+
+def without_keys(path: str, keys: Sequence[str]) -> tuple[str, str]:
+    """Takes keys out of a JSON file; a copy stays beside it, with `.before-dockerdiag` at its end."""
+    return (
+        sh("cp", "-a", path, f"{path}.before-dockerdiag"),
+        sh("python3", "-c", _WITHOUT_KEYS, path, *keys),
+    )
+
+
+def refused_keys(file: DaemonJson, errors: Sequence[ConfigurationError]) -> tuple[str, ...]:
+    """The keys of daemon.json that errors are about."""
+    places = {origin for error in errors for origin in error.origins}
+    return tuple(key for key, origin in file.keys.items() if origin in places)
 
 
 def file_origin(setting: Setting) -> Origin | None:

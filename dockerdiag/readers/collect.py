@@ -13,14 +13,19 @@ from dockerdiag.readers.daemon_json import read_daemon_json
 from dockerdiag.readers.deadline import Deadline, SideBySide, unread_on_error
 from dockerdiag.readers.engine import read_engine
 from dockerdiag.readers.files import Tree
+from dockerdiag.readers.firewall_files import read_firewall_files
 from dockerdiag.readers.host import invoking_user, read_host
 from dockerdiag.readers.logs import read_journal, read_kernel_log
 from dockerdiag.readers.name_service import read_name_service
 from dockerdiag.readers.namespace import read_namespace
 from dockerdiag.readers.namespaces import read_namespaces
+from dockerdiag.readers.packages import read_packages
 from dockerdiag.readers.processes import namespace_of, own_line, read_daemons
+from dockerdiag.readers.programs import read_programs
 from dockerdiag.readers.resolver import RESOLV_CONF, nameservers
 from dockerdiag.readers.route_answers import RouteQuestion, ask_routes
+from dockerdiag.readers.services import read_services
+from dockerdiag.readers.shims import read_shims
 from dockerdiag.readers.units import UNITS, read_service
 from dockerdiag.snapshot import (
     Container,
@@ -59,6 +64,9 @@ def collect(seconds: float, destinations: tuple[str, ...], progress: Progress, r
             "hosts_file": partial(tree.read, "/etc/hosts"),
             "name_service": partial(read_name_service, tree, deadline, systemd=host.systemd),
             "kernel_log": partial(read_kernel_log, deadline, systemd=host.systemd),
+            "services": partial(read_services, deadline, systemd=host.systemd),
+            "firewall_files": partial(read_firewall_files, tree),
+            "shims": partial(read_shims, tree, deadline),
         },
         deadline,
         progress,
@@ -83,6 +91,7 @@ def collect(seconds: float, destinations: tuple[str, ...], progress: Progress, r
     service, journal = _pair(found["service"])
     daemons = found["daemons"]
     unit = service if isinstance(service, ServiceUnit) else None
+    packages = partial(read_packages, service, found["boot_sysctls"], deadline)
     snapshot = Snapshot(
         taken_at=taken_at,
         tool_version=__version__,
@@ -100,6 +109,11 @@ def collect(seconds: float, destinations: tuple[str, ...], progress: Progress, r
         kernel_log=found["kernel_log"],
         invoking_user=invoking_user(),
         name_service=found["name_service"],
+        services=found["services"],
+        firewall_files=found["firewall_files"],
+        shims=found["shims"],
+        programs=unread_on_error(partial(read_programs, tree, daemons)),
+        packages=unread_on_error(packages),
     )
     return without_credentials(snapshot)
 

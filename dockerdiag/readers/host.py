@@ -5,6 +5,7 @@ import os
 from dockerdiag.readers.deadline import unread_on_error
 from dockerdiag.readers.errors import ReadError
 from dockerdiag.readers.files import Tree, read_kernel_file
+from dockerdiag.readers.module_tree import read_module_tree
 from dockerdiag.readers.modules import loaded_modules
 from dockerdiag.snapshot import Host
 
@@ -22,6 +23,7 @@ def read_host(tree: Tree) -> Host:
         systemd=tree.resolve("/run/systemd/system") is not None,
         virtualization=_virtualization(tree, system.release),
         modules=unread_on_error(loaded_modules),
+        module_tree=unread_on_error(lambda: read_module_tree(tree)),
     )
 
 

@@ -3,6 +3,7 @@
 from functools import partial
 from typing import Any
 
+from dockerdiag.readers.conntrack import read_conntrack_counters
 from dockerdiag.readers.deadline import Deadline, SideBySide
 from dockerdiag.readers.firewall import read_firewall
 from dockerdiag.readers.listeners import read_listeners
@@ -24,6 +25,7 @@ def read_namespace(deadline: Deadline) -> NetworkNamespace:
             "sysctls": read_sysctls,
             "firewall": partial(read_firewall, deadline),
             "listeners": read_listeners,
+            "conntrack": read_conntrack_counters,
         },
         deadline,
     ).results()
@@ -32,6 +34,7 @@ def read_namespace(deadline: Deadline) -> NetworkNamespace:
         sysctls=parts["sysctls"],
         firewall=_all_unread(parts["firewall"]),
         listeners=parts["listeners"],
+        conntrack_counters=parts["conntrack"],
         **_fields(parts["routing"]),
     )
 

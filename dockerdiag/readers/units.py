@@ -3,7 +3,6 @@
 import fnmatch
 import re
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from functools import partial
 
 from dockerdiag.readers.command import checked, failure, run
@@ -11,6 +10,7 @@ from dockerdiag.readers.confinement import read_confinement
 from dockerdiag.readers.deadline import Deadline, unread_on_error
 from dockerdiag.readers.errors import ReadError
 from dockerdiag.readers.files import Tree
+from dockerdiag.readers.services import systemd_time
 from dockerdiag.snapshot import EnvironmentFile, ServiceUnit, TextFile, Unread
 from dockerdiag.snapshot.secrets import mask_text
 
@@ -84,7 +84,7 @@ def read_service(tree: Tree, deadline: Deadline, *, systemd: bool) -> ServiceUni
         result=told.get("Result"),
         need_daemon_reload=told["NeedDaemonReload"] == "yes" if "NeedDaemonReload" in told else None,
         main_pid=int(told.get("MainPID", "0")) or None,
-        active_since=_time(told.get("ActiveEnterTimestamp", "")),
+        active_since=systemd_time(told.get("ActiveEnterTimestamp", "")),
         exec_start=told.get("ExecStart"),
         environment=told.get("Environment"),
         manager_environment=_manager_environment(deadline) if told else None,
@@ -220,11 +220,3 @@ def _manager_environment(deadline: Deadline) -> str | None:
     except ReadError:
         return None
     return "\n".join(mask_text(line).text for line in told.splitlines() if _KEPT_VARIABLE.match(line))
-
-
-def _time(written: str) -> float | None:
-    """`Mon 2026-11-23 20:42:59 UTC`; empty where the unit was never active."""
-    try:
-        return datetime.strptime(written, "%a %Y-%m-%d %H:%M:%S UTC").replace(tzinfo=UTC).timestamp()
-    except ValueError:
-        return None

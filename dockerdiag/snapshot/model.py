@@ -8,9 +8,9 @@ Addresses are text as the kernel prints them, times are seconds since the epoch,
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
-from pydantic import ConfigDict
+from pydantic import ConfigDict, Field
 
 from dockerdiag.snapshot.probes import Probe
 
@@ -32,6 +32,10 @@ PREDATED = Unread("the snapshot is older than this part")
 
 NOT_PROBED = Unread("no probe was asked for (--probe)")
 """The probes of a run that sent none."""
+
+
+# Left to right, or a saved Unread would be read as a mapping with the key `reason`.
+Texts = Annotated[Unread | Mapping[str, str], Field(union_mode="left_to_right")]
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,13 +252,16 @@ class NetworkNamespace:
     routes: tuple[Route, ...] | Unread
     rules: tuple[RoutingRule, ...] | Unread
     neighbours: tuple[Neighbour, ...] | Unread
-    sysctls: Mapping[str, str] | Unread
+    sysctls: Texts
     """`net/ipv4/ip_forward` → `1`. A key that is absent does not exist in this kernel (`net/bridge/…` without
     br_netfilter)."""
     firewall: Firewall
     listeners: tuple[Listener, ...] | Unread = ()
     route_answers: tuple[RouteAnswer, ...] = ()
     neighbour_suppressed: bool = False
+    conntrack_counters: Mapping[str, int] | Unread = PREDATED
+    """/proc/net/stat/nf_conntrack, summed over the processors (`drop`, `early_drop`, `insert_failed`, `invalid` …);
+    empty where connection tracking is not there."""
 
 
 # -- the host ------------------------------------------------------------------------------------------------
@@ -277,6 +284,23 @@ class Host:
     virtualization: str | None = None
     """`container`, `lxc`, `wsl` … where it can be told without running anything."""
     modules: tuple[str, ...] | Unread = ()
+    module_tree: "ModuleTree | Unread | None" = PREDATED
+    """What the running kernel can load; None where it was built without modules."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModuleTree:
+    """/lib/modules of the running kernel, as far as the engine needs it."""
+
+    directory: str
+    exists: bool
+    """Whether the tree of the running kernel is there, with its index (modules.dep)."""
+    others: tuple[str, ...] = ()
+    """The releases whose trees are there beside it."""
+    absent: tuple[str, ...] = ()
+    """Of what an engine may need: neither loaded, nor built in, nor loadable."""
+    loading_disabled: bool = False
+    """Whether kernel.modules_disabled is 1: nothing more can be loaded until the next boot."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -344,13 +368,50 @@ class NameService:
 
 
 @dataclass(frozen=True, slots=True)
+class ServiceState:
+    """A service that may change rules, links or routes beside the engine, as systemd's manager tells it."""
+
+    name: str
+    """`nftables.service`."""
+    active_state: str
+    """`active`, `inactive`, `failed` …"""
+    unit_file_state: str = ""
+    """`enabled`, `disabled`, `static`, `masked` …"""
+    active_since: float | None = None
+    changed_at: float | None = None
+    """When its state last changed: also by a reload."""
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """A program as the daemon finds it: by its own PATH, or where none runs by the one that systemd gives it."""
+
+    name: str
+    """`iptables`."""
+    path: str | None
+    """The first of its PATH that is there, also where it is a link that leads nowhere; None where none is."""
+    leads_to: str | None = None
+    """With all links followed; None where they lead nowhere."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shim:
+    """A container of the engine that runs, seen by its shim and not by the engine."""
+
+    container: str
+    """The container's id."""
+    resolv_conf: TextFile | Unread | None = None
+    """The container's own."""
+
+
+@dataclass(frozen=True, slots=True)
 class DaemonProcess:
     """A running dockerd."""
 
     pid: int
     executable: str | None
     command_line: tuple[str, ...] | Unread
-    environment: Mapping[str, str] | Unread
+    environment: Texts
     """Only those that change networking or its reading (PATH, proxies, DOCKER_*); credentials replaced."""
     started_at: float | None
     namespace: str | None
@@ -534,4 +595,14 @@ class Snapshot:
     redaction: Redaction | None = None
     probes: tuple[Probe, ...] | Unread = NOT_PROBED
     """What real packets met, in the order in which they were sent."""
+    services: tuple[ServiceState, ...] | Unread = PREDATED
+    """Firewalls, network managers and other engines that systemd has; those that are not installed are left out."""
+    firewall_files: tuple[TextFile, ...] | Unread = PREDATED
+    """What those services load: nftables.conf with what it includes, saved iptables rules, firewalld's zones."""
+    shims: tuple[Shim, ...] | Unread = PREDATED
+    """The engine's containers by their processes, whether the engine answers or not."""
+    programs: tuple[Program, ...] | Unread = PREDATED
+    """The engine's iptables and ip6tables."""
+    packages: Texts = PREDATED
+    """Which package brought a file that sets sysctls or configures the engine; others are left out."""
     schema_version: int = SCHEMA_VERSION

@@ -8,12 +8,10 @@ from tests.checks.hosts import (
     default_bridge,
     engine,
     judged,
-    links,
     network,
     route,
     routing_rule,
     told,
-    with_table,
 )
 
 
@@ -71,14 +69,6 @@ def test_a_resolver_inside_the_subnet() -> None:
 
     assert "subnet-overlap" in told(judged(resolver("172.17.3.3")))
     assert "subnet-overlap" not in told(judged(resolver("172.17.0.1")))
-
-
-def test_an_mtu_above_the_uplinks() -> None:
-    narrow = links("eth0", mtu=1400)
-    assert "mtu-above-uplink" in told(judged(narrow))
-    clamp = "*mangle\n:FORWARD ACCEPT [0:0]\n[0:0] -A FORWARD -p tcp -m tcp --tcp-flags SYN,RST SYN -j TCPMSS --clamp-mss-to-pmtu\nCOMMIT\n"
-    assert judged(narrow, with_table(clamp)).verdict is Verdict.OK
-    assert judged(links("eth0", mtu=9000)).verdict is Verdict.OK
 
 
 def test_options_that_do_not_concern_the_way_out() -> None:

@@ -62,6 +62,12 @@ def test_what_is_saved_is_loaded_again(snapshot: Snapshot, tmp_path: Path, name:
     assert (tmp_path / name).stat().st_mode & 0o777 == 0o600
 
 
+def test_unread_sysctls_are_not_loaded_as_sysctls(snapshot: Snapshot, tmp_path: Path) -> None:
+    network = replace(snapshot.network, sysctls=Unread("not mounted"))
+    save(replace(snapshot, network=network), tmp_path / "a.json")
+    assert load(tmp_path / "a.json").network.sysctls == Unread("not mounted")
+
+
 def test_nothing_read_and_nothing_there_stay_apart(snapshot: Snapshot) -> None:
     document = json.loads(dump(snapshot))
     assert document["engine"] == {"reason": "permission denied: run as root"}

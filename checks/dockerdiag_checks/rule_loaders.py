@@ -1,0 +1,247 @@
+"""Will another service's files take Docker's rules away when they are loaded again?
+
+## What it asks
+
+What nftables.service and the services of saved iptables rules (netfilter-persistent, iptables) load, where they are
+in use: whether `/etc/nftables.conf` or a file that it includes flushes the whole rule set, and whether saved rules
+hold Docker's rules of another day.
+
+## Why it breaks containers
+
+Docker makes its rules when it starts, and after a firewall's reload only where that is firewalld. At boot
+nftables.service comes before the engine, so `flush ruleset` does no harm; at any later `systemctl reload nftables`
+it takes Docker's chains, and every container is cut off until the engine starts again. Saved iptables rules bring
+back bridges and subnets that are long gone, and lack those that are new.
+
+## What is normal and not reported
+
+- A file with `flush ruleset` whose service is neither enabled nor running: Debian ships one.
+- Rules in the legacy variant, which `nft flush ruleset` does not touch; an engine that makes no rules.
+- Saved rules without any of Docker's: a note, since only a restart of that service removes Docker's.
+- Saved rules that hold all that Docker has now.
+
+## Remedy
+
+A file that declares and deletes its own tables instead of flushing all; it is checked with `nft -c` and loads the
+same rules as before. Saved rules without Docker's: the engine makes those itself.
+
+## References
+
+- docker/for-linux#1472, ipr-cnrs/nftables#70, moby/moby#12294
+- nft(8): `flush ruleset`; Debian's /usr/share/doc/nftables/README.Debian
+"""
+
+import re
+from collections.abc import Iterator
+from ipaddress import ip_network
+from shlex import quote
+
+from dockerdiag.case import Case, without_translation
+from dockerdiag.registry import check
+from dockerdiag.report import Evidence, Finding, Remedy, Status
+from dockerdiag.snapshot import TextFile, Unread
+from dockerdiag_checks.commands import sh
+from dockerdiag_checks.other_services import in_use, service_state
+from dockerdiag_checks.wording import retry
+
+NEEDS = ("engine", "engine.networks", "services", "firewall_files")
+
+FLUSH = re.compile(r"^\s*flush\s+ruleset\s*;?\s*(?:#.*)?$")
+TABLE = re.compile(r"^\s*(?:add\s+|create\s+)?table\s+(?:(ip6?|inet|arp|bridge|netdev)\s+)?([\w.-]+)\s*\{")
+SAVED = {
+    "/etc/iptables/rules.v4": "netfilter-persistent.service",
+    "/etc/sysconfig/iptables": "iptables.service",
+}
+
+
+@check(
+    "rule-loaders",
+    title="Will another service's files take Docker's rules away when they are loaded again?",
+    group="Host",
+    place=16,
+    needs=NEEDS,
+    page=__doc__,
+)
+def CHECK(case: Case) -> Iterator[Finding]:  # noqa: N802 - a module's check is its constant
+    """One finding for each file that flushes all, or holds other rules of Docker's than there are."""
+    files = case.snapshot.firewall_files
+    if isinstance(files, Unread) or not _has_something_to_lose(case):
+        return
+    if case.backend() != "iptables-legacy" and in_use(service_state(case, "nftables.service")):
+        yield from _flushing(case, files)
+    if case.backend() != "nft":
+        for file in files:
+            if file.path in SAVED and in_use(service_state(case, SAVED[file.path])):
+                yield from _saved(case, file)
+
+
+def _has_something_to_lose(case: Case) -> bool:
+    return case.presumed_value("iptables") is True and case.has_docker_rules()
+
+
+# -- nftables ----------------------------------------------------------------------------------------------------
+
+
+def flushes(files: tuple[TextFile, ...]) -> Iterator[tuple[TextFile, int, str]]:
+    """Each line of nftables' files that flushes everything, with its file and number."""
+    for file in files:
+        if file.path in SAVED or "/firewalld/" in file.path:
+            continue
+        for number, line in enumerate(file.text.splitlines(), 1):
+            if FLUSH.match(line):
+                yield file, number, line
+
+
+def _flushing(case: Case, files: tuple[TextFile, ...]) -> Iterator[Finding]:
+    for file, number, line in flushes(files):
+        yield Finding(
+            code="nftables-conf-flushes-all",
+            status=Status.WARN,
+            subject=f"file:{file.path}",
+            summary=(
+                f"{file.path} flushes the whole rule set, Docker's too: the next reload or restart of nftables.service "
+                "cuts every container off until the engine starts again"
+            ),
+            evidence=(
+                Evidence(f"{file.path}:{number}", line.strip()),
+                Evidence("systemctl show nftables.service", _state(case, "nftables.service")),
+            ),
+            remedies=(own_tables_only(case, files, file, number),),
+        )
+
+
+def own_tables_only(case: Case, files: tuple[TextFile, ...], file: TextFile, number: int) -> Remedy:
+    """Has the file delete the tables that it and its includes make, and no others."""
+    tables = dict.fromkeys(
+        f"{match[1] or 'ip'} {match[2]}"
+        for one in files
+        if one.path not in SAVED
+        for line in one.text.splitlines()
+        if (match := TABLE.match(line)) is not None
+    )
+    # To delete a table that is not there is an error: it is declared first.
+    replaced = " ".join(f"table {name}; delete table {name};" for name in tables)
+    copy = f"{file.path}.before-dockerdiag"
+    return Remedy(
+        summary="Delete its own tables there, and leave those of others alone",
+        now=(
+            sh("cp", "-a", file.path, copy),
+            sh("sed", "-i", rf"{number}s/.*/{replaced or '# nothing of its own to delete'}/", file.path),
+            f"{sh('nft', '-c', '-f', file.path)} || {{ {sh('mv', copy, file.path)}; false; }}",
+        ),
+        verify=(
+            sh("nft", "-c", "-f", "/etc/nftables.conf" if file.path.startswith("/etc/nft") else file.path),
+            *retry(case),
+        ),
+        undo=(sh("mv", copy, file.path),),
+        risk=(
+            "None now: the file is read at the next reload. What somebody adds to other tables by hand stays then. "
+            "`systemctl stop nftables` and `restart` still flush everything on most distributions: use reload."
+        ),
+    )
+
+
+def _state(case: Case, name: str) -> str:
+    state = service_state(case, name)
+    return (
+        f"{state.active_state}, {state.unit_file_state or 'not enabled'}" if state is not None else "unknown"
+    )
+
+
+# -- saved iptables rules ----------------------------------------------------------------------------------------
+
+
+def _saved(case: Case, file: TextFile) -> Iterator[Finding]:
+    service = SAVED[file.path]
+    evidence = Evidence(f"systemctl show {service}", _state(case, service))
+    if "\n:DOCKER " not in f"\n{file.text}":
+        if "*filter" in file.text or "*nat" in file.text:
+            yield Finding(
+                code="saved-rules-lack-docker",
+                status=Status.NOTE,
+                subject=f"file:{file.path}",
+                summary=f"{file.path} holds none of Docker's rules, as is best: a restart of {service} removes them, "
+                "and the engine must start after it",
+                evidence=(evidence,),
+            )
+        return
+    missing, gone = _missing(case, file), _gone(case, file)
+    if missing or gone:
+        words = [f"lacks {', '.join(missing)}"] if missing else []
+        words += [f"has {', '.join(gone)}, which no network has"] if gone else []
+        yield Finding(
+            code="saved-rules-stale",
+            status=Status.WARN,
+            subject=f"file:{file.path}",
+            summary=(
+                f"{file.path} holds Docker's rules of another day ({'; '.join(words)}): {service} brings them back "
+                "whenever it starts, at boot too"
+            ),
+            evidence=(
+                *(
+                    Evidence(f"{file.path}:{number}", line)
+                    for number, line in _masquerades(file)
+                    if _source(line) in gone
+                ),
+                *(Evidence(f"{file.path} lacks", subnet) for subnet in missing),
+                evidence,
+            ),
+            remedies=(_without_docker(case, file),),
+        )
+
+
+def _masquerades(file: TextFile) -> Iterator[tuple[int, str]]:
+    for number, line in enumerate(file.text.splitlines(), 1):
+        if line.startswith("-A POSTROUTING ") and line.endswith("-j MASQUERADE") and " ! -o " in line:
+            yield number, line
+
+
+def _source(line: str) -> str:
+    words = line.split()
+    return words[words.index("-s") + 1] if "-s" in words else ""
+
+
+def _subnets(case: Case) -> tuple[str, ...]:
+    return tuple(
+        str(subnet)
+        for network in case.networks
+        if network.bridge is not None and not network.internal and not without_translation(network)
+        for pool in network.pools
+        if pool.subnet and (subnet := ip_network(pool.subnet, strict=False)).version == 4
+    )
+
+
+def _missing(case: Case, file: TextFile) -> tuple[str, ...]:
+    if case.presumed_value("ip-masq") is False:
+        return ()
+    saved = {_source(line) for _, line in _masquerades(file)}
+    return tuple(subnet for subnet in _subnets(case) if subnet not in saved)
+
+
+def _gone(case: Case, file: TextFile) -> tuple[str, ...]:
+    """Subnets that rules of Docker's make translate a bridge's packets for, and no network has."""
+    own = set(_subnets(case))
+    bridges = re.compile(r" ! -o (?:docker0|br-[0-9a-f]{12}) ")
+    found = (_source(line) for _, line in _masquerades(file) if bridges.search(line))
+    return tuple(dict.fromkeys(subnet for subnet in found if subnet and subnet not in own))
+
+
+def _without_docker(case: Case, file: TextFile) -> Remedy:
+    copy = f"{file.path}.before-dockerdiag"
+    bridges = r"docker0\|docker_gwbridge\|br-[0-9a-f]\{12\}"
+    # Docker's chains, jumps to them, and rules of its bridges.
+    docker = rf"/^:DOCKER/d; /^-[AI] DOCKER/d; / -j DOCKER/d; / -[io] \({bridges}\) /d"
+    return Remedy(
+        summary="Take Docker's rules out of the file: the engine makes its own whenever it starts",
+        now=(sh("cp", "-a", file.path, copy), f"sed -i {quote(docker)} {quote(file.path)}"),
+        verify=(
+            f"! grep -q DOCKER {quote(file.path)}",
+            f"iptables-restore --test < {quote(file.path)}",
+            *retry(case),
+        ),
+        undo=(sh("mv", copy, file.path),),
+        risk=(
+            "None now: the file is read when the service starts. A rule of the admin's own that names a bridge of "
+            "Docker's is taken out too: compare with the copy."
+        ),
+    )

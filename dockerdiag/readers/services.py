@@ -1,0 +1,83 @@
+"""The services that may change rules, links or routes beside the engine, as systemd's manager tells them."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+from dockerdiag.readers.command import failure, run
+from dockerdiag.readers.deadline import Deadline
+from dockerdiag.readers.errors import ReadError
+from dockerdiag.snapshot import ServiceState
+
+SERVICES = (
+    "docker.service",
+    "docker.socket",
+    "containerd.service",
+    "snap.docker.dockerd.service",
+    "podman.socket",
+    "nftables.service",
+    "iptables.service",
+    "ip6tables.service",
+    "netfilter-persistent.service",
+    "firewalld.service",
+    "ufw.service",
+    "ferm.service",
+    "shorewall.service",
+    "csf.service",
+    "firehol.service",
+    "fail2ban.service",
+    "crowdsec-firewall-bouncer.service",
+    "systemd-networkd.service",
+    "NetworkManager.service",
+    "dhcpcd.service",
+    "systemd-sysctl.service",
+)
+_PROPERTIES = (
+    "Id",
+    "LoadState",
+    "ActiveState",
+    "UnitFileState",
+    "ActiveEnterTimestamp",
+    "StateChangeTimestamp",
+)
+_SECONDS = 10.0
+
+
+def read_services(deadline: Deadline, *, systemd: bool) -> tuple[ServiceState, ...]:
+    """Those that are installed.
+
+    Raises:
+        ReadError: where the manager cannot be asked.
+    """
+    if not systemd:
+        raise ReadError("systemd does not run")
+    command = ["systemctl", "show", *SERVICES, "--no-pager", f"--property={','.join(_PROPERTIES)}"]
+    output = run(command, deadline.at_most(_SECONDS), environment={"TZ": "UTC"})
+    if output.status != 0:
+        raise failure("systemctl", output)
+    return tuple(_installed(output.text))
+
+
+def _installed(text: str) -> Iterator[ServiceState]:
+    seen: set[str] = set()
+    for block in text.split("\n\n"):
+        told = dict(line.partition("=")[::2] for line in block.splitlines())
+        name = told.get("Id", "")
+        # An alias is shown under the name of what it stands for.
+        if not name or name in seen or told.get("LoadState") == "not-found":
+            continue
+        seen.add(name)
+        yield ServiceState(
+            name=name,
+            active_state=told.get("ActiveState", ""),
+            unit_file_state=told.get("UnitFileState", ""),
+            active_since=systemd_time(told.get("ActiveEnterTimestamp", "")),
+            changed_at=systemd_time(told.get("StateChangeTimestamp", "")),
+        )
+
+
+def systemd_time(written: str) -> float | None:
+    """`Mon 2026-11-23 20:42:59 UTC` as seconds since the epoch; None where it is empty."""
+    try:
+        return datetime.strptime(written, "%a %Y-%m-%d %H:%M:%S UTC").replace(tzinfo=UTC).timestamp()
+    except ValueError:
+        return None

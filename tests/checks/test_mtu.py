@@ -1,0 +1,77 @@
+"""Where the way out is narrower than the container's link."""
+
+from dataclasses import replace
+
+from dockerdiag.report import Status, Verdict
+from dockerdiag.snapshot import Engine, Snapshot
+from tests.checks.hosts import Change, cause_of, engine, first_in, judged, links, told, with_table
+
+MANGLE = "*mangle\n:FORWARD ACCEPT [0:0]\n:POSTROUTING ACCEPT [0:0]\n[0:0] -A {}\nCOMMIT\n"
+CLAMP = "-p tcp -m tcp --tcp-flags SYN,RST SYN -j TCPMSS --clamp-mss-to-pmtu"
+NARROW = links("eth0", mtu=1400)
+MUTE = first_in("OUTPUT", "-p icmp -m icmp --icmp-type 3/4 -j DROP")
+
+
+def clamp(rule: str) -> Change:
+    return with_table(MANGLE.format(f"{rule} {CLAMP}"))
+
+
+def test_an_mtu_above_the_uplinks() -> None:
+    report = judged(NARROW)
+    assert report.verdict is Verdict.DEGRADED
+    assert cause_of(report) == ("mtu", "mtu-above-uplink", "network:bridge")
+    assert judged(links("eth0", mtu=9000)).verdict is Verdict.OK
+
+
+def test_a_clamp_on_the_path_silences_it() -> None:
+    assert judged(NARROW, clamp("FORWARD")).verdict is Verdict.OK
+    assert judged(NARROW, clamp("FORWARD -o eth0")).verdict is Verdict.OK
+    assert judged(NARROW, clamp("POSTROUTING -o eth0")).verdict is Verdict.OK
+
+
+def test_a_clamp_on_another_path_does_not() -> None:
+    for rule in ("FORWARD -i wlan0", "FORWARD -s 10.9.0.0/16", "POSTROUTING -o ppp0"):
+        assert "mtu-above-uplink" in told(judged(NARROW, clamp(rule)))
+
+
+def test_a_message_that_the_host_drops() -> None:
+    report = judged(NARROW, MUTE)
+    assert cause_of(report) == ("mtu", "mtu-mismatch", "network:bridge")
+    assert report.cause is not None
+    assert report.cause.status is Status.FAIL
+    # The rule is before the one that drops it, in the variant that holds that.
+    assert report.cause.remedies[0].now[0] == (
+        "iptables-legacy -I OUTPUT 1 -o docker0 -p icmp --icmp-type fragmentation-needed -j ACCEPT"
+    )
+
+
+def test_a_message_that_is_dropped_matters_not_where_both_ways_are_clamped() -> None:
+    assert judged(NARROW, MUTE, clamp("FORWARD")).verdict is Verdict.OK
+    # Only what comes back is made small: large uploads are still lost.
+    assert "mtu-mismatch" in told(judged(NARROW, MUTE, clamp("FORWARD -o eth0")))
+
+
+def test_icmp_drops_that_do_not_concern_it() -> None:
+    for rule in ("-p icmp -m icmp --icmp-type 8 -j DROP", "-o eth0 -p icmp -j DROP"):
+        assert told(judged(NARROW, first_in("OUTPUT", rule))).keys() == {"mtu-above-uplink"}
+    assert judged(MUTE).verdict is Verdict.OK
+
+
+def overlay(mtu: str | None) -> Change:
+    def changed(snapshot: Snapshot) -> Snapshot:
+        assert isinstance(snapshot.engine, Engine)
+        assert isinstance(snapshot.engine.networks, tuple)
+        options = {} if mtu is None else {"com.docker.network.driver.mtu": mtu}
+        networks = tuple(
+            replace(one, options=options) if one.name == "mesh" else one for one in snapshot.engine.networks
+        )
+        return engine(networks=networks)(snapshot)
+
+    return changed
+
+
+def test_an_overlay_network_needs_room_for_its_headers() -> None:
+    swarm = "swarm-of-one-trixie"
+    assert "overlay-mtu" not in told(judged(overlay(None), recorded=swarm))
+    assert "overlay-mtu" in told(judged(overlay("1500"), recorded=swarm))
+    assert "overlay-mtu" not in told(judged(overlay("8950"), links("eth0", mtu=9000), recorded=swarm))

@@ -1,0 +1,146 @@
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from dockerdiag.readers.conntrack import read_conntrack_counters
+from dockerdiag.readers.deadline import Deadline
+from dockerdiag.readers.errors import ReadError
+from dockerdiag.readers.files import Tree
+from dockerdiag.readers.firewall_files import read_firewall_files
+from dockerdiag.readers.module_tree import NEEDED, _has, read_module_tree
+from dockerdiag.readers.packages import read_packages
+from dockerdiag.readers.programs import read_programs
+from dockerdiag.readers.services import _installed, read_services
+from dockerdiag.readers.shims import _after, read_shims
+from dockerdiag.snapshot import BootSysctls, DaemonProcess, Program, ServiceState, TextFile
+
+SHOWN = """\
+Id=nftables.service
+LoadState=loaded
+ActiveState=active
+UnitFileState=disabled
+StateChangeTimestamp=Tue 2026-11-24 00:03:00 UTC
+ActiveEnterTimestamp=Tue 2026-11-24 00:02:59 UTC
+
+Id=iptables.service
+LoadState=not-found
+ActiveState=inactive
+UnitFileState=
+StateChangeTimestamp=
+ActiveEnterTimestamp=
+
+Id=ufw.service
+LoadState=loaded
+ActiveState=inactive
+UnitFileState=enabled
+StateChangeTimestamp=
+ActiveEnterTimestamp=
+"""
+
+
+def test_services_that_are_installed() -> None:
+    assert tuple(_installed(SHOWN)) == (
+        ServiceState("nftables.service", "active", "disabled", 1795478579.0, 1795478580.0),
+        ServiceState("ufw.service", "inactive", "enabled", None, None),
+    )
+
+
+def test_services_without_systemd_are_unread() -> None:
+    with pytest.raises(ReadError, match="systemd does not run"):
+        read_services(Deadline(5), systemd=False)
+
+
+def write(root: Path, path: str, text: str) -> None:
+    file = root / path.removeprefix("/")
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(text)
+
+
+def test_firewall_files_with_what_they_include(tmp_path: Path) -> None:
+    write(
+        tmp_path,
+        "/etc/nftables.conf",
+        'flush ruleset\ninclude "/etc/nftables.d/*.nft"\n# include "/etc/x"\n',
+    )
+    write(tmp_path, "/etc/nftables.d/b.nft", 'include "nftables.conf"\ninclude "more.nft"\n')
+    write(tmp_path, "/etc/nftables.d/a.nft", "table inet a {}\n")
+    write(tmp_path, "/etc/nftables.d/.hidden.nft", "table inet h {}\n")
+    write(tmp_path, "/etc/more.nft", "")
+    write(tmp_path, "/etc/iptables/rules.v4", "*filter\nCOMMIT\n")
+    write(tmp_path, "/etc/firewalld/zones/trusted.xml", "<zone/>\n")
+    write(tmp_path, "/etc/firewalld/zones/trusted.xml.old", "<zone/>\n")
+    assert [file.path for file in read_firewall_files(Tree(tmp_path))] == [
+        "/etc/nftables.conf",
+        "/etc/nftables.d/a.nft",
+        "/etc/nftables.d/b.nft",
+        "/etc/more.nft",
+        "/etc/iptables/rules.v4",
+        "/etc/firewalld/zones/trusted.xml",
+    ]
+
+
+def test_a_firewall_file_that_is_a_fifo_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "etc").mkdir()
+    os.mkfifo(tmp_path / "etc/nftables.conf")
+    with pytest.raises(ReadError, match="not a regular file"):
+        read_firewall_files(Tree(tmp_path))
+
+
+@pytest.mark.parametrize("name", NEEDED)
+def test_a_module_is_found_in_each_listing(name: str) -> None:
+    assert _has(f"kernel/net/{name}.ko\n", name, NEEDED[name])
+    assert _has(f"kernel/net/{name.replace('_', '-')}.ko.xz: kernel/net/x.ko\n", name, NEEDED[name])
+    assert _has(f"ffffffff81000000 t {NEEDED[name]}\n", name, NEEDED[name])
+    assert not _has(f"kernel/net/{name}_more.ko\n", name, NEEDED[name])
+
+
+def test_a_kernel_without_modules_has_no_tree(tmp_path: Path) -> None:
+    if Path("/proc/modules").exists():
+        found = read_module_tree(Tree(tmp_path))
+        assert found is not None
+        assert not found.exists
+    else:
+        assert read_module_tree(Tree(tmp_path)) is None
+
+
+def test_counters_are_summed_over_processors() -> None:
+    file = Path("/proc/net/stat/nf_conntrack")
+    found = read_conntrack_counters()
+    if not file.exists():
+        assert found == {}
+        return
+    assert {"drop", "early_drop", "insert_failed", "invalid"} <= found.keys()
+    assert "entries" not in found
+
+
+def test_packages_of_files() -> None:
+    owned, nobodys = "/usr/bin/env", "/nowhere/sysctl.conf"
+    sysctls = BootSysctls((TextFile(owned, ""), TextFile(nobodys, "")))
+    try:
+        subprocess.run(["dpkg-query", "--version"], check=True, capture_output=True)
+    except FileNotFoundError:
+        pytest.skip("a host without dpkg")
+    assert read_packages(None, sysctls, Deadline(10)) == {owned: "coreutils"}
+
+
+def test_programs_by_the_daemons_own_path(tmp_path: Path) -> None:
+    write(tmp_path, "/usr/sbin/xtables-nft-multi", "")
+    (tmp_path / "usr/sbin/iptables").symlink_to("xtables-nft-multi")
+    (tmp_path / "opt").mkdir()
+    (tmp_path / "opt/iptables").symlink_to("/nowhere/iptables")
+    daemon = DaemonProcess(1, None, (), {"PATH": "/opt:/usr/sbin"}, None, None, namespace_is_host=True)
+    assert read_programs(Tree(tmp_path), (daemon,)) == (
+        Program("iptables", "/opt/iptables", None),
+        Program("ip6tables", None, None),
+    )
+    by_systemd = read_programs(Tree(tmp_path), ())
+    assert by_systemd[0] == Program("iptables", "/usr/sbin/iptables", "/usr/sbin/xtables-nft-multi")
+
+
+def test_shims_of_other_engines_are_none_of_ours() -> None:
+    words = ["/usr/bin/containerd-shim-runc-v2", "-namespace", "moby", "-id", "0" * 64]
+    assert (_after(words, "-namespace"), _after(words, "-id")) == ("moby", "0" * 64)
+    assert _after(words, "-address") is None
+    assert isinstance(read_shims(Tree("/"), Deadline(5)), tuple)
