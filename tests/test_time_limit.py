@@ -33,7 +33,9 @@ def test_a_check_that_hangs_is_unknown_and_those_after_it_too() -> None:
     assert time.monotonic() - started < 10
     assert report.verdict is Verdict.UNKNOWN
     assert report.results[0].status is Status.PASS
-    assert {result.status for result in report.results[1:]} == {Status.UNKNOWN}
+    assert report.results[1].status is Status.UNKNOWN
+    # A snapshot that is older than what a check needs says so without asking it.
+    assert {result.status for result in report.results[1:]} <= {Status.UNKNOWN, Status.SKIP}
     assert all("deadline of 2 s" in (result.reason or "") for result in report.results[1:])
     assert report.walks
 
