@@ -11,7 +11,6 @@ from dockerdiag.snapshot import ServiceUnit
 from dockerdiag_checks.commands import sh, write_file
 from dockerdiag_checks.setting_files import RESTART, RESTART_RISK
 
-_FILTERS = ("IPAddressAllow", "IPAddressDeny")
 _DROP_IN = "zz-dockerdiag-network.conf"
 
 
@@ -78,20 +77,18 @@ def lifted(confinement: Confinement, verify: tuple[str, ...]) -> Remedy:
     """A drop-in that takes the setting back, where it is written."""
     value = "no" if confinement.setting == "PrivateNetwork" else ""
     files = [(unit, f"/etc/systemd/system/{unit}.d/{_DROP_IN}") for unit in confinement.units]
-    # Address filters are put in force by a reload; what is set up when a process starts needs a new process.
-    in_force = RESTART[:1] if confinement.setting in _FILTERS else RESTART
     return Remedy(
         summary=f"Take {confinement.setting} back for {' and '.join(confinement.units)}, by a drop-in",
         now=(
             *(write_file(path, f"[{_section(unit)}]\n{confinement.setting}={value}") for unit, path in files),
-            *in_force,
+            *RESTART,
         ),
         verify=verify,
-        undo=(*(sh("rm", "-f", path) for _, path in files), *in_force),
+        undo=(*(sh("rm", "-f", path) for _, path in files), *RESTART),
         risk=(
             f"Ends what {confinement.setting} was set for"
             + (", for everything below the slice." if confinement.units[0].endswith(".slice") else ".")
-            + ("" if in_force == RESTART[:1] else f" {RESTART_RISK}")
+            + f" {RESTART_RISK}"
         ),
     )
 

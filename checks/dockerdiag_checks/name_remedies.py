@@ -55,7 +55,11 @@ def host_named(case: Case, containers: Sequence[str]) -> Remedy:
                 *restarts,
             ),
             verify=(f"grep -q ^nameserver {RESOLV_CONF}", *retry(case)),
-            undo=(sh("rm", "-f", RESOLV_CONF), f"test ! -e {copy} -a ! -L {copy} || mv {copy} {RESOLV_CONF}"),
+            undo=(
+                sh("rm", "-f", RESOLV_CONF),
+                f"test ! -e {copy} -a ! -L {copy} || mv {copy} {RESOLV_CONF}",
+                *restarts,
+            ),
             risk=f"None beyond the names that it brings back.{again}",
         )
     return Remedy(
@@ -123,8 +127,8 @@ def own_file(case: Case, container: str) -> Remedy | None:
         verify=retry(case),
         undo=(sh("docker", "restart", container),),
         risk=(
-            "The engine leaves a file that was changed alone from now on. "
-            "What lasts is a container that is made anew, without that --dns."
+            "Gone when the container starts again: then the engine writes its --dns there. "
+            "What lasts is a container that is made anew, without that option."
         ),
     )
 

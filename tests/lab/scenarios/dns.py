@@ -60,7 +60,11 @@ FAULTS = (
         setup=(MESH,),
         containers=BOTH,
         break_=(
-            write("/run/NetworkManager/resolv.conf", f"nameserver {SERVER}"),
+            write(
+                "/etc/tmpfiles.d/lab.conf",
+                f"f+ /run/NetworkManager/resolv.conf - - - - nameserver {SERVER}\\n",
+            ),
+            "mkdir -p /run/NetworkManager && systemd-tmpfiles --create /etc/tmpfiles.d/lab.conf",
             f"rm {HOST_FILE} && ln -s ../run/systemd/resolve/stub-resolv.conf {HOST_FILE}",
             "docker restart web task",
         ),
