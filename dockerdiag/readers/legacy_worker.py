@@ -4,6 +4,8 @@ python-iptables writes each extension's text to file descriptor 1 and reads it b
 out by another.
 """
 
+import ctypes
+import ctypes.util
 import importlib
 import importlib.util
 import ipaddress
@@ -15,8 +17,12 @@ from types import ModuleType
 from typing import Any
 
 
+_MAXIMUM_MAJOR = 20
+"""Of a library's version; that of libxtables, the highest, is 12."""
+
+
 def _library() -> ModuleType:
-    """python-iptables, without the modprobe that its import runs."""
+    """python-iptables, without the modprobe, the compiler and the linker that its import runs."""
     package = importlib.util.find_spec("iptc")
     if package is None or package.origin is None:
         raise ImportError("python-iptables is not installed")
@@ -27,8 +33,21 @@ def _library() -> ModuleType:
     helpers: Any = importlib.util.module_from_spec(specification)
     specification.loader.exec_module(helpers)
     helpers.load_kernel = lambda *_arguments, **_options: None
+    ctypes.util.find_library = _soname
     sys.modules[name] = helpers
     return importlib.import_module("iptc")
+
+
+def _soname(name: str) -> str | None:
+    """As ctypes.util.find_library, which would run ldconfig, gcc and ld, and leave it to them to write files."""
+    for major in range(_MAXIMUM_MAJOR, -1, -1):
+        soname = f"lib{name}.so.{major}"
+        try:
+            ctypes.CDLL(soname)
+        except OSError:
+            continue
+        return soname
+    return None
 
 
 def tables(version: int) -> Iterator[str]:

@@ -160,7 +160,9 @@ def main() -> None:
     parser.add_argument("--to", type=Path, default=PAGE)
     options = parser.parse_args()
     results = [measure(backend, size, options.repeats) for backend in _BACKENDS for size in (_SMALL, _LARGE)]
-    options.to.write_text(page(results, options.repeats), encoding="utf-8")
+    # What other benchmarks have written into the page stays.
+    _, heading, others = options.to.read_text(encoding="utf-8").partition("\n## ")
+    options.to.write_text(page(results, options.repeats) + heading + others, encoding="utf-8")
     print("\n".join((*table(results), "", *growth(results))))
 
 
