@@ -16,7 +16,6 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-
 _MAXIMUM_MAJOR = 20
 """Of a library's version; that of libxtables, the highest, is 12."""
 
@@ -34,6 +33,8 @@ def _library() -> ModuleType:
     specification.loader.exec_module(helpers)
     helpers.load_kernel = lambda *_arguments, **_options: None
     ctypes.util.find_library = _soname
+    # Without it the library runs `ldconfig -N -v`, which updates links.
+    os.environ.setdefault("XTABLES_LIBDIR", _extensions())
     sys.modules[name] = helpers
     return importlib.import_module("iptc")
 
@@ -48,6 +49,18 @@ def _soname(name: str) -> str | None:
             continue
         return soname
     return None
+
+
+def _extensions() -> str:
+    """The directory of the extensions, which is beside the library that loads them."""
+    _soname("xtables")
+    with Path("/proc/self/maps").open(encoding="utf-8", errors="surrogateescape") as maps:
+        loaded = (line.split(None, 5)[-1].rstrip("\n") for line in maps if "/libxtables.so" in line)
+        directories = [Path(path).with_name("xtables") for path in loaded]
+    for directory in directories:
+        if directory.is_dir():
+            return str(directory)
+    raise ImportError("the extensions of iptables are not where its library is")
 
 
 def tables(version: int) -> Iterator[str]:

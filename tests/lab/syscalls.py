@@ -74,7 +74,7 @@ def _changes(calls: Iterable[str]) -> Iterator[str]:
             program = rest.split('"')[1].rpartition("/")[2]
             # nsenter and env are the lab's own way onto the host.
             started = started or program not in ("nsenter", "env")
-            raw_sockets_of[process] = program
+            raw_sockets_of[process] = "legacy_worker" if "legacy_worker" in rest else program
             # A program looked for along PATH fails until it is found.
             if "ENOENT" not in rest and not TOOLS.fullmatch(program):
                 yield line
