@@ -21,7 +21,7 @@ BLOCKS = {
 }  # fmt: skip
 INLINE = {"text", "text_special", "entity", "code_inline", "strong", "html_inline"}
 HTML = re.compile(r"<details><summary>[^<>]*</summary>\n|</details>\n")
-HEADINGS = re.compile(r"Cause: |Fix$|Other ways$|Also$|Findings$")
+HEADINGS = re.compile(r"Cause: |Fix$|Other ways$|Also$|Findings$|Expected$|What changed$")
 CALL = re.compile(r"[@#!~%&$]\w|://|\bwww\.", re.IGNORECASE)
 GREEDY = ("`", "```", "~~~\n", "````sh", "*", "**", "_a_", "[x](http://e.test)", "![x](y)", "<http://e.test>", "# a",
           "- a", "1. a", "1) a", "---", "===", "> a", "    code", "| a | b |", "|---|", "@admin", "#12", "org/repo#3",
