@@ -9,7 +9,7 @@ import pytest
 
 from tests.lab.drive import set_up
 from tests.lab.engines import chosen_suites
-from tests.lab.fingerprint import MARK, SETTLE, fingerprint
+from tests.lab.fingerprint import fingerprint, settle
 from tests.lab.host import LabHost
 from tests.lab.scenarios import named
 
@@ -117,7 +117,7 @@ def of_container(report: Any, kind: str) -> Any:
 def test_probes_prove_what_the_walk_says(suite: str) -> None:
     with LabHost(suite) as host:
         set_up(host, named("plain"))
-        host.run_all((SETTLE, MARK))
+        settle(host)
         before = fingerprint(host)
         targets = ("--to", "203.0.113.10:443", "--to", "app.example:80", "--to", "203.0.113.10/icmp")
         code, report = probed(host, *targets)
