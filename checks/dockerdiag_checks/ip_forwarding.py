@@ -50,6 +50,8 @@ WHOLE = "net/ipv4/ip_forward"
 
 
 def _forwarding(halt: Halt) -> bool:
+    if halt.namespace is not None:
+        return False
     return halt.sysctl is not None and (halt.sysctl in GLOBAL or halt.sysctl.endswith("/forwarding"))
 
 
@@ -185,7 +187,9 @@ def _after_a_reboot(case: Case) -> Iterator[Finding]:
     key = WHOLE
     zero = _zero_at_boot(case, key)
     if zero is not None:
-        yield _bomb(case, zero)
+        yield _bomb(case, zero, key)
+    elif later := tuple(_single_links_at_boot(case)):
+        yield from later
     elif final(case.snapshot.boot_sysctls, key).systemd is None and _engine_leaves_it(case):
         yield Finding(
             code="ip-forward-not-persisted",
@@ -209,16 +213,42 @@ def _engine_leaves_it(case: Case) -> bool:
     return case.running_value("firewall-backend") == "nftables" or case.running_value("ip-forward") is False
 
 
-def _bomb(case: Case, zero: Assigned) -> Finding:
-    key, origin = WHOLE, zero.origin
+def _single_links_at_boot(case: Case) -> Iterator[Finding]:
+    """Links that a file turns off, where another has turned forwarding on before the engine could: it leaves them."""
+    boot = case.snapshot.boot_sysctls
+    if isinstance(boot, Unread) or (whole := final(boot, WHOLE).systemd) is None or whole.value != "1":
+        return
+    entries = {traced.journey.entry for traced in case.traced}
+    uplinks = {traced.journey.uplink for traced in case.traced}
+    said: set[str] = set()
+    for link in sorted(filter(None, entries | uplinks)):
+        key = f"net/ipv4/conf/{link}/forwarding"
+        value = final(boot, key)
+        # The engine makes its bridges after the files were applied: they copy `default`.
+        settled = value.certain or any(network.bridge == link for network in case.networks)
+        if settled and value.systemd is not None and value.systemd.value == "0":
+            if value.systemd.origin.source not in said:
+                yield _bomb(case, value.systemd, key)
+            said.add(value.systemd.origin.source)
+
+
+def _bomb(case: Case, zero: Assigned, key: str) -> Finding:
+    origin = zero.origin
+    link = None if key in GLOBAL else key.split("/")[3]
+    summary = (
+        f"Forwarding is on now, but {origin.source} turns it off at boot and whenever it is applied again; "
+        "the engine turns it on only when it starts"
+    )
+    if link is not None:
+        summary = (
+            f"{link} forwards now, but {origin.source} turns that off at boot; the engine finds "
+            f"{_name(WHOLE)} on and leaves its links as they are"
+        )
     return Finding(
-        code="ip-forward-off-at-boot",
+        code="link-forwarding-off-at-boot" if link else "ip-forward-off-at-boot",
         status=Status.WARN,
-        subject=case.host,
-        summary=(
-            f"Forwarding is on now, but {origin.source} turns it off at boot and whenever it is applied again; "
-            "the engine turns it on only when it starts"
-        ),
+        subject=f"link:{link}" if link else case.host,
+        summary=summary,
         evidence=(Evidence(origin.source, origin.text.strip()), *package_of(case, origin.path)),
         remedies=(
             Remedy(

@@ -4,7 +4,14 @@
 
 All that a packet meets besides the host's rules, forwarding and translation: the container's own routes and
 firewall, its veth and whether that is a port of the network's bridge, the bridge and its address, the host's
-routing rules and tables in both directions, the reverse path filter, the uplink and the neighbours.
+routing rules and tables in both directions, the reverse path filter, the uplink and the neighbours. What stops it
+is told by name:
+
+- `bridge-missing`, `bridge-admin-down`, `bridge-lost-ip`, `veth-not-enslaved`, `link-admin-down`,
+  `bridge-port-blocked`, `arp-off`, `arp-ignored`, `ipv6-disabled`; where a network manager says that it configures
+  the link, that too.
+- `route-takes-answers`, `duplicate-bridge-route` (of a network that is gone), `route-refuses`, `subnet-overlap`.
+- `policy-routing`, `no-default-route`, `rp-filter-drop`; whose rules they are, where mark or table tell.
 
 ## Why it breaks containers
 
@@ -18,6 +25,7 @@ of this shows in a firewall.
 - A bridge without running containers that is operationally down.
 - A container that has no network, or internal ones only: isolation that somebody chose (a note; a fail where it was
   asked about by `-c`).
+- A reverse path filter, loose or strict, that lets these packets pass; a VPN that answers come back by.
 - A host without a way to the IPv6 internet, where only IPv6 is meant (a note).
 - A part that could not be read where it decides: that is *unknown*, with the reason.
 
@@ -44,6 +52,7 @@ from dockerdiag_checks.commands import sh
 from dockerdiag_checks.default_bridge import default_bridge_gone, without_default_bridge
 from dockerdiag_checks.name_resolution import asks_for_names, names_lost
 from dockerdiag_checks.next_steps import to_find_out
+from dockerdiag_checks.path_causes import named, values, who
 from dockerdiag_checks.path_remedies import host_is_offline, mending
 from dockerdiag_checks.rule_remedies import where
 from dockerdiag_checks.wording import containers_of, retry
@@ -119,38 +128,36 @@ def _stopped(case: Case, hit: Hit) -> Finding:
     offline = halt.kind == "no-route" and halt.namespace is None and host_is_offline(case, halt.packet.family)
     if status is Status.FAIL and offline and halt.packet.family == 6:
         status = Status.NOTE
-    code = "path-unknown" if status is Status.UNKNOWN else "host-offline" if offline else f"path-{halt.kind}"
+    code = "path-unknown" if status is Status.UNKNOWN else "host-offline" if offline else named(case, hit)
     return Finding(
         code=code,
         status=status,
         subject=case.host if offline else _subject(case, hit),
         summary=f"{_what(halt, offline)} ({containers_of(hit)}, {_way(hit)})",
         count=hit.count,
-        explains=(*_what_follows(hit), *names_lost(hit)),
-        evidence=_evidence(halt),
-        remedies=_remedies(case, hit, status, offline=offline),
+        explains=(*_what_follows(hit, code), *names_lost(hit)),
+        evidence=(*_evidence(case, halt), *who(case, halt)),
+        remedies=_remedies(case, hit, status, code),
     )
 
 
-def _remedies(case: Case, hit: Hit, status: Status, *, offline: bool) -> tuple[Remedy, ...]:
+def _remedies(case: Case, hit: Hit, status: Status, code: str) -> tuple[Remedy, ...]:
     if status is Status.UNKNOWN:
         return to_find_out(case, hit)
-    return () if status is Status.NOTE else mending(case, hit, offline=offline)
+    return () if status is Status.NOTE else mending(case, hit, code)
 
 
-def _what_follows(hit: Hit) -> tuple[str, ...]:
-    """A route that takes the answers elsewhere also fails the reverse path check, and is an overlap."""
+def _what_follows(hit: Hit, code: str) -> tuple[str, ...]:
+    """Findings that this one brings about."""
     halt = hit.halt
-    if (
-        halt.kind != "route"
-        or halt.namespace is not None
-        or halt.route is None
-        or halt.route.type != "unicast"
-    ):
+    if code == "ipv6-disabled":
+        return (f"bridge-lost-ip link:{halt.link}",)
+    if code not in ("route-takes-answers", "duplicate-bridge-route", "policy-routing", "subnet-overlap"):
         return ()
+    # A route that takes the answers elsewhere also fails the reverse path check, and is an overlap.
     entries = {traced.journey.entry for traced in hit.traced}
     return (
-        *(f"path-reverse-path link:{entry}" for entry in sorted(filter(None, entries))),
+        *(f"rp-filter-drop link:{entry}" for entry in sorted(filter(None, entries))),
         *(f"subnet-overlap network:{name}" for name in hit.networks),
     )
 
@@ -164,14 +171,15 @@ def _what(halt: Halt, offline: bool) -> str:
     return f"The host itself has no way out: {reason}" if offline else reason
 
 
-def _evidence(halt: Halt) -> tuple[Evidence, ...]:
+def _evidence(case: Case, halt: Halt) -> tuple[Evidence, ...]:
     found = [Evidence(halt.place, halt.at)]
     if halt.rule is not None:
         found.append(Evidence("rule", halt.rule.text))
     if halt.routing_rule is not None:
         found.append(Evidence("ip rule", describe_rule(halt.routing_rule)))
-    if halt.sysctl is not None:
-        found.append(Evidence("sysctl", halt.sysctl.replace("/", ".")))
+    found += values(case, halt) or (
+        (Evidence("sysctl", halt.sysctl.replace("/", ".")),) if halt.sysctl is not None else ()
+    )
     return tuple(found)
 
 

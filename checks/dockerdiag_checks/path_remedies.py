@@ -5,8 +5,18 @@ from shlex import quote
 from dockerdiag.case import Case, Hit
 from dockerdiag.packet.flow import Halt
 from dockerdiag.report import Remedy
-from dockerdiag.snapshot import Network, Route, Unread
+from dockerdiag.snapshot import Route, Unread
 from dockerdiag_checks.commands import AtEngineStart, Change, in_namespace, set_sysctl, sh
+from dockerdiag_checks.link_remedies import (
+    another_subnet,
+    arp_answered,
+    arp_on,
+    bridge_again,
+    gateway_of,
+    ipv6_on,
+    keeping_off,
+    without_orphan,
+)
 from dockerdiag_checks.rule_commands import delete_rule, let_pass
 from dockerdiag_checks.wording import containers_of, listed, retry, subnets_of
 
@@ -16,11 +26,13 @@ _FORWARDING = 3
 _DEFAULT = {4: "0.0.0.0/0", 6: "::/0"}
 
 
-def mending(case: Case, hit: Hit, *, offline: bool) -> tuple[Remedy, ...]:
+def mending(case: Case, hit: Hit, code: str) -> tuple[Remedy, ...]:
     """What mends it, narrowest first."""
     halt = hit.halt
-    if offline:
+    if code == "host-offline":
         return (mend_host_first(case),)
+    if (mended := _by_name(case, hit, code)) is not None:
+        return mended
     if halt.namespace is not None:
         return _in_container(case, hit)
     if halt.kind == "reverse-path" and halt.link is not None:
@@ -31,7 +43,8 @@ def mending(case: Case, hit: Hit, *, offline: bool) -> tuple[Remedy, ...]:
         return (removed,)
     if halt.kind == "address" and (given := _bridge_address(case, hit)) is not None:
         return (given,)
-    if halt.kind in ("route", "no-route") and (past := _past_policy(case, hit)) is not None:
+    led = halt.kind == "no-route" or (halt.kind == "route" and (halt.route or halt.routing_rule))
+    if led and (past := _past_policy(case, hit)) is not None:
         return (past,)
     return (_to_be_seen(case, halt),)
 
@@ -46,6 +59,24 @@ def _without_rule(case: Case, halt: Halt) -> Remedy | None:
         verify=retry(case),
         risk="Who added it will add it again unless it is removed there too.",
     )
+
+
+def _by_name(case: Case, hit: Hit, code: str) -> tuple[Remedy, ...] | None:
+    """What mends causes that are known by name; None for others."""
+    halt = hit.halt
+    if code == "bridge-missing":
+        return (bridge_again(case, hit),)
+    if code == "arp-off":
+        return (arp_on(case, halt),)
+    if code == "arp-ignored":
+        return (arp_answered(case, halt),)
+    if code == "ipv6-disabled" and (on := ipv6_on(case, hit)) is not None:
+        return (on,)
+    if code == "subnet-overlap":
+        return (another_subnet(case, hit),)
+    if code == "duplicate-bridge-route" and (gone := without_orphan(case, hit)) is not None:
+        return (gone,)
+    return None
 
 
 def host_is_offline(case: Case, family: int) -> bool:
@@ -187,12 +218,14 @@ def _link_up(case: Case, halt: Halt) -> Remedy:
         (one.bridge for one in case.networks if one.bridge and f"bridge {one.bridge}" in halt.reason), None
     )
     attach = ("master", bridge) if bridge is not None and bridge != link else ()
+    lasting, undo, risk = keeping_off(case, link)
     return Remedy(
         summary=f"Set {link} up{f' and make it a port of {bridge} again' if attach else ''}",
         now=(sh("ip", "link", "set", link, *attach, "up"),),
+        lasting=lasting,
         verify=(sh("ip", "link", "show", link), *retry(case)),
-        undo=(sh("ip", "link", "set", link, *(("nomaster",) if attach else ("down",))),),
-        risk="Carries traffic again. Whoever took it down may do so again: have it left unmanaged there.",
+        undo=(sh("ip", "link", "set", link, *(("nomaster",) if attach else ("down",))), *undo),
+        risk=f"Carries traffic again. {risk}",
     )
 
 
@@ -200,26 +233,20 @@ def _bridge_address(case: Case, hit: Hit) -> Remedy | None:
     network = case.network(hit.networks[0]) if hit.networks else None
     if network is None or network.bridge is None:
         return None
-    address = _gateway_of(network)
+    address = gateway_of(case, network, hit.halt.packet.family)
     if address is None:
         return None
     there = ("dev", network.bridge)
+    tool = ("ip", "-6", "address") if ":" in address else ("ip", "address")
+    lasting, undo, risk = keeping_off(case, network.bridge)
     return Remedy(
         summary=f"Give {network.bridge} its address again",
-        now=(sh("ip", "address", "add", address, *there),),
-        lasting=(sh("systemctl", "restart", "docker"),),
-        verify=(sh("ip", "address", "show", *there), *retry(case)),
-        undo=(sh("ip", "address", "del", address, *there),),
-        risk="None beyond the traffic that it carries again. A restart of the engine interrupts containers.",
+        now=(sh(*tool, "add", address, *there, *(("nodad",) if ":" in address else ())),),
+        lasting=lasting,
+        verify=(sh(*tool, "show", *there), *retry(case)),
+        undo=(sh(*tool, "del", address, *there), *undo),
+        risk=f"None beyond the traffic that it carries again. {risk}",
     )
-
-
-def _gateway_of(network: Network) -> str | None:
-    pools = ((pool.gateway, pool.subnet) for pool in network.pools)
-    found = (
-        f"{gateway.partition('/')[0]}/{net.partition('/')[2]}" for gateway, net in pools if gateway and net
-    )
-    return next(found, None)
 
 
 def _past_policy(case: Case, hit: Hit) -> Remedy | None:

@@ -124,6 +124,22 @@ class Adjacency:
             reason = f"the gateway {toward} is another machine (inhibit_ipv4), which is not seen here"
         self._trail.halt(terrain, place, "address", disposition, at, reason, packet, link=bridge.name)
 
+    def not_beyond(
+        self, terrain: Terrain, port: Link, station: Station, toward: IPAddress, packet: Packet
+    ) -> bool:
+        """Whether a route leads into a bridge's port, and the container behind it has not the address; says so."""
+        if terrain.links.bridge_of(port) is None or station.terrain is None or station.link is None:
+            return False
+        own = station.terrain.links.addresses(station.link.name, toward.version)
+        if own is None or any(one.address == str(toward) for one in own):
+            return False
+        reason = f"a route leads to {toward} by {port.name}, where only container {station.container.name} is"
+        at = f"route to {toward} dev {port.name}"
+        self._trail.halt(
+            terrain, "routing", "route", Disposition.NO_ROUTE, at, reason, packet, link=port.name
+        )
+        return True
+
     def nobody(self, terrain: Terrain, bridge: Link, toward: IPAddress, packet: Packet) -> bool:
         """Whether no machine on a bridge is known to have an address; says so."""
         neighbour = terrain.neighbour(bridge, toward)

@@ -306,6 +306,8 @@ class Movement:
         if link.kind == "veth" and not terrain.is_host:
             return self._through_veth(terrain, link, packet, toward)
         station = self.world.container_end(link) if terrain.is_host else None
+        if station is not None and self._adjacency.not_beyond(terrain, link, station, toward, packet):
+            return End("lost", terrain, packet)
         if station is not None and station.terrain is not None and station.link is not None:
             packet = self.tracking.enter(station.terrain, packet, self.trail.direction)
             return self._receive(station.terrain, station.link, packet, toward)

@@ -19,6 +19,7 @@ from dockerdiag.readers.logs import read_journal, read_kernel_log
 from dockerdiag.readers.name_service import read_name_service
 from dockerdiag.readers.namespace import read_namespace
 from dockerdiag.readers.namespaces import read_namespaces
+from dockerdiag.readers.network_managers import read_network_managers
 from dockerdiag.readers.packages import read_packages
 from dockerdiag.readers.processes import namespace_of, own_line, read_daemons
 from dockerdiag.readers.programs import read_programs
@@ -63,6 +64,7 @@ def collect(seconds: float, destinations: tuple[str, ...], progress: Progress, r
             "resolv_conf": partial(tree.read, RESOLV_CONF),
             "hosts_file": partial(tree.read, "/etc/hosts"),
             "name_service": partial(read_name_service, tree, deadline, systemd=host.systemd),
+            "network_managers": partial(read_network_managers, tree),
             "kernel_log": partial(read_kernel_log, deadline, systemd=host.systemd),
             "services": partial(read_services, deadline, systemd=host.systemd),
             "firewall_files": partial(read_firewall_files, tree),
@@ -107,6 +109,7 @@ def collect(seconds: float, destinations: tuple[str, ...], progress: Progress, r
         hosts_file=found["hosts_file"],
         journal=journal,
         kernel_log=found["kernel_log"],
+        network_managers=found["network_managers"],
         invoking_user=invoking_user(),
         name_service=found["name_service"],
         services=found["services"],

@@ -38,6 +38,7 @@ def pools(told: Iterable[Mapping[str, Any]]) -> tuple[IpamPool, ...]:
             # The gateway of engines before 29 may carry the subnet's length.
             gateway=text(one, "Gateway").partition("/")[0] or None,
             ip_range=text(one, "IPRange") or None,
+            size=number(one, "Size") or None,
         )
         for one in told
     )

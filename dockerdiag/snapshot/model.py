@@ -314,6 +314,31 @@ class BootSysctls:
 
 
 @dataclass(frozen=True, slots=True)
+class LinkOwner:
+    """What a network manager keeps about one link of the host."""
+
+    link: int
+    manager: str
+    """`systemd-networkd` or `NetworkManager`."""
+    managed: bool
+    file: str | None = None
+    """Of systemd-networkd: the .network file that it applies."""
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkManagers:
+    """Who configures the host's links besides the engine."""
+
+    running: tuple[str, ...]
+    """Names of their processes in the host's network namespace (`systemd-networkd`, `dhcpcd`, `ndppd` …)."""
+    enabled: tuple[str, ...]
+    """Units that start at boot (`systemd-networkd.service`)."""
+    files: tuple[TextFile, ...] = ()
+    """*.network files with their drop-ins, dhcpcd.conf; those masked by a link to /dev/null have no text."""
+    owners: tuple[LinkOwner, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class EnvironmentFile:
     """A file that `EnvironmentFile=` of a unit names."""
 
@@ -434,11 +459,13 @@ class LogLine:
 
 @dataclass(frozen=True, slots=True)
 class IpamPool:
-    """One subnet of a network."""
+    """One subnet of a network, or a pool that the engine takes subnets from."""
 
     subnet: str | None
     gateway: str | None = None
     ip_range: str | None = None
+    size: int | None = None
+    """Of a pool that subnets are taken from: their prefix length."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -589,6 +616,7 @@ class Snapshot:
     """docker.service's last hour; where the unit failed, also its last lines before that."""
     kernel_log: tuple[LogLine, ...] | Unread
     """Lines about dropped packets and full tables of the last hour."""
+    network_managers: NetworkManagers | Unread = PREDATED
     invoking_user: str | None = None
     """Who ran sudo, None without it."""
     name_service: NameService | Unread = PREDATED

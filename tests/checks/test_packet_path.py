@@ -38,13 +38,13 @@ def now(*changes: object) -> tuple[str, ...]:
 
 def test_a_bridge_that_is_down() -> None:
     down = links("docker0", up=False, operstate="down", carrier=False)
-    assert cause_of(judged(down)) == ("packet-path", "path-link", "link:docker0")
+    assert cause_of(judged(down)) == ("packet-path", "bridge-admin-down", "link:docker0")
     assert now(down) == ("ip link set docker0 up",)
 
 
 def test_a_veth_that_is_no_port_of_the_bridge() -> None:
     off = links(VETH, master=None, bridge_port_state=None)
-    assert cause_of(judged(off)) == ("packet-path", "path-link", f"link:{VETH}")
+    assert cause_of(judged(off)) == ("packet-path", "veth-not-enslaved", f"link:{VETH}")
     assert now(off) == (f"ip link set {VETH} master docker0 up",)
 
 
@@ -56,13 +56,13 @@ def test_a_bridge_without_its_address() -> None:
     addresses = host().network.addresses
     assert isinstance(addresses, tuple)
     gone = network(addresses=tuple(one for one in addresses if one.address != "172.17.0.1"))
-    assert cause_of(judged(gone)) == ("packet-path", "path-address", "link:docker0")
+    assert cause_of(judged(gone)) == ("packet-path", "bridge-lost-ip", "link:docker0")
     assert now(gone) == ("ip address add 172.17.0.1/16 dev docker0",)
 
 
 def test_a_policy_rule_is_passed_by_one_before_it() -> None:
     refused = routing_rule(RoutingRule(4, 60, "prohibit", source="172.16.0.0/12"))
-    assert cause_of(judged(refused)) == ("packet-path", "path-route", "network:bridge")
+    assert cause_of(judged(refused)) == ("packet-path", "policy-routing", "network:bridge")
     assert now(refused) == ("ip rule add from 172.17.0.0/16 lookup main priority 59",)
 
 
@@ -81,10 +81,10 @@ def test_a_route_that_takes_the_answers_explains_the_reverse_path_and_the_overla
     taken = route("172.17.0.0/17", next_hops=by(2), scope="link", protocol="boot")
     strict = sysctls({"net/ipv4/conf/docker0/rp_filter": "1"})
     report = judged(taken, strict)
-    assert cause_of(report)[:2] == ("packet-path", "path-route")
+    assert cause_of(report)[:2] == ("packet-path", "route-takes-answers")
     assert report.cause is not None
     assert report.cause.explains == (
-        "path-reverse-path link:docker0",
+        "rp-filter-drop link:docker0",
         "subnet-overlap network:bridge",
     )
     (line,) = report.cause.remedies[0].now
@@ -109,7 +109,7 @@ def test_containers_without_a_route_on_a_host_that_is_online() -> None:
     split = (*others, RoutingRule(4, 32000, "lookup", 254, invert=True, source="172.17.0.0/16"))
     ordered = tuple(sorted(split, key=lambda rule: rule.priority))
     report = judged(network(rules=ordered, route_answers=()))
-    assert cause_of(report) == ("packet-path", "path-no-route", "network:bridge")
+    assert cause_of(report) == ("packet-path", "no-default-route", "network:bridge")
     assert report.cause is not None
     assert report.cause.remedies[0].now == ("ip rule add from 172.17.0.0/16 lookup main priority 31999",)
 

@@ -1,0 +1,47 @@
+"""How many subnets the engine has left for networks that name none."""
+
+from ipaddress import IPv4Network, IPv6Network, ip_network
+
+from dockerdiag.case import Case
+from dockerdiag.snapshot import IpamPool, Unread
+
+_BUILT_IN = (
+    *(IpamPool(f"172.{second}.0.0/16", size=16) for second in range(17, 32)),
+    IpamPool("192.168.0.0/16", size=20),
+)
+"""What the engine takes subnets from where default-address-pools says nothing (moby, ipamutils)."""
+_MOST = 4096
+"""Subnets of a pool that are looked at one by one; so many are never all in use."""
+
+Subnet = IPv4Network | IPv6Network
+
+
+def free_pools(case: Case) -> int | None:
+    """How many IPv4 subnets are left; None where it is not known."""
+    engine, routes = case.engine, case.snapshot.network.routes
+    if engine is None or isinstance(engine.networks, Unread) or isinstance(routes, Unread):
+        return None
+    pools = [one for one in engine.default_address_pools or _BUILT_IN if ":" not in (one.subnet or "")]
+    used = [
+        ip_network(pool.subnet, strict=False) for one in engine.networks for pool in one.pools if pool.subnet
+    ]
+    used += [
+        ip_network(route.destination)
+        for route in routes
+        if route.family == 4 and route.scope == "link" and not route.destination.endswith("/0")
+    ]
+    free = 0
+    for pool in pools:
+        if pool.subnet is None or pool.size is None:
+            return None
+        area = ip_network(pool.subnet, strict=False)
+        if pool.size - area.prefixlen > _MOST.bit_length() - 1:
+            return _MOST
+        free += sum(
+            _is_free(subnet, used) for subnet in area.subnets(new_prefix=max(pool.size, area.prefixlen))
+        )
+    return free
+
+
+def _is_free(subnet: Subnet, used: list[Subnet]) -> bool:
+    return not any(one.version == subnet.version and subnet.overlaps(one) for one in used)

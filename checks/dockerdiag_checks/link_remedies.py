@@ -1,0 +1,172 @@
+"""Remedies for links and for what they answer to: a bridge that is gone, ARP, IPv6, and who must leave them alone."""
+
+from ipaddress import ip_address, ip_interface, ip_network
+
+from dockerdiag.case import Case, Hit, is_default_bridge
+from dockerdiag.packet.flow import Halt
+from dockerdiag.report import Remedy
+from dockerdiag.snapshot import Network, Unread
+from dockerdiag_checks.commands import AtEngineStart, set_sysctl, sh, write_file
+from dockerdiag_checks.path_causes import orphan, owner
+from dockerdiag_checks.setting_files import RESTART_RISK
+from dockerdiag_checks.wording import listed, retry
+
+# "-" sorts before every digit: systemd-networkd takes the first file that matches.
+_NETWORKD_FILE = "/etc/systemd/network/0-dockerdiag-unmanaged.network"
+_NM_FILE = "/etc/NetworkManager/conf.d/99-dockerdiag-unmanaged.conf"
+
+
+def left_alone(case: Case, manager: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Lines that make a network manager leave the engine's links alone, and those that take them back."""
+    bridges = tuple(dict.fromkeys(network.bridge for network in case.networks if network.bridge))
+    if manager == "systemd-networkd":
+        text = f"[Match]\nName=veth* {' '.join(bridges)}\n\n[Link]\nUnmanaged=yes"
+        return (write_file(_NETWORKD_FILE, text), "networkctl reload"), (
+            sh("rm", "-f", _NETWORKD_FILE),
+            "networkctl reload",
+        )
+    if manager == "NetworkManager":
+        names = ";".join(f"interface-name:{name}" for name in ("veth*", *bridges))
+        return (
+            write_file(_NM_FILE, f"[keyfile]\nunmanaged-devices+={names}"),
+            "systemctl reload NetworkManager",
+        ), (sh("rm", "-f", _NM_FILE), "systemctl reload NetworkManager")
+    return (), ()
+
+
+def keeping_off(case: Case, name: str | None) -> tuple[tuple[str, ...], tuple[str, ...], str]:
+    """What keeps the manager of a link from doing it again, how that is undone, and a word of risk."""
+    manager = owner(case, name)
+    if manager is None:
+        return (), (), "Whoever took it down may do so again: have it left unmanaged there."
+    lasting, undo = left_alone(case, manager.manager)
+    return lasting, undo, f"The lasting lines have {manager.manager} leave the engine's links alone."
+
+
+def bridge_again(case: Case, hit: Hit) -> Remedy:
+    """The engine makes its bridges when it starts."""
+    bridge = hit.halt.link
+    on_it = {network.name for network in case.networks if network.bridge == bridge}
+    names = [
+        one.name
+        for one in case.containers
+        if one.pid is not None and any(end.network in on_it for end in one.endpoints)
+    ]
+    return Remedy(
+        summary=f"Have the engine make {bridge} again, and connect its containers to it",
+        now=("systemctl restart docker", *(sh("docker", "restart", name) for name in names)),
+        verify=(sh("ip", "link", "show", bridge or ""), *retry(case)),
+        risk=f"{RESTART_RISK} Restarts {listed(names, 'container')}. Who deleted the bridge may do so again.",
+    )
+
+
+def arp_on(case: Case, halt: Halt) -> Remedy:
+    """A bridge answers ARP again."""
+    link = halt.link or ""
+    return Remedy(
+        summary=f"Have {link} answer ARP again",
+        now=(sh("ip", "link", "set", link, "arp", "on"),),
+        verify=(sh("ip", "link", "show", link), *retry(case)),
+        undo=(sh("ip", "link", "set", link, "arp", "off"),),
+        risk="None: a bridge answers ARP unless it is told otherwise. Who turned it off may do so again.",
+    )
+
+
+def arp_answered(case: Case, halt: Halt) -> Remedy:
+    """The larger of `all` and the link's own value counts: both are looked at."""
+    sysctls = case.snapshot.network.sysctls
+    read = {} if isinstance(sysctls, Unread) else sysctls
+    keys = [f"net/ipv4/conf/{where}/arp_ignore" for where in (halt.link, "all")]
+    changes = [set_sysctl(key, "0", read[key]) for key in keys if int(read.get(key, "0") or 0) > 2]
+    each_start = AtEngineStart(f"arp-{halt.link}", [change.do for change in changes])
+    return Remedy(
+        summary=f"Have the host answer ARP on {halt.link} again",
+        now=tuple(change.do for change in changes),
+        lasting=each_start.lines,
+        verify=(*(f"sysctl {key.replace('/', '.')}" for key in keys), *retry(case)),
+        undo=(*(change.undo for change in changes), *each_start.undo),
+        risk="The host answers for all its addresses, on any link where a switch of `all` is changed.",
+    )
+
+
+def ipv6_on(case: Case, hit: Hit) -> Remedy | None:
+    """Turning IPv6 off took the link's addresses away, so they come back with it."""
+    halt = hit.halt
+    if halt.sysctl is None or halt.link is None:
+        return None
+    change = set_sysctl(halt.sysctl, "0", "1")
+    network = next((one for one in case.networks if one.bridge == halt.link), None)
+    address = gateway_of(case, network, 6) if network is not None else None
+    there = ("dev", halt.link)
+    again = (sh("ip", "-6", "address", "replace", address, *there, "nodad"),) if address else ()
+    each_start = AtEngineStart(f"ipv6-{halt.link}", [change.do, *again])
+    return Remedy(
+        summary=f"Turn IPv6 on for {halt.link}{', and give it its address again' if again else ''}",
+        now=(change.do, *again),
+        lasting=each_start.lines,
+        verify=(sh("ip", "-6", "address", "show", *there), *retry(case)),
+        undo=(change.undo, *each_start.undo),
+        risk=f"What is on {halt.link} speaks IPv6 again, as the FORWARD rules allow.",
+    )
+
+
+def gateway_of(case: Case, network: Network, family: int) -> str | None:
+    """The gateway's address of one family, with the subnet's prefix length."""
+    for pool in network.pools:
+        if not pool.subnet or (":" in pool.subnet) != (family == 6):
+            continue
+        # Where nobody chose a gateway, some engines tell it of the containers alone.
+        told = [pool.gateway, *(gateway for gateway in gateways_of(case, network))]
+        for gateway in filter(None, told):
+            address = gateway.partition("/")[0]
+            if ip_address(address) in ip_network(pool.subnet, strict=False):
+                return f"{address}/{pool.subnet.partition('/')[2]}"
+    return None
+
+
+def gateways_of(case: Case, network: Network) -> tuple[str, ...]:
+    """The gateways that a network's containers were given."""
+    ends = [end for one in case.containers for end in one.endpoints if end.network_id == network.id]
+    return tuple(dict.fromkeys(one for end in ends for one in (end.gateway, end.gateway6) if one))
+
+
+def without_orphan(case: Case, hit: Hit) -> Remedy | None:
+    """Deletes the bridge that a network left behind which is gone, where nothing hangs on it."""
+    link = orphan(case, hit)
+    links, addresses = case.snapshot.network.links, case.snapshot.network.addresses
+    if link is None or isinstance(links, Unread) or isinstance(addresses, Unread):
+        return None
+    if any(one.master == link.index for one in links):
+        return None
+    name = link.name
+    own = [
+        ip_interface(f"{one.address}/{one.prefix_length}").with_prefixlen
+        for one in addresses
+        if one.link == link.index and one.scope != "link"
+    ]
+    return Remedy(
+        summary=f"Delete {name}: no network of the engine has it, and nothing is connected to it",
+        now=(sh("ip", "link", "delete", name),),
+        verify=(sh("ip", "route", "show"), *retry(case)),
+        undo=(
+            sh("ip", "link", "add", "name", name, "type", "bridge"),
+            *(sh("ip", "address", "add", address, "dev", name) for address in own),
+            *((sh("ip", "link", "set", name, "up"),) if link.up else ()),
+        ),
+        risk="None for this engine; another engine on this host may have made it, and would have to make it again.",
+    )
+
+
+def another_subnet(case: Case, hit: Hit) -> Remedy:
+    """A network's subnet is fixed when it is made: what can be done now depends on who needs the address."""
+    default = any(one.name in hit.networks and is_default_bridge(one) for one in case.networks)
+    how = (
+        "set bip in daemon.json and restart the engine"
+        if default
+        else "create the network again with --subnet"
+    )
+    return Remedy(
+        summary=f"Give {listed(hit.networks, 'network')} another subnet ({how}), or that machine another address",
+        verify=(sh("ip", "route", "get", str(hit.halt.packet.addresses.destination)), *retry(case)),
+        risk="Its containers must be connected anew, and get other addresses.",
+    )
