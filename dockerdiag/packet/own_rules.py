@@ -124,7 +124,11 @@ def _names_address(text: str) -> bool:
 
 def written_addresses(texts: Iterable[str]) -> set[str]:
     """Every address and prefix that rule sets name, each once; a mask may stand in place of a length."""
-    words = {word for text in texts for word in text.replace('", "len": ', "/").split()}
+    words: set[str] = set()
+    for text in texts:
+        # Line by line: the words of a large rule set would take many times its own memory.
+        for line in text.splitlines():
+            words.update(line.replace('", "len": ', "/").split())
     lines = "\n".join(word for word in words if _HINT.search(word))
     return {f"{address}/{mask}" if mask else address for address, mask in ADDRESS.findall(lines)}
 
