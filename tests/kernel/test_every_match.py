@@ -519,6 +519,7 @@ table inet asked {
   }
 }
 """
+    load(kernel, RuleTexts(nft=text))
     case = Asked("ct direction reply", meets=True, reply=True)
     for way in ("tcp", "udp"):
         assert_met(kernel, RuleTexts(nft=text), replace(case, way=way))
