@@ -14,16 +14,17 @@ from dockerdiag.readers.deadline import Deadline, unread_on_error, within
 from dockerdiag.readers.endpoint import EngineEndpoint, choose_endpoint
 from dockerdiag.readers.engine_socket import place_in, runs_here, try_socket
 from dockerdiag.readers.errors import ReadError, reason
-from dockerdiag.readers.fields import boolean, items, mapping, text, texts
+from dockerdiag.readers.fields import boolean, items, mapping, number, text, texts
 from dockerdiag.readers.files import Tree
 from dockerdiag.readers.local_engine import LocalEngine
 from dockerdiag.readers.resolver import read_container_resolv_conf
-from dockerdiag.snapshot import Container, Engine, Network, Unread
+from dockerdiag.snapshot import Container, Engine, Network, SwarmNode, Unread
 from dockerdiag.snapshot.secrets import mask_text, mask_variable
 
 T = TypeVar("T")
 
 _ANSWER_SECONDS = 10.0
+_DATA_PATH_PORT = 4789
 
 
 def read_engine(tree: Tree, deadline: Deadline) -> Engine:
@@ -57,6 +58,7 @@ def _ask(client: Any, endpoint: EngineEndpoint, tree: Tree, deadline: Deadline) 
         rootless=any("name=rootless" in option for option in texts(info, "SecurityOptions")),
         firewall_driver=text(mapping(info, "FirewallBackend"), "Driver") or None,
         swarm=text(mapping(info, "Swarm"), "LocalNodeState") or "inactive",
+        swarm_node=_swarm_node(mapping(info, "Swarm")),
         live_restore=boolean(info, "LiveRestoreEnabled"),
         http_proxy=mask_variable("HTTP_PROXY", text(info, "HttpProxy")).text,
         https_proxy=mask_variable("HTTPS_PROXY", text(info, "HttpsProxy")).text,
@@ -65,6 +67,19 @@ def _ask(client: Any, endpoint: EngineEndpoint, tree: Tree, deadline: Deadline) 
         warnings=tuple(mask_text(warning).text for warning in texts(info, "Warnings")),
         networks=networks,
         containers=unread_on_error(partial(_containers, client, networks, tree, deadline, local=local)),
+    )
+
+
+def _swarm_node(told: Mapping[str, Any]) -> SwarmNode | None:
+    if text(told, "LocalNodeState") in ("", "inactive"):
+        return None
+    managers = (text(one, "Addr") for one in items(told, "RemoteManagers"))
+    return SwarmNode(
+        address=text(told, "NodeAddr"),
+        managers=tuple(sorted(address.rpartition(":")[0].strip("[]") for address in managers)),
+        nodes=number(told, "Nodes") or None,
+        manager=boolean(told, "ControlAvailable"),
+        data_path_port=number(mapping(told, "Cluster"), "DataPathPort") or _DATA_PATH_PORT,
     )
 
 

@@ -36,6 +36,7 @@ from dockerdiag.snapshot.model import (
     ServiceUnit,
     Shim,
     Snapshot,
+    SwarmNode,
     TextFile,
     Unread,
 )
@@ -79,6 +80,7 @@ __all__ = [
     "ServiceUnit",
     "Shim",
     "Snapshot",
+    "SwarmNode",
     "TextFile",
     "Unread",
 ]

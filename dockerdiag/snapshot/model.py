@@ -547,6 +547,21 @@ class Container:
 
 
 @dataclass(frozen=True, slots=True)
+class SwarmNode:
+    """What an engine in a swarm knows of it."""
+
+    address: str
+    """Its own, as other nodes know it."""
+    managers: tuple[str, ...] = ()
+    """The managers' addresses, its own among them where it is one."""
+    nodes: int | None = None
+    """How many there are; a worker does not know."""
+    manager: bool = False
+    data_path_port: int = 4789
+    """Of UDP, for what overlay networks send each other; a worker knows the default alone."""
+
+
+@dataclass(frozen=True, slots=True)
 class Engine:
     """The engine that answered."""
 
@@ -567,6 +582,8 @@ class Engine:
     firewall_driver: str | None = None
     """`iptables`, `nftables`, `iptables+firewalld` …; None before API 1.49."""
     swarm: str = "inactive"
+    swarm_node: SwarmNode | Unread | None = PREDATED
+    """None where it is in no swarm."""
     live_restore: bool = False
     http_proxy: str = ""
     https_proxy: str = ""

@@ -17,7 +17,7 @@ def set_up(host: LabHost, scenario: Scenario) -> None:
         host.wires.join("tun0", "tun0", ("10.8.0.2", "fd00:8::2"), ("10.8.0.1", "fd00:8::1"))
     host.run_all(scenario.setup)
     for container in scenario.containers:
-        host.start_container(container.name, container.network, container.options)
+        host.start_container(container.name, container.network, container.options, container.command)
     host.run(FORGET_START_LIMIT)
 
 
@@ -63,5 +63,11 @@ def measured(host: LabHost, scenario: Scenario) -> Iterator[tuple[str, bool, boo
             hit = scenario.hits is Hit.CONTAINERS and container.hit
             flows = host.reaches(container.name, to.address, to.port, to.protocol)
             yield f"{container.name} to {to}", hit, flows
+        for to in container.asked:
+            flows = host.is_reached(to.address, to.port, to.protocol)
+            yield f"from outside to {to}", scenario.hits is Hit.PUBLISHED and container.hit, flows
+        for to in container.peers:
+            flows = host.reaches(container.name, to.address, to.port, to.protocol)
+            yield f"{container.name} to its peer {to}", scenario.hits is Hit.PEERS and container.hit, flows
     if scenario.hits is Hit.ENGINE or scenario.engine_pulls:
         yield "a pull", scenario.hits is Hit.ENGINE, host.engine_reaches_registry(scenario.registry)

@@ -268,11 +268,13 @@ class LabHost:
         line = shlex.join((*become_root, f"{VENV}/bin/dockerdiag", *arguments))
         return self.run(line, user=user, timeout=timeout)
 
-    def start_container(self, name: str, network: str = "bridge", options: str = "") -> None:
+    def start_container(
+        self, name: str, network: str = "bridge", options: str = "", command: str = "sleep infinity"
+    ) -> None:
         """Always restarted with the engine, as on hosts that serve somebody."""
         # As its own init, `sleep` heeds no other signal, and every stop would take ten seconds.
         settings = f"--name {name} --network {network} --restart always --stop-signal KILL {options}"
-        line = f"docker run --detach {settings} {IMAGE} sleep infinity"
+        line = f"docker run --detach {settings} {IMAGE} {command}"
         self.run(line).expect_success()
 
     def reaches(self, container: str, address: str, port: int, protocol: str = "tcp") -> bool:
@@ -287,6 +289,12 @@ class LabHost:
         """Whether the C library finds a name in the container's namespace, with the container's own resolv.conf."""
         ran = self.run(LOOK_UP.format(container=shlex.quote(container), name=shlex.quote(name)))
         return ran.code == 0 and internet.NAME_ANSWER in ran.stdout
+
+    def is_reached(self, address: str, port: int, protocol: str = "tcp") -> bool:
+        """Real traffic, there and back, from the lab's internet to the host."""
+        enter = ("nsenter", f"--net={self.wires.internet_path}", sys.executable, reach.__file__)
+        ran = subprocess.run((*enter, address, str(port), protocol), capture_output=True, check=False)
+        return ran.returncode == 0
 
     def host_reaches(self, address: str, port: int, protocol: str = "tcp") -> bool:
         return self.run(f"python3 - {address} {port} {protocol}", stdin=reach.source()).code == 0

@@ -21,6 +21,8 @@ class Hit(Enum):
 
     CONTAINERS = "the containers' way out"
     ENGINE = "the engine's own egress, as for a pull"
+    PUBLISHED = "connections from outside to published ports"
+    PEERS = "connections from one container to another"
     NOTHING = "nothing yet"
 
 
@@ -48,6 +50,14 @@ class Container:
     options: str = ""
     hit: bool = True
     traffic: tuple[Traffic, ...] = WALKED
+    command: str = "sleep infinity"
+    asked: tuple[Traffic, ...] = ()
+    """What a machine out there asks of the host, and this container answers."""
+    peers: tuple[Traffic, ...] = ()
+    """What it asks of other containers."""
+
+
+SERVES = "httpd -f -p 80 -h /tmp"
 
 
 @dataclass(frozen=True)
