@@ -189,7 +189,7 @@ def _way(hit: Hit) -> str:
 
 def _subject(case: Case, hit: Hit) -> str:
     halt = hit.halt
-    if halt.namespace is not None and len(hit.containers) == 1:
+    if halt.namespace is not None and hit.containers:
         return f"container:{hit.containers[0]}"
     if halt.link is not None and halt.namespace is None:
         return f"link:{halt.link}"

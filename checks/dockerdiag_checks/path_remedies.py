@@ -34,7 +34,7 @@ def mending(case: Case, hit: Hit, code: str) -> tuple[Remedy, ...]:
     if (mended := _by_name(case, hit, code)) is not None:
         return mended
     if halt.namespace is not None:
-        return _in_container(case, hit)
+        return (_gateway_out_there(case, hit),) if _on_parents_network(halt) else _in_container(case, hit)
     if halt.kind == "reverse-path" and halt.link is not None:
         return (_loose(case, halt),)
     if halt.kind == "link" and halt.link is not None:
@@ -112,17 +112,6 @@ def mend_host_first(case: Case) -> Remedy:
 
 
 def _in_container(case: Case, hit: Hit) -> tuple[Remedy, ...]:
-    owners = _stopped_owners(case, hit)
-    if owners:
-        return (
-            Remedy(
-                summary="Start the container whose network they share, then those that were left behind in it",
-                now=tuple(sh("docker", "start", name) for name in owners)
-                + tuple(sh("docker", "restart", name) for name in hit.containers),
-                verify=retry(case),
-                risk=f"Starts {listed(owners, 'container')} and interrupts {containers_of(hit)}.",
-            ),
-        )
     again = Remedy(
         summary="Start it again: the engine sets the container's namespace up anew",
         now=tuple(sh("docker", "restart", name) for name in hit.containers),
@@ -138,14 +127,22 @@ def _in_container(case: Case, hit: Hit) -> tuple[Remedy, ...]:
     return (again,)
 
 
-def _stopped_owners(case: Case, hit: Hit) -> tuple[str, ...]:
-    """The containers that do not run, in whose namespace those that are hit were started."""
-    shared = {
-        one.network_mode.removeprefix("container:")
-        for one in case.containers
-        if one.name in hit.containers and one.network_mode.startswith("container:")
-    }
-    return tuple(one.name for one in case.containers if one.id in shared and one.pid is None)
+def _on_parents_network(halt: Halt) -> bool:
+    """Whether a container's own macvlan or ipvlan link finds nobody at its gateway's address."""
+    return halt.neighbour is not None and "failed" in halt.neighbour.state and halt.certain
+
+
+def _gateway_out_there(case: Case, hit: Hit) -> Remedy:
+    gateway = hit.halt.neighbour.address if hit.halt.neighbour is not None else ""
+    look = in_namespace(hit.containers[0], sh("ip", "neigh", "show", gateway)) if hit.containers else ""
+    return Remedy(
+        summary=(
+            f"Have the network of {listed(hit.networks, 'network')} made with a gateway that is there: "
+            f"{gateway} must answer on the network that its parent link is on"
+        ),
+        verify=(*((look,) if look else ()), *retry(case)),
+        risk="None by looking.",
+    )
 
 
 def _in_each(case: Case, hit: Hit, changes: tuple[Change, ...], summary: str) -> Remedy:

@@ -302,6 +302,8 @@ class Movement:
         if link.kind == "bridge":
             return self._onto_bridge(terrain, link, packet, way)
         if link.kind in UNDERLYING and not terrain.is_host:
+            # Its neighbours are the machines out there, as an uplink's are.
+            self._adjacency.of_uplink(terrain, link, toward, packet)
             return self._by_parent(terrain, packet, self.world.host_end(link), link.name, link)
         if link.kind == "veth" and not terrain.is_host:
             return self._through_veth(terrain, link, packet, toward)
