@@ -148,7 +148,8 @@ def _made_again(case: Case) -> Remedy:
         own_tables_only(case, files, *flushing[0][:2]) if flushing and not isinstance(files, Unread) else None
     )
     again = (
-        "The file that flushed them leaves the tables of others alone from now on."
+        "The file that flushed them leaves the tables of others alone from now on. To undo gives the file back, which "
+        "flushes them when it is loaded again, not before."
         if kept is not None
         else "Who flushed them will do so again: let the engine start after it."
     )

@@ -107,6 +107,8 @@ class Scenario:
     """Whether the cause's remedy must mend the host by itself."""
     undone: bool = True
     """Whether its undo brings the fault back at once; the risk of one that does not says so."""
+    lasts: bool = True
+    """Whether it claims to outlive a reboot; the risk of one that does not says so."""
     also: Callable[[LabHost, Ran], None] | None = field(default=None, compare=False)
     """What else must be true of the host and the run, beyond the report's verdict."""
 

@@ -44,6 +44,7 @@ SCENARIOS = (
             "unit:docker.service",
             ("ZONE_CONFLICT", "/etc/firewalld/zones/trusted.xml", 'name="docker0"'),
         ),
+        undone=False,
     ),
     Fault(
         name="iptables-link-dangles-at-start",

@@ -104,6 +104,7 @@ FAULTS = (
         containers=(Container(options="--dns 127.0.0.1", traffic=(NAME,)),),
         mend=("docker rm -f web && docker run --detach --name web --restart always lab sleep infinity",),
         cause=Cause("dns-servers", "container:web", ("127.0.0.1",)),
+        lasts=False,
     ),
     Fault(
         name="dns-embedded-rules-flushed",

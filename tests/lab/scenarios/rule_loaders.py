@@ -64,6 +64,7 @@ SCENARIOS = (
         break_=("sleep 1.5", "systemctl start nftables"),
         mend=(RESTART,),
         cause=Cause("iptables-flag", "engine:*", ("nftables.service", "after docker.service")),
+        undone=False,
     ),
     Fault(
         name="saved-rules-of-another-day",
