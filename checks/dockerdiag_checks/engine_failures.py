@@ -58,8 +58,8 @@ def _zone_conflict(case: Case, match: re.Match[str]) -> tuple[str, tuple[Evidenc
         now=(away, "firewall-cmd --reload", *START),
         verify=("firewall-cmd --get-zone-of-interface=" + bridge, *STARTED),
         undo=(back, "firewall-cmd --reload"),
-        risk=f"What zone {zone} allowed for {bridge}, zone docker allows too: it accepts everything. To undo keeps an engine "
-        f"that runs from its next start only. {STARTS}",
+        risk=f"What zone {zone} allowed for {bridge}, zone docker allows too: it accepts everything. "
+        f"To undo does not stop an engine that runs: it is kept from its next start. {STARTS}",
     )
     meaning = f"firewalld has {bridge} in its zone {zone}, and the engine wants it in its own"
     return meaning, _written_in_zone(case, bridge), (remedy,)
