@@ -108,6 +108,8 @@ def _iptables_matches(rule: RuleReference, halt: Halt, subnets: Sequence[str]) -
     words = [*(("-i", entry) if entry else ()), *(("-o", leave) if leave else ())]
     if not (entry and leave):
         words += ["-d" if halt.direction == "reply" else "-s", _own(halt, subnets)]
+    if (service := asked_service(halt)) is not None:
+        words += ["-p", service[0], "-m", service[0], "--dport", str(service[1])]
     # The raw table sees packets before connection tracking does.
     if packet.connection.state in _TRACKED and rule.table != "raw":
         words += ["-m", "conntrack", "--ctstate", "RELATED,ESTABLISHED"]
@@ -125,9 +127,19 @@ def _nft_matches(rule: RuleReference, halt: Halt, subnets: Sequence[str]) -> tup
     if rule.family in ("netdev", "bridge") or not (packet.in_link and packet.out_link):
         words += ["ip" if packet.family == 4 else "ip6", "daddr" if halt.direction == "reply" else "saddr"]
         words.append(_own(halt, subnets))
+        if (service := asked_service(halt)) is not None:
+            words += [service[0], "dport", str(service[1])]
     elif packet.connection.state in _TRACKED:
         words += ["ct", "state", "established,related"]
     return tuple(words)
+
+
+def asked_service(halt: Halt) -> tuple[str, int] | None:
+    """Protocol and port of the host's own service that is asked for; None where it is not the host that is asked."""
+    port = halt.packet.addresses.destination_port
+    if halt.place != "input" or halt.direction != "out" or halt.packet.protocol not in ("tcp", "udp"):
+        return None
+    return (halt.packet.protocol, port.low) if port is not None and port.low == port.high else None
 
 
 def _own(halt: Halt, subnets: Sequence[str]) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dockerdiag.case import Case, Hit
 from dockerdiag.report import Remedy, RuleReference
 from dockerdiag_checks.commands import AtEngineStart, Change, sh
-from dockerdiag_checks.rule_commands import delete_rule, iptables
+from dockerdiag_checks.rule_commands import asked_service, delete_rule, iptables
 from dockerdiag_checks.setting_files import RESTART_RISK
 from dockerdiag_checks.wording import listed, retry
 
@@ -30,6 +30,10 @@ def accepted(case: Case, hit: Hit, changes: Sequence[Change]) -> tuple[Remedy, .
 def _let_pass(case: Case, hit: Hit, rule: RuleReference, changes: Sequence[Change]) -> Remedy:
     way = listed(hit.networks, "network")
     opens = f"Lets what {way} sends and gets pass the rest of chain {rule.chain}, and opens nothing else."
+    services = {asked_service(halt) for halt in hit.halts}
+    if None not in services:
+        ports = [f"{port}/{protocol}" for protocol, port in sorted(one for one in services if one)]
+        opens = f"Lets {way} ask this host at port {' and '.join(ports)}, and opens nothing else."
     before_routing = [
         halt for halt in hit.halts if halt.direction == "reply" and halt.packet.out_link is None
     ]

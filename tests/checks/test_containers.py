@@ -112,6 +112,16 @@ def test_the_engines_proxy_is_noted_where_containers_get_nowhere() -> None:
     assert cause_of(report)[0] == "forward-policy"
 
 
+def test_the_host_is_opened_at_the_proxys_port_alone() -> None:
+    report = judged(recorded="container-proxy-shut-out-by-input-trixie")
+    assert report.cause is not None
+    remedy = report.cause.remedies[0]
+    spec = "-i docker0 -s 172.17.0.0/16 -p tcp -m tcp --dport 3128 -j ACCEPT"
+    assert remedy.now == (f"iptables-nft -I INPUT 1 {spec}",)
+    assert remedy.undo[0] == f"iptables-nft -D INPUT {spec}"
+    assert "at port 3128/tcp, and opens nothing else" in remedy.risk
+
+
 # -- a shared namespace ------------------------------------------------------------------------------------------
 
 
