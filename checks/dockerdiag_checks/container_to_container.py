@@ -86,7 +86,7 @@ def CHECK(case: Case) -> Iterator[Finding]:  # noqa: N802 - a module's check is 
             continue
         if network.options.get(ICC) in _FALSE:
             yield _without_icc(case, network, members)
-        elif case.walker is not None:
+        elif case.walker is not None and _may_meet_rules(case, network.bridge):
             journey = _walked(case.walker, members)
             halt = _stop(case, journey)
             if halt is not None:
@@ -94,6 +94,22 @@ def CHECK(case: Case) -> Iterator[Finding]:  # noqa: N802 - a module's check is 
                 met.setdefault(halt.at, []).append((network, names, journey))
     for hits in met.values():
         yield _dropped(case, hits)
+
+
+def _may_meet_rules(case: Case, bridge: str) -> bool:
+    """Whether any rule can see what stays on the bridge: without that, no walk is needed."""
+    host = case.snapshot.network
+    if (
+        isinstance(host.sysctls, Unread)
+        or isinstance(host.links, Unread)
+        or isinstance(host.firewall.nft, Unread)
+    ):
+        return True
+    link = next((one for one in host.links if one.name == bridge), None)
+    own = link is not None and (link.bridge_nf_call_iptables or link.bridge_nf_call_ip6tables)
+    switches = (host.sysctls.get(f"net/bridge/bridge-nf-call-{tool}") for tool in ("iptables", "ip6tables"))
+    families = ('"family": "bridge"', '"family":"bridge"', '"family": "netdev"', '"family":"netdev"')
+    return bool(own) or "1" in switches or any(family in host.firewall.nft for family in families)
 
 
 def _members(case: Case, network: Network) -> list[Member]:

@@ -93,15 +93,44 @@ def _answers(case: Case, engine: Engine) -> Finding:
             status=Status.UNKNOWN,
             subject=case.engine_subject,
             summary=f"{what} answers, but {elsewhere}: what is read here says nothing about its containers",
-            remedies=(
-                Remedy(
-                    summary="Run dockerdiag on the host whose containers are meant",
-                    verify=("docker context ls",),
-                ),
-            ),
+            remedies=(_there(case, engine),),
         )
     return Finding(
         code="engine-answers", status=Status.PASS, subject=case.engine_subject, summary=f"{what} answers"
+    )
+
+
+def _there(case: Case, engine: Engine) -> Remedy:
+    """How to read where the containers are."""
+    process = case.settings.process
+    inside = engine.local and process is not None and process.namespace_is_host is False
+    if engine.rootless:
+        # With a detached namespace (RootlessKit 2) even its dockerd is not where its bridges are.
+        seen = "docker info --format '{{.SecurityOptions}}'"
+        within = (
+            sh("nsenter", "--target", str(process.pid), "--net") if inside and process is not None else ""
+        )
+        return Remedy(
+            summary="Look into RootlessKit's network namespace. What leaves it (by slirp4netns or pasta) a process of "
+            "the user's sends: what that user reaches on this host, the containers should reach",
+            verify=(f"{within} ip route", f"{within} nft list ruleset") if within else (seen,),
+        )
+    if inside and process is not None:
+        # Rules and links are read in the network namespace that the reader is in.
+        enter = sh("nsenter", "--target", str(process.pid), "--net")
+        return Remedy(
+            summary="Run dockerdiag in the network namespace of the engine, where its rules and links are",
+            now=(f"{sh('env', f'DOCKER_HOST={engine.endpoint}')} {enter} dockerdiag",),
+            verify=("docker context ls",),
+        )
+    if "desktop" in engine.platform.lower():
+        return Remedy(
+            summary="Its containers are in Docker Desktop's virtual machine: what this host's VPN and proxy settings "
+            "are is set in Docker Desktop (Settings, Resources), its rules and links in that machine",
+            verify=("docker context ls",),
+        )
+    return Remedy(
+        summary="Run dockerdiag on the host whose containers are meant", verify=("docker context ls",)
     )
 
 

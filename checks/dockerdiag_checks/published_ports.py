@@ -20,6 +20,7 @@ that only docker-proxy serves is dead with that process. The container itself go
 - Packets straight to a container's address, which engines since 28 drop by a rule of their own (a note where that rule
   has counted some): publish the port, or make the network's gateway mode `routed` or `nat-unprotected`.
 - What stops the container's own way out too: that is told there.
+- Ports beyond the first 250 (a note): `-c` follows all of one container.
 - Swarm's routing mesh, whose ports belong to services, and ports behind a rootless engine.
 
 Entries of connection tracking that send an old UDP client to a container that is gone are not read; after
@@ -56,6 +57,8 @@ from dockerdiag_checks.wording import listed, retry
 
 NEEDS = ("engine", "engine.containers", "network.links", "network.addresses")
 
+_MOST = 250
+"""Ports that are followed; a walk takes some milliseconds."""
 _RUNNING = ("running", "paused", "restarting")
 _STRAIGHT = re.compile(
     r"^\[(?P<packets>[1-9]\d*):\d+\] (?P<rule>-A PREROUTING -d (?P<address>[\da-f.:]+)/\d+ ! -i \S+ -j DROP)$",
@@ -92,14 +95,25 @@ def CHECK(case: Case) -> Iterator[Finding]:  # noqa: N802 - a module's check is 
     if case.walker is None:
         return
     met: dict[tuple[str, str], _Met] = {}
-    for container in _asked(case):
-        for binding in container.ports:
-            if binding.host_port and binding.protocol in ("tcp", "udp"):
-                for one, at in _meets(case, case.walker, container, binding):
-                    met.setdefault((one.code, at), one).ports.append((container, _written(binding)))
+    published = [
+        (container, binding)
+        for container in _asked(case)
+        for binding in container.ports
+        if binding.host_port and binding.protocol in ("tcp", "udp")
+    ]
+    for container, binding in published[:_MOST]:
+        for one, at in _meets(case, case.walker, container, binding):
+            met.setdefault((one.code, at), one).ports.append((container, _written(binding)))
     for one in met.values():
         yield _told(case, one)
     yield from _straight(case)
+    if len(published) > _MOST:
+        yield Finding(
+            code="published-ports-left-out",
+            status=Status.NOTE,
+            subject=case.host,
+            summary=f"{len(published) - _MOST} of {len(published)} published ports were not followed: ask by -c",
+        )
 
 
 def _asked(case: Case) -> Iterator[Container]:

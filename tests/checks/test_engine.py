@@ -66,3 +66,27 @@ def test_an_engine_elsewhere_says_nothing_of_this_hosts_rules() -> None:
         assert report.verdict is Verdict.UNKNOWN
         assert "engine-elsewhere" in told(report)
         assert {result.status for result in report.results if result.check == "masquerade"} == {Status.SKIP}
+
+
+def in_its_own_namespace(snapshot: Snapshot) -> Snapshot:
+    assert isinstance(snapshot.daemons, tuple)
+    (daemon,) = snapshot.daemons
+    return replace(snapshot, daemons=(replace(daemon, namespace="net:[1]", namespace_is_host=False),))
+
+
+def test_an_engine_in_a_namespace_of_its_own_is_asked_there() -> None:
+    found = told(judged(in_its_own_namespace))["engine-elsewhere"]
+    assert found.remedies[0].now[0].endswith("--net dockerdiag")
+
+
+def test_a_rootless_engine_is_looked_at_in_its_namespace() -> None:
+    found = told(judged(in_its_own_namespace, engine(rootless=True)))["engine-elsewhere"]
+    assert found.remedies[0].verify[0].endswith("--net ip route")
+    report = judged(in_its_own_namespace, engine(rootless=True))
+    judged_all = {r.check for r in report.results if r.status in (Status.FAIL, Status.WARN)}
+    assert judged_all == set()
+
+
+def test_a_desktops_machine_is_named() -> None:
+    found = told(judged(engine(local=False, platform="Docker Desktop 4.40")))["engine-elsewhere"]
+    assert "Docker Desktop" in found.remedies[0].summary
