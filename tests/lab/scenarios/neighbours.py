@@ -63,4 +63,17 @@ SCENARIOS = (
             "nft -f /etc/guard.nft",
         ),
     ),
+    Fault(
+        name="macvlan-parent-down",
+        tunnel=True,
+        setup=(
+            "docker network create --driver macvlan --subnet 10.8.0.0/24 --gateway 10.8.0.1 -o parent=tun0 lan",
+        ),
+        containers=(Container(hit=False), Container(name="lanny", network="lan", options="--ip 10.8.0.50")),
+        break_=("ip link set tun0 down",),
+        mend=("ip link set tun0 up",),
+        cause=Cause("macvlan", "network:lan", ("parent=tun0",)),
+        # The second way out is the lab's own, and not there again after a reboot.
+        remedy=False,
+    ),
 )

@@ -1,0 +1,103 @@
+"""Is the link there that a macvlan or ipvlan network's containers leave by?
+
+## What it asks
+
+For each macvlan or ipvlan network with running containers: whether the parent that its options name is a link of this
+host, and up.
+
+## Why it breaks containers
+
+These containers send by the parent, past the host's rules and routes. A parent that is down takes their carrier away;
+one that was deleted took their links along, and the containers are left with loopback alone.
+
+## What is normal and not reported
+
+- That the host itself and such containers do not reach each other: the kernel keeps a parent from its children.
+- A network without a parent, which is made to lead nowhere.
+- No address on the parent, or one of another subnet: they share a wire, not a router.
+- Wireless parents and hypervisors, which often drop frames from further MAC addresses: not on this host.
+- No rule and no translation for these networks: the engine makes none.
+
+## Remedy
+
+The parent up again. Where it was deleted, it must come back first, then the containers are started again.
+
+## References
+
+- [Docker: macvlan network driver](https://docs.docker.com/engine/network/drivers/macvlan/)
+- moby/moby#21735
+"""
+
+from collections.abc import Iterator
+
+from dockerdiag.case import Case, Located
+from dockerdiag.registry import check
+from dockerdiag.report import Evidence, Finding, Remedy, Status
+from dockerdiag.snapshot import Network, Unread
+from dockerdiag_checks.commands import sh
+from dockerdiag_checks.wording import listed, retry
+
+NEEDS = ("engine", "engine.networks", "engine.containers", "network.links")
+
+
+@check(
+    "macvlan",
+    title="Is the link there that a macvlan or ipvlan network's containers leave by?",
+    group="Networks",
+    place=18,
+    needs=NEEDS,
+    page=__doc__,
+)
+def CHECK(case: Case) -> Iterator[Located]:  # noqa: N802 - a module's check is its constant
+    """One finding for each network whose parent is missing or down."""
+    links = case.snapshot.network.links
+    if isinstance(links, Unread):
+        return
+    up = {link.name: link.up for link in links}
+    for network in case.networks:
+        parent = network.options.get("parent", "")
+        names = tuple(
+            container.name
+            for container in case.containers
+            if container.state == "running"
+            and any(one.network == network.name for one in container.endpoints)
+        )
+        if network.driver in ("macvlan", "ipvlan") and parent and names and not up.get(parent):
+            yield Located(_without_parent(case, network, parent, names, missing=parent not in up), 0)
+
+
+def _without_parent(
+    case: Case, network: Network, parent: str, names: tuple[str, ...], *, missing: bool
+) -> Finding:
+    state = "does not exist" if missing else "is down"
+    again = tuple(sh("docker", "restart", name) for name in names)
+    remedy = Remedy(
+        summary=f"Make {parent} again, as this host's network configuration has it; then start the containers again"
+        if missing
+        else f"Set {parent} up",
+        now=() if missing else (sh("ip", "link", "set", parent, "up"),),
+        lasting=again if missing else (),
+        verify=retry(case),
+        undo=() if missing else (sh("ip", "link", "set", parent, "down"),),
+        risk="Interrupts the containers."
+        if missing
+        else "Carries traffic again. Whoever took it down may do so again: have it left unmanaged there.",
+    )
+    return Finding(
+        code="macvlan-parent-missing" if missing else "macvlan-parent-down",
+        status=Status.FAIL,
+        subject=f"network:{network.name}",
+        summary=f"{parent}, by which {listed(names, 'container')} on {network.driver} network {network.name} "
+        f"{'leaves' if len(names) == 1 else 'leave'}, {state}",
+        count=len(names),
+        explains=(
+            f"link-admin-down link:{parent}",
+            f"path-link link:{parent}",
+            *(f"path-{kind} container:{name}" for name in names for kind in ("link", "no-route")),
+        ),
+        evidence=(
+            Evidence(f"docker network inspect {network.name}", f"parent={parent}"),
+            Evidence("ip link", f"{parent} {state}"),
+        ),
+        remedies=(remedy,),
+    )
