@@ -4,8 +4,8 @@
 
 Where a container's way out takes smaller packets than the container's own link sends: a link or a route of the host
 with a smaller MTU. If so, whether the host's word about it ("fragmentation needed", "packet too big") reaches the
-container past the host's own rules, and whether a rule clamps the segment size that TCP announces. Whether an
-overlay network leaves room for its own headers.
+container past the host's own rules, and whether a rule clamps the segment size that TCP announces. What an overlay network's
+own headers leave is asked by the check `swarm`.
 
 ## Why it breaks containers
 
@@ -43,7 +43,7 @@ from dockerdiag.packet.netfilter import Stop
 from dockerdiag.packet.segments import Segments
 from dockerdiag.registry import check
 from dockerdiag.report import Evidence, Finding, Remedy, Status
-from dockerdiag.snapshot import Link, Network, Unread
+from dockerdiag.snapshot import Link, Unread
 from dockerdiag_checks.commands import AtEngineStart, Change, sh
 from dockerdiag_checks.rule_commands import iptables, let_too_big_pass
 from dockerdiag_checks.rule_remedies import where
@@ -52,10 +52,6 @@ from dockerdiag_checks.wording import retry
 NEEDS = ("engine", "engine.networks", "network.links", "network.routes")
 
 OPTION = "com.docker.network.driver.mtu"
-VXLAN_HEADERS = 50
-"""Outer Ethernet, IPv4, UDP and VXLAN."""
-OVERLAY_MTU = 1450
-"""What the engine gives an overlay network of which nobody said otherwise."""
 
 
 @check(
@@ -76,7 +72,6 @@ def CHECK(case: Case) -> Iterator[Finding]:  # noqa: N802 - a module's check is 
         if (traced.network, narrow.link) not in said:
             said.add((traced.network, narrow.link))
             yield from _judged(case, traced, narrow)
-    yield from _overlays(case)
 
 
 def _judged(case: Case, traced: Traced, narrow: Narrowing) -> Iterator[Finding]:
@@ -239,49 +234,4 @@ def _own_mtu(case: Case, traced: Traced, narrow: Narrowing) -> Remedy:
         summary=f"Or the thorough way: {how}",
         verify=retry(case),
         risk="Interrupts its containers. Packets between them become smaller too.",
-    )
-
-
-def _overlays(case: Case) -> Iterator[Finding]:
-    links = case.snapshot.network.links
-    uplinks = {traced.journey.uplink for traced in case.traced}
-    if isinstance(links, Unread):
-        return
-    narrowest = min((link for link in links if link.name in uplinks), key=lambda link: link.mtu, default=None)
-    for network in case.networks:
-        if network.driver != "overlay" or narrowest is None or not _is_used(case, network):
-            continue
-        option = network.options.get(OPTION, "")
-        mtu = int(option) if option.isdecimal() else OVERLAY_MTU
-        if mtu > narrowest.mtu - VXLAN_HEADERS:
-            yield _overlay(network, mtu, narrowest)
-
-
-def _is_used(case: Case, network: Network) -> bool:
-    return any(endpoint.network_id == network.id for one in case.containers for endpoint in one.endpoints)
-
-
-def _overlay(network: Network, mtu: int, uplink: Link) -> Finding:
-    fitting = uplink.mtu - VXLAN_HEADERS
-    return Finding(
-        code="overlay-mtu",
-        status=Status.WARN,
-        subject=f"network:{network.name}",
-        summary=(
-            f"Overlay network {network.name} has an MTU of {mtu}; with its own headers of {VXLAN_HEADERS} that is more "
-            f"than {uplink.name} takes ({uplink.mtu}): large packets to other nodes are lost"
-        ),
-        evidence=(
-            Evidence(
-                f"docker network inspect {network.name}", f"{OPTION}={network.options.get(OPTION, 'not set')}"
-            ),
-            Evidence(f"link {uplink.name}", f"mtu {uplink.mtu}"),
-        ),
-        remedies=(
-            Remedy(
-                summary=f"Create it anew with --opt {OPTION}={fitting}, and its services with it",
-                verify=(sh("docker", "network", "inspect", network.name),),
-                risk="Its services are interrupted on every node.",
-            ),
-        ),
     )

@@ -1,10 +1,7 @@
 """Where the way out is narrower than the container's link."""
 
-from dataclasses import replace
-
 from dockerdiag.report import Status, Verdict
-from dockerdiag.snapshot import Engine, Snapshot
-from tests.checks.hosts import Change, cause_of, engine, first_in, judged, links, told, with_table
+from tests.checks.hosts import Change, cause_of, first_in, judged, links, told, with_table
 
 MANGLE = "*mangle\n:FORWARD ACCEPT [0:0]\n:POSTROUTING ACCEPT [0:0]\n[0:0] -A {}\nCOMMIT\n"
 CLAMP = "-p tcp -m tcp --tcp-flags SYN,RST SYN -j TCPMSS --clamp-mss-to-pmtu"
@@ -55,23 +52,3 @@ def test_icmp_drops_that_do_not_concern_it() -> None:
     for rule in ("-p icmp -m icmp --icmp-type 8 -j DROP", "-o eth0 -p icmp -j DROP"):
         assert told(judged(NARROW, first_in("OUTPUT", rule))).keys() == {"mtu-above-uplink"}
     assert judged(MUTE).verdict is Verdict.OK
-
-
-def overlay(mtu: str | None) -> Change:
-    def changed(snapshot: Snapshot) -> Snapshot:
-        assert isinstance(snapshot.engine, Engine)
-        assert isinstance(snapshot.engine.networks, tuple)
-        options = {} if mtu is None else {"com.docker.network.driver.mtu": mtu}
-        networks = tuple(
-            replace(one, options=options) if one.name == "mesh" else one for one in snapshot.engine.networks
-        )
-        return engine(networks=networks)(snapshot)
-
-    return changed
-
-
-def test_an_overlay_network_needs_room_for_its_headers() -> None:
-    swarm = "swarm-of-one-trixie"
-    assert "overlay-mtu" not in told(judged(overlay(None), recorded=swarm))
-    assert "overlay-mtu" in told(judged(overlay("1500"), recorded=swarm))
-    assert "overlay-mtu" not in told(judged(overlay("8950"), links("eth0", mtu=9000), recorded=swarm))
