@@ -4,8 +4,8 @@
 
 Where a container's way out takes smaller packets than the container's own link sends: a link or a route of the host
 with a smaller MTU. If so, whether the host's word about it ("fragmentation needed", "packet too big") reaches the
-container past the host's own rules, and whether a rule clamps the segment size that TCP announces. What an overlay network's
-own headers leave is asked by the check `swarm`.
+container past the host's own rules, and whether a rule clamps the segment size that TCP announces. What an
+overlay network's own headers leave is asked by the check `swarm`.
 
 ## Why it breaks containers
 
