@@ -183,7 +183,8 @@ def _unanswered(case: Case, traced: Traced, prefix: str, uplink: str) -> Finding
                 verify=("ip -6 neigh show proxy", *retry(case)),
                 undo=(*gone, change.undo, *each_start.undo),
                 risk=(
-                    "Holds for the addresses of today: new containers need entries of their own. "
+                    "Holds for the addresses of today: new containers need entries of their own. After the undo "
+                    "lines, neighbours still know for a while what was answered. "
                     "Better is a prefix of the network's own that is routed to this host."
                 ),
             ),

@@ -39,8 +39,8 @@ def keeping_off(case: Case, name: str | None) -> tuple[tuple[str, ...], tuple[st
     manager = owner(case, name)
     if manager is None:
         return (), (), "Whoever took it down may do so again: have it left unmanaged there."
-    lasting, undo = left_alone(case, manager.manager)
-    return lasting, undo, f"The lasting lines have {manager.manager} leave the engine's links alone."
+    kept_off, undo = left_alone(case, manager.manager)
+    return kept_off, undo, f"The first lines have {manager.manager} leave the engine's links alone, for good."
 
 
 def bridge_again(case: Case, hit: Hit) -> Remedy:
@@ -153,7 +153,10 @@ def without_orphan(case: Case, hit: Hit) -> Remedy | None:
             *(sh("ip", "address", "add", address, "dev", name) for address in own),
             *((sh("ip", "link", "set", name, "up"),) if link.up else ()),
         ),
-        risk="None for this engine; another engine on this host may have made it, and would have to make it again.",
+        risk=(
+            "None for this engine; another engine on this host may have made it, and would have to make it again. "
+            "The undo lines make the link again, but its route then comes after the network's own."
+        ),
     )
 
 

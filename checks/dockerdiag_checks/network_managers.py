@@ -183,8 +183,11 @@ def _taken_back(
     undo: tuple[str, ...] = ()
     if any(file.path == _DHCPCD for file in managers.files):
         # Options after the first `interface` block would belong to it.
-        lasting = (sh("sed", "-i.before-dockerdiag", f"1i {_DENY}", _DHCPCD), "systemctl try-restart dhcpcd")
-        undo = (sh("mv", f"{_DHCPCD}.before-dockerdiag", _DHCPCD), "systemctl try-restart dhcpcd")
+        copy = f"{_DHCPCD}.before-dockerdiag"
+        in_force = ("systemctl try-restart dhcpcd",) if "dhcpcd.service" in managers.enabled else ()
+        lasting = (sh("sed", "-i.before-dockerdiag", f"1i {_DENY}", _DHCPCD), *in_force)
+        # The copy is there only where the lasting lines were run.
+        undo = (f"{sh('test', '!', '-e', copy)} || {sh('mv', copy, _DHCPCD)}", *in_force)
     return Remedy(
         summary="Take them off the veths",
         now=(

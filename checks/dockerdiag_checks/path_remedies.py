@@ -7,6 +7,7 @@ from dockerdiag.packet.flow import Halt
 from dockerdiag.report import Remedy
 from dockerdiag.snapshot import Route, Unread
 from dockerdiag_checks.commands import AtEngineStart, Change, in_namespace, set_sysctl, sh
+from dockerdiag_checks.egress_targets import targets
 from dockerdiag_checks.link_remedies import (
     another_subnet,
     arp_answered,
@@ -44,8 +45,10 @@ def mending(case: Case, hit: Hit, code: str) -> tuple[Remedy, ...]:
     if halt.kind == "address" and (given := _bridge_address(case, hit)) is not None:
         return (given,)
     led = halt.kind == "no-route" or (halt.kind == "route" and (halt.route or halt.routing_rule))
-    if led and (past := _past_policy(case, hit)) is not None:
-        return (past,)
+    found = (_for_host_too(case, halt), _past_policy(case, hit)) if led else ()
+    remedies = tuple(one for one in found if one is not None)
+    if remedies:
+        return remedies
     return (_to_be_seen(case, halt),)
 
 
@@ -215,11 +218,11 @@ def _link_up(case: Case, halt: Halt) -> Remedy:
         (one.bridge for one in case.networks if one.bridge and f"bridge {one.bridge}" in halt.reason), None
     )
     attach = ("master", bridge) if bridge is not None and bridge != link else ()
-    lasting, undo, risk = keeping_off(case, link)
+    kept_off, undo, risk = keeping_off(case, link)
     return Remedy(
         summary=f"Set {link} up{f' and make it a port of {bridge} again' if attach else ''}",
-        now=(sh("ip", "link", "set", link, *attach, "up"),),
-        lasting=lasting,
+        # A manager that still has the link may take it again at once.
+        now=(*kept_off, sh("ip", "link", "set", link, *attach, "up")),
         verify=(sh("ip", "link", "show", link), *retry(case)),
         undo=(sh("ip", "link", "set", link, *(("nomaster",) if attach else ("down",))), *undo),
         risk=f"Carries traffic again. {risk}",
@@ -235,11 +238,10 @@ def _bridge_address(case: Case, hit: Hit) -> Remedy | None:
         return None
     there = ("dev", network.bridge)
     tool = ("ip", "-6", "address") if ":" in address else ("ip", "address")
-    lasting, undo, risk = keeping_off(case, network.bridge)
+    kept_off, undo, risk = keeping_off(case, network.bridge)
     return Remedy(
         summary=f"Give {network.bridge} its address again",
-        now=(sh(*tool, "add", address, *there, *(("nodad",) if ":" in address else ())),),
-        lasting=lasting,
+        now=(*kept_off, sh(*tool, "add", address, *there, *(("nodad",) if ":" in address else ()))),
         verify=(sh(*tool, "show", *there), *retry(case)),
         undo=(sh(*tool, "del", address, *there), *undo),
         risk=f"None beyond the traffic that it carries again. {risk}",
@@ -281,7 +283,21 @@ def _past_policy(case: Case, hit: Hit) -> Remedy | None:
     )
 
 
-def _without_route(case: Case, halt: Halt) -> Remedy | None:
+def _for_host_too(case: Case, halt: Halt) -> Remedy | None:
+    """Where a route refuses the host's own packets as well, a way past it for one network mends half."""
+    if halt.route is None or halt.route.type == "unicast":
+        return None
+    own = [one.journey.halts[0] for one in targets(case) if one.journey.halts]
+    if all(one.at != halt.at for one in own):
+        return None
+    return _without_route(
+        case,
+        halt,
+        "It refuses this host's own packets too: where it is a VPN's kill switch, bring the VPN up instead. ",
+    )
+
+
+def _without_route(case: Case, halt: Halt, first: str = "") -> Remedy | None:
     route, links = halt.route, case.snapshot.network.links
     if route is None or isinstance(links, Unread) or len(route.next_hops) > 1:
         return None
@@ -296,10 +312,10 @@ def _without_route(case: Case, halt: Halt) -> Remedy | None:
     return Remedy(
         summary="Delete the route, where nobody needs it",
         now=(sh(*tool, "del", *way),),
-        verify=(sh(*tool, "show"), *retry(case)),
+        verify=(sh(*tool, "show", "table", "all"), *retry(case)),
         undo=(sh(*tool, "add", *way, *rest),),
         risk=(
-            "What it led to, or refused, goes by the other routes. Who added it will add it again unless it is "
+            f"{first}What it led to, or refused, goes by the other routes. Who added it will add it again unless it is "
             "removed there too; where both are needed, give the network another subnet."
         ),
     )

@@ -2,7 +2,7 @@
 
 from ipaddress import ip_address, ip_network
 
-from dockerdiag.case import MASQUERADE_OPTION, Case, Hit, without_translation
+from dockerdiag.case import MASQUERADE_OPTION, Case, Hit, is_default_bridge, without_translation
 from dockerdiag.report import Remedy, RuleReference
 from dockerdiag.snapshot import Container, Network
 from dockerdiag_checks.commands import AtEngineStart, Change, sh
@@ -20,12 +20,11 @@ def translate(
     if network is None or network.bridge is None:
         return ()
     if before is None and case.backend() == "nft":
-        return (_made_again(case),)
+        return (_made_again(case),) if _engine_translates(case, network, hit.halt.packet.family) else ()
     change = masquerade(
         case.backend(), hit.halt.packet.family, subnet_of(hit, network), network.bridge, before
     )
-    version = f"ipv{hit.halt.packet.family}"
-    lasting, undo, later = _lasting(case, network, before, change, version)
+    lasting, undo, later = _lasting(case, network, before, change, hit.halt.packet.family)
     return (
         Remedy(
             summary=f"Translate the addresses of network {network.name}",
@@ -60,7 +59,7 @@ def _made_again(case: Case) -> Remedy:
 
 
 def _lasting(
-    case: Case, network: Network, before: RuleReference | None, change: Change, version: str
+    case: Case, network: Network, before: RuleReference | None, change: Change, family: int
 ) -> tuple[tuple[str, ...], tuple[str, ...], str]:
     """Commands, what takes them back, and what they do in words."""
     own = {MASQUERADE_OPTION: without_translation(network), HOST_ADDRESS_OPTION: before is not None}
@@ -72,8 +71,8 @@ def _lasting(
             (),
             "The lasting commands make the network anew without that option, and connect its containers.",
         )
-    if to_blame or before is not None:
-        each_start = AtEngineStart(f"masquerade-{version}-{network.name}", [change.again])
+    if to_blame or before is not None or not _engine_translates(case, network, family):
+        each_start = AtEngineStart(f"masquerade-ipv{family}-{network.name}", [change.again])
         return (
             each_start.lines,
             each_start.undo,
@@ -81,6 +80,12 @@ def _lasting(
         )
     restart = sh("systemctl", "restart", "docker")
     return (restart,), (), f"The lasting command has the engine make its own rules again. {RESTART_RISK}"
+
+
+def _engine_translates(case: Case, network: Network, family: int) -> bool:
+    """Whether a restart of the engine makes the network's rule: before engine 27 none for IPv6, unless told to."""
+    told_not_to = is_default_bridge(network) and case.presumed_value("ip-masq") is False
+    return case.presumed_value("iptables" if family == 4 else "ip6tables") is True and not told_not_to
 
 
 def _created_anew(case: Case, network: Network, without: str) -> tuple[str, ...]:

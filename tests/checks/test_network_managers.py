@@ -51,7 +51,7 @@ def test_who_took_the_veth_is_told_with_what_it_did() -> None:
     assert list(told(report)) == ["veth-not-enslaved"]
     assert report.cause is not None
     assert CATCH_ALL.path in report.cause.evidence[-1].text
-    assert "Unmanaged=yes" in report.cause.remedies[0].lasting[0]
+    assert "Unmanaged=yes" in report.cause.remedies[0].now[0]
 
 
 def test_a_link_local_address_on_a_containers_veth() -> None:
@@ -67,6 +67,8 @@ def test_dhcpcds_own_configuration_makes_it_last() -> None:
     finding = told(judged(managed(conf, running=("dhcpcd",)), addressed("169.254.7.9", 16)))
     lasting = finding["dhcp-client-on-veth"].remedies[0].lasting
     assert lasting[0] == "sed -i.before-dockerdiag '1i denyinterfaces veth* docker* br-*' /etc/dhcpcd.conf"
+    undo = finding["dhcp-client-on-veth"].remedies[0].undo
+    assert undo[-1].startswith("test ! -e /etc/dhcpcd.conf.before-dockerdiag || mv ")
 
 
 def test_link_local_addresses_of_hardware_and_routed_veths_are_fine() -> None:
