@@ -47,6 +47,7 @@ SCENARIOS = (
         reboot=True,
         mend=(f"rm {OPTIONS_FILE}", RELOAD, RESTART),
         cause=Cause("docker-options", f"*{OPTIONS_FILE}", ("--iptables=false",)),
+        undone=False,
     ),
     Fault(
         name="drop-in-edited-not-in-force",
@@ -75,6 +76,7 @@ SCENARIOS = (
         reboot=True,
         mend=(f"rm {DAEMON_JSON}", RESTART),
         cause=Cause("iptables-flag", "*", (DAEMON_JSON, "iptables")),
+        undone=False,
     ),
     Scenario(
         name="docker-opts-inert",

@@ -57,6 +57,7 @@ SCENARIOS = (
         cause=Cause(
             "iptables-flag", "engine:*", ("nftables.service", "after docker.service", "flush ruleset")
         ),
+        undone=False,
     ),
     Fault(
         name="nftables-started-after-docker",
