@@ -203,3 +203,11 @@ def test_a_routed_network_is_a_note() -> None:
     report = judged(DELETED, routed)
     assert report.verdict is Verdict.OK
     assert told(report, Status.NOTE)["network-routed"].subject == "network:pub"
+
+
+def test_an_engine_that_translates_no_ipv6_is_not_restarted_for_it() -> None:
+    report = judged(recorded="ipv6-not-translated-trixie")
+    assert report.cause is not None
+    lasting = report.cause.remedies[0].lasting
+    assert "systemctl restart docker" not in lasting
+    assert "/etc/systemd/system/docker.service.d/50-dockerdiag-masquerade-ipv6-six.conf" in lasting[0]

@@ -68,7 +68,8 @@ def test_dhcpcds_own_configuration_makes_it_last() -> None:
     lasting = finding["dhcp-client-on-veth"].remedies[0].lasting
     assert lasting[0] == "sed -i.before-dockerdiag '1i denyinterfaces veth* docker* br-*' /etc/dhcpcd.conf"
     undo = finding["dhcp-client-on-veth"].remedies[0].undo
-    assert undo[-1].startswith("test ! -e /etc/dhcpcd.conf.before-dockerdiag || mv ")
+    copy = "/etc/dhcpcd.conf.before-dockerdiag"
+    assert f"test '!' -e {copy} || mv {copy} /etc/dhcpcd.conf" in undo
 
 
 def test_link_local_addresses_of_hardware_and_routed_veths_are_fine() -> None:

@@ -186,3 +186,12 @@ def test_a_rule_that_uses_up_the_time_to_live() -> None:
     assert cause_of(judged(mangling(1)))[:2] == ("packet-path", "path-time-to-live")
     assert now(mangling(1)) == ("iptables-legacy -t mangle -D PREROUTING 1",)
     assert judged(mangling(64)).verdict is Verdict.OK
+
+
+def test_a_route_that_refuses_the_host_too_is_mended_for_both() -> None:
+    report = judged(recorded="vpn-kill-switch-route-trixie")
+    assert report.cause is not None
+    both, alone = report.cause.remedies[:2]
+    assert both.now == ("ip route del unreachable 0.0.0.0/0 table 51820",)
+    assert "bring the VPN up instead" in both.risk
+    assert alone.now[0].startswith("ip rule add from 172.17.0.0/16 lookup main")
