@@ -1,5 +1,7 @@
 """The console script. `--version` answers before anything heavy is imported."""
 
+import os
+import signal
 import sys
 
 from dockerdiag.version import __version__
@@ -7,12 +9,33 @@ from dockerdiag.version import __version__
 
 def main() -> int:
     """Runs the command line and returns the exit code."""
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        # Until the command line takes signals itself: ends with the same code, and without a traceback.
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    _open_standard_descriptors()
     if sys.argv[1:] == ["--version"]:
-        print(f"dockerdiag {__version__}")  # noqa: T201 - the version is the result
+        try:
+            print(f"dockerdiag {__version__}", flush=True)  # noqa: T201 - the version is the result
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+            return 74
         return 0
     from dockerdiag.cli import run  # noqa: PLC0415 - typer costs more than all of --version
 
     return run()
+
+
+def _open_standard_descriptors() -> None:
+    """Gives the streams that were closed a place: the next file or pipe would take their numbers otherwise."""
+    for number, stream in enumerate((sys.stdin, sys.stdout, sys.stderr)):
+        if stream is None:
+            # Read-only, so that to write the result there is refused and said.
+            opened = os.open(os.devnull, os.O_RDONLY)
+            if opened != number:
+                os.dup2(opened, number)
+                os.close(opened)
+            if number == 1:
+                sys.stdout = os.fdopen(1, "w", closefd=False)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,9 @@ from dataclasses import replace
 from fnmatch import fnmatchcase
 from ipaddress import IPv4Address, IPv6Address
 
+from pydantic import TypeAdapter, ValidationError
+
+from dockerdiag.apart import ApartError, run_apart
 from dockerdiag.asked import Asked, AskedError, Inbound
 from dockerdiag.case import Case, Located, Traced
 from dockerdiag.configuration.daemon import daemon_settings
@@ -35,6 +38,9 @@ from dockerdiag.time_limit import UNLIMITED, TimeIsUp, TimeLimit
 from dockerdiag.unread import part_named, unread_parts
 from dockerdiag.version import __version__
 
+_MOST_SECONDS = 10.0
+"""How long one check of another package may take."""
+
 Expected = Callable[[Finding], str | None]
 
 
@@ -60,12 +66,17 @@ def diagnose(
     Raises:
         AskedError: a container or network that was asked about is not there, or a name has no address.
     """
+    case, missing = None, ""
     try:
         with limit.interrupting():
             case = _case(snapshot, asked)
     except TimeIsUp:
-        case = None
-    judged = [_judge(one, case, limit) for one in checks]
+        missing = limit.reason
+    except AskedError:
+        raise
+    except Exception as error:  # noqa: BLE001 - a stranger's snapshot may hold what no host has
+        missing = f"an error in walking the packets: {type(error).__name__}: {error}"
+    judged = _judged(checks, case, limit, missing)
     results = _explained([result for result, _ in judged] + [_not_loaded(one) for one in broken])
     results = tuple(_weighed(result, expected) for result in results) if expected else results
     # By position, since several rules may stop one subject in the same way.
@@ -80,7 +91,10 @@ def diagnose(
         results=results,
         probes=tuple(one.to_report() for one in case.probed) if case else (),
         walks=tuple(traced.journey.to_walk(traced.containers) for traced in case.traced) if case else (),
-        unread=tuple(UnreadPart(part, reason) for part, reason in unread_parts(snapshot)),
+        unread=(
+            *(UnreadPart(part, reason) for part, reason in unread_parts(snapshot)),
+            *((UnreadPart("walks", missing),) if missing else ()),
+        ),
         redaction={**NOT_REDACTED, "secrets_replaced": credentials_in(snapshot)},
     )
 
@@ -215,10 +229,19 @@ def _traced(errand: Errand, journey: Journey) -> Traced:
 # -- one check ---------------------------------------------------------------------------------------------------
 
 
-def _judge(check: Check, case: Case | None, limit: TimeLimit) -> tuple[Result, list[int]]:
-    """The result, and for each of its findings where the packet meets it; no case where time ended before it."""
+def _judged(
+    checks: Sequence[Check], case: Case | None, limit: TimeLimit, missing: str
+) -> list[tuple[Result, list[int]]]:
+    """Each check's result, in their order; this package's own are asked first, for others may use up the time."""
+    order = sorted(range(len(checks)), key=lambda at: checks[at].distribution != OWN)
+    found = {at: _judge(checks[at], case, limit, missing) for at in order}
+    return [found[at] for at in range(len(checks))]
+
+
+def _judge(check: Check, case: Case | None, limit: TimeLimit, missing: str) -> tuple[Result, list[int]]:
+    """The result, and for each of its findings where the packet meets it; why it is `missing` where no case is."""
     if case is None:
-        return Result(check.name, check.title, Status.UNKNOWN, limit.reason), []
+        return Result(check.name, check.title, Status.UNKNOWN, missing), []
     for need in check.needs:
         part = part_named(case.snapshot, need)
         if isinstance(part, Unread):
@@ -230,14 +253,19 @@ def _judge(check: Check, case: Case | None, limit: TimeLimit) -> tuple[Result, l
     if check.needs and not check.anywhere and case.engine_elsewhere() is not None:
         return Result(check.name, check.title, Status.SKIP, f"the engine: {case.engine_elsewhere()}"), []
     try:
-        # A check from elsewhere may print; stdout carries the report and nothing else.
-        with contextlib.redirect_stdout(io.StringIO()), limit.interrupting():
-            located = [_located(one, check.place) for one in check.judge(case)]
+        if check.distribution != OWN:
+            located = _located_apart(check, case, limit)
+        else:
+            # stdout carries the report and nothing else.
+            with contextlib.redirect_stdout(io.StringIO()), limit.interrupting():
+                located = [_located(one, check.place) for one in check.judge(case)]
     except TimeIsUp:
         return Result(check.name, check.title, Status.UNKNOWN, limit.reason), []
-    except (Exception, SystemExit) as error:  # noqa: BLE001 - one check's fault must not end the others
-        whose = "itself" if check.distribution == OWN else f"that the package {check.distribution} brings"
-        fault = f"an error in the check {whose}: {type(error).__name__}: {error}"
+    except ApartError as error:
+        fault = f"an error in the check that the package {check.distribution} brings: {error}"
+        return Result(check.name, check.title, Status.UNKNOWN, fault), []
+    except Exception as error:  # noqa: BLE001 - one check's fault must not end the others
+        fault = f"an error in the check itself: {type(error).__name__}: {error}"
         return Result(check.name, check.title, Status.UNKNOWN, fault), []
     findings = tuple(finding for finding, _ in located)
     places = [place for _, place in located]
@@ -245,6 +273,31 @@ def _judge(check: Check, case: Case | None, limit: TimeLimit) -> tuple[Result, l
     unknown = next((finding.summary for finding in findings if finding.status is Status.UNKNOWN), None)
     reason = unknown if status is Status.UNKNOWN else None
     return Result(check.name, check.title, status, reason, findings), places
+
+
+def _located_apart(check: Check, case: Case, limit: TimeLimit) -> list[tuple[Finding, int]]:
+    """What another package's check finds, in a child process.
+
+    Raises:
+        ApartError: it fails, takes too long, or gives something else than findings.
+        TimeIsUp: nothing is left to ask it.
+    """
+    adapter = TypeAdapter(list[tuple[Finding, int]])
+    remaining = limit.remaining
+    # Half of what is left, so that one that hangs leaves time for the others.
+    seconds = _MOST_SECONDS if remaining is None else min(_MOST_SECONDS, remaining / 2)
+    if not seconds:
+        raise TimeIsUp
+
+    def judge() -> bytes:
+        return adapter.dump_json([_located(one, check.place) for one in check.judge(case)], warnings="error")
+
+    try:
+        return adapter.validate_json(run_apart(judge, seconds).content)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise ApartError(f"what it found is no finding: {place}: {first['msg']}") from None
 
 
 def _located(found: Finding | Located, place: int) -> tuple[Finding, int]:

@@ -15,7 +15,11 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
+from dockerdiag.bounded_file import read_bounded
 from dockerdiag.report import Finding, Status
+
+MAXIMUM_SIZE = 1024 * 1024
+"""Bytes of a configuration file."""
 
 DEFAULT_PATH = Path("/etc/dockerdiag.toml")
 
@@ -63,10 +67,23 @@ def load(path: Path) -> Expectations:
         ConfigurationError: it cannot be read, is no TOML, or says what is not understood.
     """
     try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
+        content = read_bounded(path, MAXIMUM_SIZE)
     except OSError as error:
         raise ConfigurationError(f"{path} cannot be read: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    return loads(content, str(path))
+
+
+def loads(content: bytes, path: str) -> Expectations:
+    """The expectations that the file at `path` holds.
+
+    Raises:
+        ConfigurationError: it is no TOML, or says what is not understood.
+    """
+    try:
+        values = tomllib.loads(content.decode())
+    except RecursionError:
+        raise ConfigurationError(f"{path} is nested too deeply") from None
+    except ValueError as error:
         raise ConfigurationError(f"{path} is not TOML: {error}") from None
     unknown = sorted(values.keys() - {"expected"})
     if unknown:

@@ -9,10 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dockerdiag import report_json
+from dockerdiag.bounded_file import read_bounded
 from dockerdiag.report import Report
 from dockerdiag.snapshot import Snapshot, store
 
 STATE_VERSION = 1
+MAXIMUM_SIZE = 2 * store.MAXIMUM_SIZE
 
 
 class OverlapError(Exception):
@@ -50,11 +52,18 @@ def load(path: Path) -> LastRun | None:
         OSError: it cannot be read.
     """
     try:
-        content = path.read_bytes()
+        content = read_bounded(path, MAXIMUM_SIZE)
     except FileNotFoundError:
         return None
-    if not content:
-        return None
+    return loads(content) if content else None
+
+
+def loads(content: bytes) -> LastRun:
+    """The run that a state file holds.
+
+    Raises:
+        StateError: it is no state of this version.
+    """
     try:
         values = json.loads(content)
         version = values["state_version"]

@@ -1,20 +1,27 @@
 """Finds checks and formats by entry points.
 
 A package adds its own by the groups `dockerdiag.checks` (an object of type `Check`) and `dockerdiag.formats`
-(an object of type `Format`). One that cannot be loaded is reported as that package's fault; the rest goes on.
+(an object of type `Format`). Its code runs in child processes alone (`apart`): one that cannot be loaded, raises,
+hangs or ends its process is reported as that package's fault; the rest goes on.
 """
 
+import json
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, TypeVar
 
+from dockerdiag.apart import ApartError, run_apart
 from dockerdiag.case import Case, Located
-from dockerdiag.formatting import Format
-from dockerdiag.report import Finding
+from dockerdiag.formatting import Format, RenderOptions
+from dockerdiag.report import Finding, Report
 
 CHECKS = "dockerdiag.checks"
 FORMATS = "dockerdiag.formats"
+LOAD_SECONDS = 10.0
+"""How long another package may take to be imported."""
+FORMAT_SECONDS = 10.0
+"""How long another package's format may take for one report."""
 OWN = "dockerdiag"
 """The distribution whose checks and formats are no plugins."""
 
@@ -90,7 +97,7 @@ def formats(*, plugins: bool = True) -> tuple[dict[str, Format], tuple[Broken, .
     return {one.name: one for one in found}, broken
 
 
-def _load(group: str, kind: type[T], plugins: bool) -> tuple[list[T], tuple[Broken, ...]]:
+def _load(group: str, kind: "type[T]", plugins: bool) -> tuple[list[T], tuple[Broken, ...]]:
     found: dict[str, T] = {}
     broken: list[Broken] = []
     # This package's own first: no other may take their names.
@@ -101,18 +108,88 @@ def _load(group: str, kind: type[T], plugins: bool) -> tuple[list[T], tuple[Brok
         if distribution != OWN and not plugins:
             continue
         try:
-            loaded: Any = entry.load()
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - a stranger's package may fail in any way
-            broken.append(Broken(entry.name, distribution, f"{type(error).__name__}: {error}"))
+            loaded = _own(entry, kind) if distribution == OWN else _others(entry, kind, distribution)
+        except (ApartError, ImportError, AttributeError, ValueError, TypeError, KeyError) as error:
+            told = str(error) if isinstance(error, ApartError) else f"{type(error).__name__}: {error}"
+            broken.append(Broken(entry.name, distribution, told))
             continue
-        if not isinstance(loaded, kind):
-            reason = f"{entry.value} is a {type(loaded).__name__}, not a {kind.__name__}"
-            broken.append(Broken(entry.name, distribution, reason))
-        elif loaded.name in found:
+        if loaded.name in found:
             broken.append(Broken(entry.name, distribution, f"the name {loaded.name} is taken"))
         else:
-            found[loaded.name] = replace(loaded, distribution=distribution)
+            found[loaded.name] = loaded
     return list(found.values()), tuple(broken)
+
+
+def _own(entry: EntryPoint, kind: type[T]) -> T:
+    loaded: Any = entry.load()
+    if not isinstance(loaded, kind):
+        raise TypeError(f"{entry.value} is a {type(loaded).__name__}, not a {kind.__name__}")
+    return loaded
+
+
+def _others(entry: EntryPoint, kind: type[T], distribution: str) -> T:
+    """What stands for another package's check or format: asked for anything, it lets a child process load that."""
+    told = run_apart(lambda: _described(_own(entry, kind)), LOAD_SECONDS)
+    values: dict[str, Any] = json.loads(told.content)
+    if kind is Check:
+        values["needs"] = tuple(values["needs"])
+        made: Any = Check(
+            **values, judge=lambda case: _own(entry, Check).judge(case), distribution=distribution
+        )
+        return made  # type: ignore[no-any-return]  # it is a T
+    reads = values.pop("reads")
+    values["suffixes"] = tuple(values["suffixes"])
+    form: Any = Format(
+        **values,
+        render=lambda report, options: _rendered_apart(entry, report, options),
+        read=(lambda text: _read_apart(entry, text)) if reads else None,
+        distribution=distribution,
+    )
+    return form  # type: ignore[no-any-return]  # as above
+
+
+def _described(loaded: Check | Format) -> bytes:
+    texts = ("name", "title", "group", "page") if isinstance(loaded, Check) else ("name", "media_type")
+    lists = ("needs",) if isinstance(loaded, Check) else ("suffixes",)
+    values: dict[str, Any] = {}
+    for name in texts:
+        values[name] = getattr(loaded, name)
+        if not isinstance(values[name], str):
+            raise TypeError(f"its {name} is no text")
+    for name in lists:
+        values[name] = list(getattr(loaded, name))
+        if not all(isinstance(one, str) for one in values[name]):
+            raise TypeError(f"its {name} are no texts")
+    if isinstance(loaded, Check):
+        if not isinstance(loaded.place, int):
+            raise TypeError("its place is no number")
+        values |= {"place": loaded.place, "anywhere": loaded.anywhere is True}
+    else:
+        values["reads"] = loaded.read is not None
+    return json.dumps(values).encode()
+
+
+def _rendered_apart(entry: EntryPoint, report: Report, options: RenderOptions) -> str:
+    def render() -> bytes:
+        text = _own(entry, Format).render(report, options)
+        if not isinstance(text, str):
+            raise TypeError(f"it renders a {type(text).__name__}, not a text")
+        return text.encode(errors="replace")
+
+    return run_apart(render, FORMAT_SECONDS).content.decode()
+
+
+def _read_apart(entry: EntryPoint, text: str) -> Report:
+    from dockerdiag import report_json  # noqa: PLC0415 - pydantic, where another package reads reports
+
+    def read() -> bytes:
+        reader = _own(entry, Format).read
+        return report_json.dumps(reader(text)).encode() if reader is not None else b""
+
+    try:
+        return report_json.loads(run_apart(read, FORMAT_SECONDS).content)
+    except ApartError as error:
+        raise ValueError(str(error)) from None
 
 
 def _distribution(entry: EntryPoint) -> str:

@@ -11,6 +11,9 @@ from dockerdiag.cli.changes_told import told
 from dockerdiag.cli.delivery import print_result
 from dockerdiag.cli.errors import fail_usage
 
+SECONDS = 60.0
+"""How long to judge one snapshot may take."""
+
 
 @app.command("diff")
 def diff(
@@ -24,9 +27,10 @@ def diff(
     from dockerdiag.registry import checks, formats  # noqa: PLC0415
     from dockerdiag.report import Report  # noqa: PLC0415
     from dockerdiag.snapshot import Snapshot  # noqa: PLC0415
+    from dockerdiag.time_limit import TimeLimit  # noqa: PLC0415
 
     def judge(snapshot: Snapshot) -> Report:
-        return diagnose(snapshot, Asked.parse(), *checks())
+        return diagnose(snapshot, Asked.parse(), *checks(), limit=TimeLimit(SECONDS))
 
     known = formats()[0]
     try:

@@ -1,6 +1,8 @@
 """Where reports go: stdout, and files."""
 
+import contextlib
 import os
+import stat
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -10,7 +12,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from dockerdiag.cli.changes_told import told
-from dockerdiag.cli.errors import EX_IOERR, EX_SOFTWARE, fail_usage, say
+from dockerdiag.cli.errors import EX_IOERR, EX_SOFTWARE, fail_usage, give_up_stdout, say
 from dockerdiag.cli.options import FailOn
 
 if TYPE_CHECKING:
@@ -57,8 +59,8 @@ def deliver(
     if (fail_on == "fail" and code in (1, 3)) or (fail_on == "unknown" and code == 1):
         code = 0
     for path, one in prepared.files:
-        written = write(path, rendered(one, report, prepared.options(report, verbose=True)).encode())
-        code = written or code
+        whole = rendered(one, report, prepared.options(report, verbose=True))
+        code = (EX_SOFTWARE if whole is None else write(path, whole.encode(errors="replace"))) or code
     if keep is not None:
         code = keep() or code
     chosen = prepared.chosen
@@ -73,22 +75,24 @@ def deliver(
         if changes is not None and for_people:
             # In more words than the report keeps of them.
             shown = rendered(chosen, replace(report, changes=None), options)
-            shown = "\n".join((*told(changes), "", shown))
+            shown = None if shown is None else "\n".join((*told(changes), "", shown))
         else:
             shown = rendered(chosen, report, options)
+        if shown is None:
+            return EX_SOFTWARE
         code = print_result(shown) or code
     return code
 
 
-def rendered(form: "Format", report: "Report", options: "RenderOptions") -> str:
-    """The report in a format; where another package's format fails, that is said to be its fault."""
+def rendered(form: "Format", report: "Report", options: "RenderOptions") -> str | None:
+    """The report in a format; None where another package's format fails, which is said to be its fault."""
     try:
         return form.render(report, options)
     except Exception as error:
         if form.distribution == "dockerdiag":
             raise
-        say(f"format {form.name}, which the package {form.distribution} brings, failed: {error!r}")
-        raise typer.Exit(EX_SOFTWARE) from None
+        say(f"format {form.name}, which the package {form.distribution} brings, failed: {error}")
+        return None
 
 
 def print_result(text: str) -> int:
@@ -96,12 +100,8 @@ def print_result(text: str) -> int:
     try:
         sys.stdout.write(text.rstrip("\n") + "\n")
         sys.stdout.flush()
-    except BrokenPipeError:
-        # Click would end with 1, which is a verdict. What is left in the buffer must not raise at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return EX_IOERR
     except OSError as error:
-        say(f"cannot write to stdout: {error.strerror}")
+        give_up_stdout(error)
         return EX_IOERR
     return 0
 
@@ -119,9 +119,10 @@ def write(path: Path, content: bytes) -> int:
     import tempfile  # noqa: PLC0415
 
     try:
-        if path.exists() and not path.is_file():
-            path.write_bytes(content)
-            return 0
+        # stat, since that obeys the kernel's protection of links in folders that everybody may write to.
+        with contextlib.suppress(FileNotFoundError):
+            if not stat.S_ISREG(path.stat().st_mode):
+                return _write_special(path, content)
         target = path.resolve()
         with tempfile.NamedTemporaryFile(
             dir=target.parent, prefix=f".{target.name}.", delete=False
@@ -139,4 +140,12 @@ def write(path: Path, content: bytes) -> int:
     except OSError as error:
         say(f"cannot write {path}: {error.strerror}")
         return EX_IOERR
+    return 0
+
+
+def _write_special(path: Path, content: bytes) -> int:
+    """Writes to a device or a FIFO, never waiting for somebody who would read it."""
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC), "wb") as file:
+        os.set_blocking(file.fileno(), True)
+        file.write(content)
     return 0

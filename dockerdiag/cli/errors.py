@@ -1,5 +1,7 @@
 """How a run ends that gives no report: exit codes, and sentences on stderr."""
 
+import contextlib
+import os
 import sys
 import traceback
 from typing import Any, NoReturn
@@ -20,7 +22,7 @@ def say(text: str) -> None:
     """Tells the person at the terminal; stdout carries the result and nothing else."""
     line = harmless(text)
     _said.append(line)
-    print(f"dockerdiag: {line}", file=sys.stderr)  # noqa: T201 - stderr is where progress and errors go
+    _to_stderr(f"dockerdiag: {line}")
 
 
 def last_said() -> str:
@@ -31,7 +33,7 @@ def last_said() -> str:
 def show_traceback(error: BaseException) -> None:
     """The traceback of an error, as `say` would tell it."""
     for line in "".join(traceback.format_exception(error)).splitlines():
-        print(harmless(line), file=sys.stderr)  # noqa: T201
+        _to_stderr(harmless(line))
 
 
 def harmless(text: str) -> str:
@@ -40,6 +42,20 @@ def harmless(text: str) -> str:
 
     masked = mask_text(text).text
     return "".join(character if character.isprintable() else "\ufffd" for character in masked)
+
+
+def give_up_stdout(error: OSError) -> None:
+    """Says that stdout cannot be written to; what its buffer still holds must not raise at exit."""
+    if not isinstance(error, BrokenPipeError):
+        say(f"cannot write to stdout: {error.strerror}")
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+
+
+def _to_stderr(line: str) -> None:
+    if sys.stderr is None:  # closed; print would take stdout then
+        return
+    with contextlib.suppress(OSError):
+        print(line, file=sys.stderr)  # noqa: T201 - stderr is where progress and errors go
 
 
 def fail_usage(text: str) -> NoReturn:

@@ -1,10 +1,12 @@
 """Runs the command line, and turns whatever happens into an exit code."""
 
+import errno
 import os
 import signal
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
+from io import TextIOWrapper
 from typing import NoReturn
 
 import typer
@@ -18,16 +20,33 @@ from dockerdiag.cli.errors import (
     EX_USAGE,
     ClickException,
     UsageError,
+    give_up_stdout,
     harmless,
     last_said,
     say,
     show_traceback,
 )
 
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_NO_PLACE = (errno.EBADF, errno.EPIPE, errno.ENOSPC, errno.EIO, errno.EDQUOT)
+
+
+class EndedBySignal(BaseException):
+    """Somebody ends the program: what runs is cleared away on the way out. No check's fault, so no Exception."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.code = 128 + number
+
 
 def run(arguments: list[str] | None = None) -> int:
     """Runs the command line; returns the exit code, and never raises."""
-    signal.signal(signal.SIGTERM, _end_by_signal)
+    for number in _SIGNALS:
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup and a shell's & leave it
+            signal.signal(number, _end_by_signal)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal without UTF-8, a name that is none
     code, reason = _outcome(arguments)
     if EX_USAGE <= code <= EX_IOERR:
         _tell_monitor(sys.argv[1:] if arguments is None else arguments, reason)
@@ -38,22 +57,26 @@ def _outcome(arguments: list[str] | None) -> tuple[int, str]:
     """The exit code, and in a sentence why there is no report where it says that there is none."""
     try:
         code = app(args=arguments, standalone_mode=False)
+        sys.stdout.flush()
+    except EndedBySignal as ended:
+        return ended.code, ""
     except ClickException as error:
         error.message = harmless(error.message)
-        error.show()
+        _show(error)
         return EX_USAGE if isinstance(error, UsageError) else EX_IOERR, error.format_message()
     except (KeyboardInterrupt, typer.Abort):
         return 128 + signal.SIGINT, ""
-    except SystemExit as error:
-        return error.code if isinstance(error.code, int) else EX_SOFTWARE, last_said()
+    except SystemExit:
+        # The one that raises it is click, where stdout is a broken pipe: its 1 would be a verdict.
+        give_up_stdout(BrokenPipeError())
+        return EX_IOERR, last_said()
+    except OSError as error:
+        if error.errno not in _NO_PLACE:
+            return _own_error(error)
+        give_up_stdout(error)
+        return EX_IOERR, last_said()
     except Exception as error:  # noqa: BLE001 - whatever went wrong, an admin gets a sentence
-        say(f"an error of dockerdiag's own: {type(error).__name__}: {error}")
-        reason = last_said()
-        if os.environ.get("DOCKERDIAG_DEBUG"):
-            show_traceback(error)
-        else:
-            say("run it again with DOCKERDIAG_DEBUG=1 to see where")
-        return EX_SOFTWARE, reason
+        return _own_error(error)
     return code if isinstance(code, int) else 0, last_said()
 
 
@@ -84,5 +107,23 @@ def _format_asked(arguments: Sequence[str]) -> str | None:
     return asked
 
 
+def _show(error: ClickException) -> None:
+    if sys.stderr is not None:
+        with suppress(OSError):
+            error.show()
+
+
+def _own_error(error: Exception) -> tuple[int, str]:
+    say(f"an error of dockerdiag's own: {type(error).__name__}: {error}")
+    reason = last_said()
+    if os.environ.get("DOCKERDIAG_DEBUG"):
+        show_traceback(error)
+    else:
+        say("run it again with DOCKERDIAG_DEBUG=1 to see where")
+    return EX_SOFTWARE, reason
+
+
 def _end_by_signal(number: int, frame: object) -> NoReturn:  # noqa: ARG001 - signal.signal's signature
-    raise SystemExit(128 + number)
+    for one in _SIGNALS:
+        signal.signal(one, signal.SIG_IGN)  # a second one must not keep it from clearing away
+    raise EndedBySignal(number)

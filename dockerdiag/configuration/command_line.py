@@ -195,12 +195,14 @@ def _words(
     """The words up to the end or a lone unquoted `;`."""
     words: list[LocatedText] = []
     while position < len(value):
-        ahead = value.text[position:]
+        ahead = value.text[position : position + 3]
         if _is_token(ahead, ";"):
             return words, position + 1
         if _is_token(ahead, "\\;"):
             words.append(value[position + 1 : position + 2])
-            position += 2 + len(ahead[2:]) - len(ahead[2:].lstrip(WHITESPACE))
+            position += 2
+            while position < len(value) and value.text[position] in WHITESPACE:
+                position += 1
             continue
         found = _next_word(value, position, origin, diagnostics)
         if found is None:

@@ -8,7 +8,8 @@ _NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?")
 _WHITESPACE = re.compile(r"[ \t\n\r]*")
 _WORDS = {"true": True, "false": False, "null": None}
 _STRINGS = JSONDecoder(strict=True)
-_MOST_NESTED = 500
+_MOST_NESTED = 200
+_MOST_DUPLICATES = 10
 
 
 class JsonSyntaxError(ValueError):
@@ -33,7 +34,7 @@ class Member:
     value: "Json"
     line: int
     duplicates: tuple[int, ...] = ()
-    """Lines of the same key before it, which this one overrides."""
+    """Lines of the same key before it, which this one overrides; the last ten."""
 
 
 Json = dict[str, Member] | list["Json"] | str | Number | bool | None
@@ -61,6 +62,7 @@ class _Reader:
         self._text = text
         self._position = 0
         self._depth = 0
+        self._lines, self._counted = 1, 0
 
     def value(self) -> Json:
         self._skip_whitespace()
@@ -106,7 +108,7 @@ class _Reader:
             if not self._take(":"):
                 raise self._error("after object key")
             before = members.pop(key, None)
-            duplicates = (*before.duplicates, before.line) if before else ()
+            duplicates = (*before.duplicates[1 - _MOST_DUPLICATES :], before.line) if before else ()
             members[key] = Member(self.value(), line, duplicates)
             if self._take("}"):
                 return members
@@ -144,7 +146,9 @@ class _Reader:
             self._position = match.end()
 
     def _line(self) -> int:
-        return self._text.count("\n", 0, self._position) + 1
+        self._lines += self._text.count("\n", self._counted, self._position)
+        self._counted = max(self._counted, self._position)
+        return self._lines
 
     def _error(self, where: str) -> JsonSyntaxError:
         if self._position >= len(self._text):

@@ -123,12 +123,12 @@ class _Service:
 
     def _physical_line(self, path: str, number: int) -> str:
         lines = self.lines.get(path, [])
-        return lines[number - 1].strip() if 0 < number <= len(lines) else ""
+        return lines[number - 1] if 0 < number <= len(lines) else ""
 
     # -- unit files ----------------------------------------------------------------------------------------
 
     def _read_unit_file(self, file: TextFile, *, is_fragment: bool) -> None:
-        self.lines[file.path] = physical_lines(file.text)
+        self.lines[file.path] = [line.strip() for line in physical_lines(file.text)]
         unit_file = read_unit_file(file, _SECTIONS)
         self.diagnostics += unit_file.diagnostics
         if unit_file.truncated and is_fragment:
@@ -251,7 +251,7 @@ class _Service:
         return variables
 
     def _read_environment_file(self, file: TextFile) -> dict[str, EnvironmentVariable]:
-        self.lines[file.path] = physical_lines(file.text)
+        self.lines[file.path] = [line.strip() for line in physical_lines(file.text)]
         variables = {}
         for found in read_environment_file(file.text):
             line = Origin(file.path, found.line, self._physical_line(file.path, found.line))

@@ -77,21 +77,26 @@ def read_unit_file(file: TextFile, sections: frozenset[str]) -> UnitFile:
 
 def _logical_lines(text: str) -> list[LocatedText]:
     lines: list[LocatedText] = []
-    joined: LocatedText | None = None
+    joined: list[LocatedText] = []
     for number, line in enumerate(physical_lines(text), start=1):
         bare = line.lstrip(WHITESPACE)
         if bare.startswith(("#", ";")):
             continue
         located = LocatedText.on_line(line.removeprefix("\ufeff") if number == 1 else line, number)
-        joined = located if joined is None else joined + located
-        if _ends_in_backslash(joined.text):
-            joined = joined[:-1] + LocatedText.on_line(" ", number)
+        if _ends_in_backslash(located.text):
+            joined += (located[:-1], LocatedText.on_line(" ", number))
             continue
-        lines.append(joined)
-        joined = None
-    if joined is not None:
-        lines.append(joined)
+        lines.append(_joined([*joined, located]))
+        joined = []
+    if joined:
+        lines.append(_joined(joined))
     return [stripped for line in lines if (stripped := line.stripped(WHITESPACE)).text]
+
+
+def _joined(parts: list[LocatedText]) -> LocatedText:
+    text = "".join(part.text for part in parts)
+    start = next((part.start for part in parts if part.text), parts[-1].start)
+    return LocatedText(text, tuple(line for part in parts for line in part.lines), start)
 
 
 def _ends_in_backslash(text: str) -> bool:

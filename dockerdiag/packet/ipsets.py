@@ -103,7 +103,9 @@ def _in_set(view: View, name: str, flags: list[str], sets: IpSets, version: int)
     if isinstance(one, Unknown):
         return one
     if one.type == "list:set":
-        return some(_in_set(view, member.partition(" ")[0], flags, sets, version) for member in one.members)
+        return some(
+            _in_member(view, member.partition(" ")[0], flags, sets, version) for member in one.members
+        )
     if one.family and one.family != ("inet" if version == 4 else "inet6"):
         return False
     elements = sets.elements(one)
@@ -114,11 +116,20 @@ def _in_set(view: View, name: str, flags: list[str], sets: IpSets, version: int)
     with_protocol = one.type != "bitmap:port"
     for position, kind in enumerate(kinds):
         flag = flags[position] if position < len(flags) else flags[-1]
+        if kind not in _VALUES:
+            return Unknown(f"ipset {name} is of the unknown type {one.type}")
         value = _VALUES[kind](view, flag == "src")
         if isinstance(value, Absent):
             return False
         values.append((view.protocol_number, value) if kind == "port" and with_protocol else value)
     return _look_up(elements, values[0] if len(values) == 1 else tuple(values))
+
+
+def _in_member(view: View, name: str, flags: list[str], sets: IpSets, version: int) -> Truth:
+    one = sets.get(name)
+    if isinstance(one, IpSet) and one.type == "list:set":
+        return Unknown(f"ipset {name} is a list within a list, which the kernel does not make")
+    return _in_set(view, name, flags, sets, version)
 
 
 def _look_up(elements: Elements[Member], value: Value) -> Truth:

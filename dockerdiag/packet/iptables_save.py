@@ -74,7 +74,7 @@ def read_save(text: str) -> dict[str, SavedTable]:
     """The tables of an iptables-save output, by name. Lines that are none of its are left out."""
     tables: dict[str, SavedTable] = {}
     table: SavedTable | None = None
-    for line in text.splitlines():
+    for line in text.split("\n"):  # not splitlines: a comment may hold U+2028
         start = line[:1]
         if start == "*":
             table = tables.setdefault(line[1:].strip(), SavedTable(line[1:].strip()))
@@ -102,9 +102,15 @@ def saved_rule(
         write=partial(without_counters, line),
         backend=backend,
         handle=handle,
-        packets=int(line[1 : line.index(":")]) if line.startswith("[") else None,
+        packets=_packets(line),
         key=partial(_key, line),
     )
+
+
+def _packets(line: str) -> int | None:
+    count = line[1:].partition(":")[0]
+    # The kernel counts in 64 bits.
+    return int(count) if line.startswith("[") and len(count) <= 20 and count.isdecimal() else None
 
 
 def without_counters(line: str) -> str:

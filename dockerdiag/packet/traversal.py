@@ -18,6 +18,9 @@ from dockerdiag.report import RuleReference
 EndingKind = Literal["accept", "policy", "drop", "reject", "unknown", "nat"]
 
 _MAX_SEGMENTS = 16
+_MAX_STEPS = 1_000_000
+"""Rules that one packet is shown in one base chain; chains that jump to each other twice make 2 to the power of 16."""
+_MAX_ENDINGS = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +50,8 @@ class Traversal:
     """A NOTRACK rule that may or may not match."""
     notrack: RuleReference | None = None
     _segments: int = 0
+    _steps: int = 0
+    _given_up: bool = False
 
     def run(self) -> list[list[Ending]]:
         """The endings by segment. The first segment is what the kernel does."""
@@ -88,6 +93,8 @@ class Traversal:
             return True
         escaped: Packet | None = None
         for rule in chain.candidates(self.view):
+            if self._is_too_much(chain, path):
+                return False
             step = _RuleRun(self, chain, rule, path, doubt, depth)
             outcome = step.run()
             if outcome == "next":
@@ -102,6 +109,15 @@ class Traversal:
             escaped = _merge(escaped, self.view.packet) if escaped is not None else self.view.packet
         self._join(escaped)
         return True
+
+    def _is_too_much(self, chain: Chain, path: tuple[RuleReference, ...]) -> bool:
+        """Counts a step; gives up, as unknown, where no host's rules are so many."""
+        self._steps += 1
+        if not self._given_up and (self._steps > _MAX_STEPS or len(self.endings) > _MAX_ENDINGS):
+            self._given_up = True
+            reason = "the chains jump to each other too often to be followed"
+            self.end("unknown", chain.own_reference(chain.name), path, None, reason=reason)
+        return self._given_up
 
     def _join(self, escaped: Packet | None) -> bool:
         if escaped is None:

@@ -74,8 +74,10 @@ def collect(seconds: float, destinations: tuple[str, ...], progress: Progress, r
         progress,
     )
     share = deadline.at_most(seconds * _ENGINE_SHARE)
-    engine = SideBySide({"engine": partial(read_engine, tree, share)}, share, progress).results()["engine"]
-    engine = _without_reader(engine)
+    # A little less for the engine itself, so that it can still say what did not answer.
+    answering = deadline.at_most(share.seconds * 0.95)
+    reading = SideBySide({"engine": partial(read_engine, tree, answering)}, share, progress)
+    engine = _without_reader(reading.results()["engine"])
     containers = _local_containers(engine)
     asked = tuple(dict.fromkeys((*destinations, *nameservers(one.resolv_conf for one in containers))))
     own = unread_on_error(partial(namespace_of, "self"))

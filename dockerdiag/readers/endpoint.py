@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from dockerdiag.bounded_file import read_bounded
 from dockerdiag.readers.errors import ReadError, reason
-from dockerdiag.readers.files import read_kernel_file
+from dockerdiag.readers.files import MAXIMUM_SIZE
 from dockerdiag.readers.host import invoking_user
 
 DEFAULT = "unix:///var/run/docker.sock"
@@ -26,6 +27,8 @@ class EngineEndpoint:
     certificates: Path | None = None
     """Directory of ca.pem, cert.pem and key.pem; None for no TLS."""
     verify: bool = True
+    remark: str | None = None
+    """Why this may not be the engine that somebody means, None where the choice is sure."""
 
 
 def choose_endpoint(environment: Mapping[str, str] = os.environ) -> EngineEndpoint:
@@ -39,9 +42,16 @@ def choose_endpoint(environment: Mapping[str, str] = os.environ) -> EngineEndpoi
         tls = bool(environment.get("DOCKER_TLS") or environment.get("DOCKER_TLS_VERIFY"))
         certificates = Path(environment.get("DOCKER_CERT_PATH") or directory) if tls else None
         return EngineEndpoint(url, None, certificates, verify=bool(environment.get("DOCKER_TLS_VERIFY")))
-    name = environment.get("DOCKER_CONTEXT") or _current_context(directory)
+    remark = None
+    name = environment.get("DOCKER_CONTEXT", "")
+    if not name:
+        try:
+            name = _current_context(directory)
+        except ReadError as error:
+            # The docker command, too, warns and goes on with what it has without this file.
+            remark = f"{error}, so a context that it may name is not known"
     if name in ("", "default"):
-        return EngineEndpoint(DEFAULT)
+        return EngineEndpoint(DEFAULT, remark=remark)
     return _context(directory / "contexts", name)
 
 
@@ -67,7 +77,8 @@ def _current_context(directory: Path) -> str:
 def _context(directory: Path, name: str) -> EngineEndpoint:
     digest = hashlib.sha256(name.encode()).hexdigest()
     metadata = _json(directory / "meta" / digest / "meta.json")
-    endpoint = metadata.get("Endpoints", {}).get("docker") if isinstance(metadata, dict) else None
+    endpoints = metadata.get("Endpoints") if isinstance(metadata, dict) else None
+    endpoint = endpoints.get("docker") if isinstance(endpoints, dict) else None
     if not isinstance(endpoint, dict) or not isinstance(endpoint.get("Host"), str):
         raise ReadError(f"the docker context {name!r} does not exist")
     certificates = directory / "tls" / digest / "docker"
@@ -82,10 +93,12 @@ def _context(directory: Path, name: str) -> EngineEndpoint:
 def _json(path: Path) -> Any:
     """The file's content, None where it does not exist."""
     try:
-        if path.exists() and not path.is_file():
-            raise ReadError(f"{path} is not a regular file")
-        return json.loads(read_kernel_file(str(path)))
-    except FileNotFoundError:
+        return json.loads(read_bounded(path, MAXIMUM_SIZE))
+    except (FileNotFoundError, NotADirectoryError):
         return None
-    except (OSError, ValueError) as error:
-        raise ReadError(f"{path}: {reason(error)}") from None
+    except RecursionError:
+        raise ReadError(f"{path}: it is nested too deeply") from None
+    except OSError as error:
+        raise ReadError(f"{path}: {reason(error, 'CAP_DAC_READ_SEARCH')}") from None
+    except ValueError:
+        raise ReadError(f"{path}: it is not JSON") from None

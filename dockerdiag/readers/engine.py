@@ -25,6 +25,10 @@ T = TypeVar("T")
 
 _ANSWER_SECONDS = 10.0
 _DATA_PATH_PORT = 4789
+_UNLIKE_ENGINE = (TypeError, KeyError, AttributeError, RecursionError)
+"""What the library raises at an answer of another shape than it expects."""
+_NO_JSON = "its answer is no JSON: this is no engine"
+_NO_ENGINE = "its answer is not what an engine gives"
 
 
 def read_engine(tree: Tree, deadline: Deadline) -> Engine:
@@ -40,11 +44,12 @@ def read_engine(tree: Tree, deadline: Deadline) -> Engine:
         with closing(client):
             return _ask(client, endpoint, tree, deadline)
     except ReadError as error:
-        raise ReadError(f"{shown}: {error}") from None
+        remark = f" ({endpoint.remark})" if endpoint.remark else ""
+        raise ReadError(f"{shown}: {error}{remark}") from None
 
 
 def _ask(client: Any, endpoint: EngineEndpoint, tree: Tree, deadline: Deadline) -> Engine:
-    version, info = _within(deadline, client.version), _within(deadline, client.info)
+    version, info = _object(_within(deadline, client.version)), _object(_within(deadline, client.info))
     local = runs_here(place_in(tree, endpoint.url), text(info, "Name"), text(info, "KernelVersion"))
     networks = unread_on_error(partial(_networks, client, deadline))
     return Engine(
@@ -90,9 +95,10 @@ def _connect(endpoint: EngineEndpoint, tree: Tree) -> Any:
         try_socket(path, tree)
         return LocalEngine(path, _ANSWER_SECONDS)
     # The import takes a fifth of a second, which few hosts need.
-    from docker import APIClient  # noqa: PLC0415
     from docker.errors import DockerException  # noqa: PLC0415
     from docker.tls import TLSConfig  # noqa: PLC0415
+
+    from dockerdiag.readers.engine_client import EngineClient  # noqa: PLC0415
 
     tls: TLSConfig | bool = False
     if endpoint.certificates is not None:
@@ -101,7 +107,7 @@ def _connect(endpoint: EngineEndpoint, tree: Tree) -> Any:
         pair = (found["cert"], found["key"]) if "cert" in found and "key" in found else None
         tls = TLSConfig(client_cert=pair, ca_cert=found.get("ca"), verify=endpoint.verify)
     try:
-        return APIClient(base_url=url, tls=tls, timeout=ceil(_ANSWER_SECONDS), use_ssh_client=True)
+        return EngineClient(base_url=url, tls=tls, timeout=ceil(_ANSWER_SECONDS), use_ssh_client=True)
     except DockerException as error:
         raise _refusal(error) from None
 
@@ -110,20 +116,29 @@ def _refusal(error: BaseException) -> ReadError:
     """The error without what requests, urllib3 and docker have wrapped around it."""
     if "paramiko" in str(error):
         return ReadError("an engine by ssh needs docker's ssh extra (docker[ssh])")
+    if "Version parameter must be" in str(error):
+        return ReadError(_NO_ENGINE)
     cause: BaseException | None = error
     innermost = error
     while cause is not None:
         if isinstance(cause, ReadError):
             return cause
-        if isinstance(cause, (OSError, ValueError, HTTPException)):
+        status = getattr(getattr(cause, "response", None), "status_code", None)
+        if status is not None and not isinstance(cause, JSONDecodeError):
+            return ReadError(f"it answers with an error ({status})")
+        if isinstance(cause, (OSError, ValueError, HTTPException, *_UNLIKE_ENGINE)):
             innermost = cause
         cause = cause.__cause__ or cause.__context__
     if isinstance(innermost, ConnectionResetError):
         return ReadError("it closed the connection without an answer")
     if isinstance(innermost, JSONDecodeError):
-        return ReadError("its answer is no JSON: this is no engine")
+        return ReadError(_NO_JSON)
     if isinstance(innermost, HTTPException):
         return ReadError("its answer is no HTTP: this is no engine")
+    if isinstance(innermost, _UNLIKE_ENGINE):
+        return ReadError(_NO_ENGINE)
+    if isinstance(innermost, UnicodeDecodeError):
+        return ReadError(_NO_JSON)
     return ReadError(reason(innermost))
 
 
@@ -138,8 +153,21 @@ def _within(deadline: Deadline, call: Callable[[], T]) -> T:
 
 
 def _networks(client: Any, deadline: Deadline) -> tuple[Network, ...]:
+    told = _objects(_within(deadline, client.networks))
     # The engine tells them in another order each time.
-    return tuple(sorted(map(network, _within(deadline, client.networks)), key=lambda one: (one.name, one.id)))
+    return tuple(sorted(map(network, told), key=lambda one: (one.name, one.id)))
+
+
+def _object(told: Any) -> Mapping[str, Any]:
+    if not isinstance(told, dict):
+        raise ReadError(_NO_ENGINE)
+    return told
+
+
+def _objects(told: Any) -> list[Mapping[str, Any]]:
+    if not isinstance(told, list):
+        raise ReadError(_NO_ENGINE)
+    return [_object(one) for one in told]
 
 
 def _containers(
@@ -147,10 +175,13 @@ def _containers(
 ) -> tuple[Container, ...]:
     ids = {} if isinstance(networks, Unread) else {one.name: one.id for one in networks}
     found = []
-    for listed in _within(deadline, partial(client.containers, all=True)):
-        told = _within(deadline, partial(_inspect, client, listed["Id"]))
+    for listed in _objects(_within(deadline, partial(client.containers, all=True))):
+        identity = text(listed, "Id")
+        if not identity.isalnum():
+            raise ReadError(_NO_ENGINE)
+        told = _within(deadline, partial(_inspect, client, identity))
         if told is not None:
-            one = container(told, ids, local=local)
+            one = container(_object(told), ids, local=local)
             found.append(_with_resolver(one, told, tree, deadline, local=local))
     return tuple(found)
 

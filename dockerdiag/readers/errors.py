@@ -32,5 +32,9 @@ def reason(error: BaseException, capability: str = "CAP_NET_ADMIN") -> str:
         return "too many symbolic links"
     if isinstance(error, OSError) and error.strerror:
         return error.strerror.lower()
+    if isinstance(error, RecursionError):
+        return "it is nested too deeply"
+    if isinstance(error, MemoryError):
+        return "not enough memory"
     text = mask_text(" ".join(str(error).split())).text[:300]
     return f"{type(error).__name__}: {text}" if text else type(error).__name__

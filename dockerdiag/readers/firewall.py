@@ -5,6 +5,7 @@ opened gets registered. So each is asked only where it is known to be there.
 """
 
 import re
+from collections.abc import Sequence
 from functools import partial
 from typing import Literal, NamedTuple
 
@@ -69,7 +70,10 @@ def _there(module: str) -> bool:
 def _nft(deadline: Deadline) -> str:
     if not _there("nf_tables"):
         return ""
-    return checked(["nft", "-j", "list", "ruleset"], _for_one_tool(deadline))
+    text = checked(["nft", "-j", "list", "ruleset"], _for_one_tool(deadline))
+    if text.strip() and not text.rstrip().endswith("}"):
+        raise ReadError("nft stopped in the middle of its listing")
+    return text
 
 
 def _iptables_nft(nft: str | Unread, version: Literal[4, 6], deadline: Deadline) -> str:
@@ -79,7 +83,15 @@ def _iptables_nft(nft: str | Unread, version: Literal[4, 6], deadline: Deadline)
     if not _there("nf_tables"):
         return ""
     within = _for_one_tool(deadline)
-    return checked([_save_tool(version, "nft", "nf_tables", within), "-c"], within)
+    return _save([_save_tool(version, "nft", "nf_tables", within), "-c"], within)
+
+
+def _save(command: Sequence[str], deadline: Deadline) -> str:
+    """What a save program prints, if that is whole: rules that are missing at its end would be taken for none."""
+    text = f"\n{checked(command, deadline)}"
+    if text.count("\n*") != text.count("\nCOMMIT\n"):
+        raise ReadError(f"{command[0]} stopped in the middle of a table")
+    return text[1:]
 
 
 def _save_tool(version: Literal[4, 6], variant: str, says: str, deadline: Deadline) -> str:
@@ -118,7 +130,7 @@ def _legacy(version: Literal[4, 6], deadline: Deadline) -> str:
         return text
     for _ in range(_ATTEMPTS):
         # Never with -t: that registers the table it names.
-        text = checked([tool, "-c"], within)
+        text = _save([tool, "-c"], within)
         other = unread_on_error(by_library) if text.count("\n[") <= MAXIMUM_CHECKED_RULES else None
         # A library that fails or crashes is no witness against the program.
         if not isinstance(other, str) or same_rules(text, other):

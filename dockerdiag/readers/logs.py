@@ -20,6 +20,7 @@ _MAXIMUM_OUTPUT = 64 * 1024 * 1024
 _MAXIMUM_LINES = 2000
 _LAST_LINES_OF_FAILED = 50
 _MAXIMUM_LENGTH = 4096
+_MICROSECONDS = re.compile(r"[0-9]{1,20}")
 _DROPS = re.compile(
     r"nf_conntrack: table full|neighbou?r table overflow|martian|UFW (?:BLOCK|LIMIT)|\bIN=\S* OUT=\S* "
 )
@@ -71,12 +72,17 @@ def _journal(
         raise ReadError(denied("CAP_DAC_READ_SEARCH"))
     if "no journal files" in complaint:
         raise ReadError("there are no journal files")
-    for line in output.text.splitlines():
+    yield from (line for line in journal_lines(output.text) if keep is None or keep.search(line.text))
+
+
+def journal_lines(text: str) -> Iterator[LogLine]:
+    """The lines of `journalctl --output=json`; one that is none is left out."""
+    for line in text.splitlines():
         try:
             entry = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             continue
-        if (found := _line(entry)) is not None and (keep is None or keep.search(found.text)):
+        if (found := _line(entry)) is not None:
             yield found
 
 
@@ -93,7 +99,8 @@ def _line(entry: Any) -> LogLine | None:
     source = (
         "kernel" if entry.get("_TRANSPORT") == "kernel" else entry.get("UNIT") or entry.get("_SYSTEMD_UNIT")
     )
-    seconds = int(entry.get("__REALTIME_TIMESTAMP", 0)) / 1_000_000
+    moment = str(entry.get("__REALTIME_TIMESTAMP", 0))
+    seconds = int(moment) / 1_000_000 if _MICROSECONDS.fullmatch(moment) else 0.0
     return LogLine(seconds, str(source or "systemd"), mask_text(message).text[:_MAXIMUM_LENGTH])
 
 

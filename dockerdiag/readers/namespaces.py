@@ -8,7 +8,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from dockerdiag.readers.deadline import Deadline
-from dockerdiag.readers.errors import ReadError
+from dockerdiag.readers.errors import reason
 from dockerdiag.readers.visit import visit
 from dockerdiag.readers.worker import Worker
 from dockerdiag.snapshot import NetworkNamespace, Unread
@@ -126,5 +126,5 @@ def _work(
             return
         try:
             answers.put((name, worker.ask(name, pid)))
-        except (ReadError, ValueError, OSError) as error:
-            answers.put((name, Unread(str(error))))
+        except Exception as error:  # noqa: BLE001 - one namespace's failure must not cost the others
+            answers.put((name, Unread(reason(error))))

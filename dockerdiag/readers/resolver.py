@@ -12,7 +12,8 @@ from dockerdiag.snapshot import TextFile, Unread
 RESOLV_CONF = "/etc/resolv.conf"
 _SECONDS = 3.0
 _NAMESERVER = re.compile(r"^(?:nameserver\s+|#\s*ExtServers:.*?)(.*)$", re.MULTILINE)
-_ADDRESS = re.compile(r"[0-9A-Fa-f:.]*[.:][0-9A-Fa-f:.]+")
+_ADDRESS = re.compile(r"[0-9A-Fa-f:.]+")
+_LONGEST_ADDRESS = 45
 
 
 def read_container_resolv_conf(
@@ -39,6 +40,8 @@ def nameservers(files: Iterable[TextFile | Unread | None]) -> Iterator[str]:
             continue
         for line in _NAMESERVER.finditer(file.text):
             for written in _ADDRESS.findall(line[0]):
+                if len(written) > _LONGEST_ADDRESS or not {".", ":"} & set(written):
+                    continue
                 try:
                     address = ip_address(written)
                 except ValueError:

@@ -83,7 +83,7 @@ def read_service(tree: Tree, deadline: Deadline, *, systemd: bool) -> ServiceUni
         sub_state=told.get("SubState"),
         result=told.get("Result"),
         need_daemon_reload=told["NeedDaemonReload"] == "yes" if "NeedDaemonReload" in told else None,
-        main_pid=int(told.get("MainPID", "0")) or None,
+        main_pid=_number(told.get("MainPID", "")),
         active_since=systemd_time(told.get("ActiveEnterTimestamp", "")),
         exec_start=told.get("ExecStart"),
         environment=told.get("Environment"),
@@ -209,7 +209,13 @@ def _ask_manager(unit: str, deadline: Deadline) -> dict[str, str] | str:
             raise failure("systemctl", output)
     except ReadError as error:
         return str(error)
-    pairs = (line.partition("=") for line in output.text.splitlines())
+    told = manager_properties(output.text)
+    return told if "ActiveState" in told else "systemctl did not say in what state the service is"
+
+
+def manager_properties(text: str) -> dict[str, str]:
+    """What `systemctl show` printed, without credentials."""
+    pairs = (line.partition("=") for line in text.splitlines())
     return {name: mask_text(value).text for name, _, value in pairs if name in _PROPERTIES}
 
 
@@ -220,3 +226,7 @@ def _manager_environment(deadline: Deadline) -> str | None:
     except ReadError:
         return None
     return "\n".join(mask_text(line).text for line in told.splitlines() if _KEPT_VARIABLE.match(line))
+
+
+def _number(written: str) -> int | None:
+    return int(written) or None if re.fullmatch(r"[0-9]{1,10}", written) else None

@@ -7,13 +7,15 @@ import gzip
 import io
 import json
 import os
-import stat
 import zlib
 from functools import cache
+from ipaddress import ip_network
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dockerdiag.snapshot.model import SCHEMA_VERSION, Snapshot
+from dockerdiag.bounded_file import read_bounded
+from dockerdiag.snapshot.model import SCHEMA_VERSION, Snapshot, Unread
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
@@ -37,7 +39,14 @@ def _adapter() -> "TypeAdapter[Snapshot]":
 
 def dump(snapshot: Snapshot, *, compress: bool = False) -> bytes:
     """The snapshot as JSON, one line; gzipped with `compress`."""
-    content = _adapter().dump_json(snapshot) + b"\n"
+    from pydantic_core import PydanticSerializationError  # noqa: PLC0415 - see _adapter
+
+    try:
+        content = _adapter().dump_json(snapshot) + b"\n"
+    except PydanticSerializationError:
+        # A file's name may be no UTF-8; Python's text of it then has no form in JSON.
+        plain = without_surrogates(_adapter().dump_python(snapshot))
+        content = json.dumps(plain, ensure_ascii=False).encode() + b"\n"
     # No time stamp: the same snapshot gives the same bytes.
     return gzip.compress(content, mtime=0) if compress else content
 
@@ -61,12 +70,7 @@ def load(path: Path) -> Snapshot:
         SnapshotError: where it cannot be read, is too large, or is no snapshot of this schema version.
     """
     try:
-        # Not blocking: the name may be a FIFO that nobody writes to.
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        with os.fdopen(descriptor, "rb") as file:
-            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                raise SnapshotError("it is not a regular file")
-            content = file.read(MAXIMUM_SIZE + 1)
+        content = read_bounded(path, MAXIMUM_SIZE)
     except OSError as error:
         raise SnapshotError(error.strerror or str(error)) from None
     return loads(content)
@@ -83,18 +87,43 @@ def loads(content: bytes) -> Snapshot:
     if len(content) > MAXIMUM_SIZE:
         raise SnapshotError(f"it is larger than {MAXIMUM_SIZE // 1024**2} MiB")
     try:
-        document = json.loads(content)
+        # Decoded here, for json itself lets lone surrogates pass; and no number that JSON has no word for.
+        document = json.loads(content.decode(), parse_constant=_finite, parse_float=_finite)
     except (ValueError, RecursionError):
         raise SnapshotError("it is not JSON") from None
+    if b"\\ud" in content or b"\\uD" in content:
+        document = without_surrogates(document)
     _refuse_other_versions(document)
     from pydantic import ValidationError  # noqa: PLC0415 - see _adapter
 
     try:
-        return _adapter().validate_python(document)
+        snapshot = _adapter().validate_python(document)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False, include_context=False)[0]
         place = ".".join(str(part) for part in first["loc"])
         raise SnapshotError(f"it is not a snapshot: {place}: {first['msg']}") from None
+    _refuse_impossible_routes(snapshot)
+    return snapshot
+
+
+def _finite(written: str) -> float:
+    number = float(written)
+    if not isfinite(number):
+        raise ValueError(f"{written} is no number")
+    return number
+
+
+def without_surrogates(value: Any) -> Any:
+    """JSON types with U+FFFD in place of lone surrogates."""
+    if isinstance(value, str):
+        return (
+            value if value.isascii() else value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+        )
+    if isinstance(value, dict):
+        return {without_surrogates(key): without_surrogates(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [without_surrogates(item) for item in value]
+    return value
 
 
 def json_schema() -> dict[str, Any]:
@@ -115,6 +144,20 @@ def _refuse_other_versions(document: object) -> None:
         raise SnapshotError(
             f"it has snapshot schema version {version!r:.40}, this dockerdiag reads {SCHEMA_VERSION}"
         )
+
+
+def _refuse_impossible_routes(snapshot: Snapshot) -> None:
+    """The kernel's own fields hold networks and addresses; what is none cannot be walked."""
+    namespaces = (snapshot.network, *snapshot.namespaces.values())
+    for namespace in namespaces:
+        if isinstance(namespace, Unread) or isinstance(namespace.routes, Unread):
+            continue
+        for route in namespace.routes:
+            try:
+                ip_network(route.destination, strict=False)
+                ip_network(route.source or "::/0", strict=False)
+            except ValueError as error:
+                raise SnapshotError(f"it is not a snapshot: a route: {error}") from None
 
 
 def _decompress(content: bytes) -> bytes:

@@ -78,8 +78,8 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def serving(path: Path, name: str) -> Iterator[FakeEngine]:
-    engine = FakeEngine(path, json.loads((RECORDED / f"{name}.json").read_text()))
+def serving(path: Path, name: str, kind: type[FakeEngine] = FakeEngine) -> Iterator[FakeEngine]:
+    engine = kind(path, json.loads((RECORDED / f"{name}.json").read_text()))
     threading.Thread(target=engine.serve_forever, daemon=True).start()
     try:
         yield engine

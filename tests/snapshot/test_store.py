@@ -141,3 +141,19 @@ def test_only_regular_files_are_opened(tmp_path: Path) -> None:
     ):
         with pytest.raises(SnapshotError, match=says):
             load(path)
+
+
+@pytest.mark.parametrize("number", [b"NaN", b"Infinity", b"-Infinity", b"1e999"])
+def test_numbers_that_are_none_are_refused(number: bytes) -> None:
+    with pytest.raises(SnapshotError, match="it is not JSON"):
+        loads(b'{"taken_at": %s, "network": {}, "schema_version": 1}' % number)
+
+
+def test_lone_surrogates_are_refused_or_replaced(snapshot: Snapshot) -> None:
+    content = dump(replace(snapshot, taken_at="when"))
+    with pytest.raises(SnapshotError, match="it is not JSON"):
+        loads(content.replace(b"when", b"\xed\xa0\x80"))
+    one = loads(content.replace(b"when", b"\\ud800"))
+    assert one.taken_at == "\ufffd"
+    assert loads(dump(one)) == one
+    assert loads(dump(replace(snapshot, taken_at="\udcff"))).taken_at == "\ufffd"

@@ -1,0 +1,23 @@
+"""Reads a file that somebody named: bounded, and never waiting for a FIFO or a device."""
+
+import errno
+import os
+import stat
+from pathlib import Path
+
+
+def read_bounded(path: Path, maximum: int) -> bytes:
+    """The content of a regular file.
+
+    Raises:
+        OSError: it cannot be read, is no regular file, or has more than `maximum` bytes.
+    """
+    # Not blocking: the name may be a FIFO that nobody writes to.
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+    with os.fdopen(descriptor, "rb") as file:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, "it is not a regular file")
+        content = file.read(maximum + 1)
+    if len(content) > maximum:
+        raise OSError(errno.EFBIG, f"it is larger than {maximum // 1024**2} MiB")
+    return content

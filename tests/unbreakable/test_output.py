@@ -1,0 +1,107 @@
+"""Where the report goes: full, read-only, closed, broken, or without letters for it."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.command_line import BROKEN, OK
+from tests.unbreakable.running import check, command, finish, needs_root, start
+
+
+@needs_root
+@pytest.mark.parametrize("size", ["4k", "16k"])
+def test_a_full_disk_keeps_the_old_report_whole(tmp_path: Path, size: str) -> None:
+    setup = f"mount -t tmpfs -o size={size} none {tmp_path}; printf old > {tmp_path}/report.html"
+    shell = f'|| code=$?; cat {tmp_path}/report.html >&2; ls -A {tmp_path} >&2; exit "$code"'
+    ran = check("--from", BROKEN, "-o", tmp_path / "report.html", setup=setup, shell=shell).in_good_order(74)
+    assert "oldreport.html" in ran.errors
+    assert ran.errors.rstrip().endswith("report.html")
+    assert "cannot write" in ran.errors
+    assert "broken" in ran.out, "the terminal gets the report all the same"
+
+
+@needs_root
+def test_a_full_disk_keeps_the_old_state(tmp_path: Path) -> None:
+    setup = f"mount -t tmpfs -o size=8k none {tmp_path}; : > {tmp_path}/state"
+    ran = check("--from", BROKEN, "--state", tmp_path / "state", setup=setup).in_good_order(74)
+    assert "broken" in ran.out
+
+
+@needs_root
+def test_a_place_that_is_read_only(tmp_path: Path) -> None:
+    setup = f"mount -t tmpfs none {tmp_path}; mount -o remount,ro {tmp_path}"
+    ran = check("--from", OK, "-o", tmp_path / "report.html", setup=setup).in_good_order(74)
+    assert "Read-only file system" in ran.errors
+    assert "ok" in ran.out
+
+
+@needs_root
+def test_another_users_link_in_a_folder_for_all_is_not_followed(tmp_path: Path) -> None:
+    if Path("/proc/sys/fs/protected_symlinks").read_text().strip() != "1":
+        pytest.skip("this kernel does not protect links")
+    public, private = tmp_path / "public", tmp_path / "private"
+    public.mkdir()
+    public.chmod(0o1777)
+    private.write_text("mine")
+    (public / "report.html").symlink_to(private)
+    os.chown(public / "report.html", 65534, 65534, follow_symlinks=False)
+    check("--from", OK, "-o", public / "report.html", namespaces=()).in_good_order(74)
+    assert private.read_text() == "mine"
+
+
+def test_a_fifo_that_nobody_reads(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "report.html")
+    check("--from", OK, "-o", tmp_path / "report.html", namespaces=()).in_good_order(74)
+
+
+@pytest.mark.parametrize("name", ["report.json", "report.html", "host.json.gz"])
+def test_a_fifo_is_not_read(tmp_path: Path, name: str) -> None:
+    os.mkfifo(tmp_path / name)
+    check("--from", tmp_path / name, namespaces=()).in_good_order(64)
+    check("--from", OK, "--config", tmp_path / name, namespaces=()).in_good_order(64)
+    check("--from", OK, "--state", tmp_path / name, namespaces=()).in_good_order(74)
+
+
+@pytest.mark.parametrize(
+    "where", [">&-", ">/dev/full", "| true", ">&- 2>&-", "2>&-", "<&- >&- 2>&-", "2>/dev/full"]
+)
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_stdout_that_takes_nothing(where: str, form: str) -> None:
+    ran = check("--from", BROKEN, "-f", form, namespaces=(), shell=where)
+    if where == "| true":
+        ran.in_good_order(0)
+    else:
+        ran.in_good_order(2 if where.startswith("2>") else 74)
+
+
+def test_a_broken_pipe(tmp_path: Path) -> None:
+    shell = f'; }} 2>{tmp_path}/errors | head -c 10 >/dev/null; cat {tmp_path}/errors >&2; exit "$(cat {tmp_path}/code)"'
+    script = f'{{ "$@" || echo $? > {tmp_path}/code {shell}'
+    program = command("--from", BROKEN, "-v", "-f", "html", timeout=20)
+    finish(start(["sh", "-c", script, "sh", *program]), 20).in_good_order(2, 74)
+
+
+ENCODINGS: list[dict[str, str]] = [
+    {"LC_ALL": "C"},
+    {"LC_ALL": "POSIX", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"},
+    {"PYTHONIOENCODING": "ascii"},
+    {"PYTHONIOENCODING": "latin-1"},
+    {"LANG": "", "LC_ALL": "", "LC_CTYPE": ""},
+    {"LC_ALL": "no_SUCH.locale"},
+]
+
+
+@pytest.mark.parametrize(
+    "environment", ENCODINGS, ids=lambda each: " ".join(f"{k}={v}" for k, v in each.items())
+)
+@pytest.mark.parametrize("form", ["text", "json", "html"])
+def test_no_locale(environment: dict[str, str], form: str, tmp_path: Path) -> None:
+    ran = check(
+        "--from", BROKEN, "-f", form, "-o", tmp_path / "r.html", namespaces=(), **environment
+    ).in_good_order(2)
+    assert "docker-user" in ran.out.lower()
+    if form == "json":
+        assert json.loads(ran.out)["verdict"] == "broken"
+    assert "\u2192" in (tmp_path / "r.html").read_text(encoding="utf-8")
