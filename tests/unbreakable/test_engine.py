@@ -129,7 +129,6 @@ REDIRECTS = answer_of(b"", b"307 Temporary Redirect", b"Location: http://127.0.0
         (answer_of(b"[1, 2]"), "not what an engine gives"),
         (answer_of(b"[" * 100_000), ""),
         (answer_of(b"null"), "not what an engine gives"),
-        (answer_of(b'{"Name": NaN, "Swarm": 1e999, "ApiVersion": 5}'), ""),
         (answer_of(b'"\xff\xfe"'), ""),
         (REDIRECTS, "redirection"),
     ],
@@ -143,6 +142,14 @@ def test_what_is_no_engine(tmp_path: Path, answer: Callable[[socket.socket], Non
     assert says in reason, reason
     assert "Error" not in reason, reason
     assert "Exception" not in reason, reason
+
+
+def test_an_object_that_says_nothing_is_an_engine_without_parts(tmp_path: Path) -> None:
+    said = answer_of(b'{"Name": NaN, "Swarm": 1e999, "ApiVersion": 5}')
+    with answering(tmp_path / "docker.sock", said):
+        ran = ask(tmp_path / "docker.sock").in_good_order(3)
+    for part in ("engine.networks", "engine.containers"):
+        assert ran.unread[part] == "its answer is not what an engine gives"
 
 
 def test_a_redirection_is_not_followed(tmp_path: Path) -> None:
