@@ -85,6 +85,11 @@ SCENARIOS = (
     Fault(
         name="default-bridge-none",
         break_=(write(DAEMON_JSON, '{"bridge": "none"}'), RESTART, "sleep 1; docker restart web"),
+        mend=(
+            f"rm {DAEMON_JSON}",
+            RESTART,
+            "docker rm -f web && docker run --detach --name web --restart always lab sleep infinity",
+        ),
         cause=Cause("packet-path", "engine:*", (DAEMON_JSON, "NetworkMode")),
         # The container has lost its place on the network, and is to be created anew.
         remedy=False,
