@@ -28,6 +28,8 @@ from dockerdiag.cli.errors import (
 )
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_COMPLETION = "_DOCKERDIAG_COMPLETE"
+"""Set by a shell that completes a line: the exit code is then click's answer to it."""
 _NO_PLACE = (errno.EBADF, errno.EPIPE, errno.ENOSPC, errno.EIO, errno.EDQUOT)
 
 
@@ -66,7 +68,9 @@ def _outcome(arguments: list[str] | None) -> tuple[int, str]:
         return EX_USAGE if isinstance(error, UsageError) else EX_IOERR, error.format_message()
     except (KeyboardInterrupt, typer.Abort):
         return 128 + signal.SIGINT, ""
-    except SystemExit:
+    except SystemExit as ended:
+        if _COMPLETION in os.environ:
+            return int(ended.code or 0), ""
         # The one that raises it is click, where stdout is a broken pipe: its 1 would be a verdict.
         give_up_stdout(BrokenPipeError())
         return EX_IOERR, last_said()

@@ -144,10 +144,13 @@ def _refusal(error: BaseException) -> ReadError:
 
 def _within(deadline: Deadline, call: Callable[[], T]) -> T:
     """One call to the engine. The library's own timeout starts again with each byte that arrives."""
+    limit = deadline.at_most(_ANSWER_SECONDS)
     try:
-        return within(deadline.at_most(_ANSWER_SECONDS), call)
+        return within(limit, call)
     except ReadError:
         raise
+    except TimeoutError:
+        raise ReadError(limit.late) from None
     except Exception as error:  # noqa: BLE001 - requests, urllib3, ssl and json have no common class
         raise _refusal(error) from None
 

@@ -388,7 +388,7 @@ class NameService:
     """Where /etc/resolv.conf points, as the link has it; None for a plain file and where there is nothing."""
     others: tuple[TextFile, ...] = ()
     """What resolvers and network managers of this host keep in resolv.conf's form for whoever links to it."""
-    services: Mapping[str, str] | Unread = PREDATED
+    services: Texts = PREDATED
     """ActiveState of the resolvers' services that are installed, by the service's name."""
 
 
