@@ -19,7 +19,7 @@ ALWAYS_CHANGE = re.compile(
     r"|utimes?|(?:utimens|futimes)at|[lf]?(?:set|remove)xattr"
 )
 TOOLS = re.compile(
-    r"nft|ip6?tables-(?:nft|legacy)-save|systemctl|journalctl|dockerdiag|python[0-9.]*|env|nsenter|sh"
+    r"nft|ip6?tables-(?:nft|legacy)-save|systemctl|journalctl|dpkg-query|dockerdiag|python[0-9.]*|env|nsenter|sh"
 )
 _CALL = re.compile(r"^(?:\d+ +)?(\w+)\((.*)$")
 _WRITES = re.compile(r"O_WRONLY|O_RDWR|O_CREAT|O_TRUNC|O_TMPFILE")

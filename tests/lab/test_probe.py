@@ -85,7 +85,8 @@ CASES = (
         "on-host",
         ("iptables -D OUTPUT 1", "ip link set eth0 mtu 1500", f"{IN_CONTAINER} ip route flush cache"),
         "OUTPUT -p icmp",
-        cause="path-mtu-black-hole",
+        # What is read tells it as well, with a remedy.
+        cause="mtu-mismatch",
     ),
     Broken(
         "lost-behind-the-host",
