@@ -69,7 +69,7 @@ def _outcome(arguments: list[str] | None) -> tuple[int, str]:
     except (KeyboardInterrupt, typer.Abort):
         return 128 + signal.SIGINT, ""
     except SystemExit as ended:
-        if _COMPLETION in os.environ:
+        if not ended.code or _COMPLETION in os.environ:
             return int(ended.code or 0), ""
         # The one that raises it is click, where stdout is a broken pipe: its 1 would be a verdict.
         give_up_stdout(BrokenPipeError())

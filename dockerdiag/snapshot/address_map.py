@@ -22,9 +22,13 @@ def _networks(*written: str) -> tuple[Network, ...]:
 KEPT = _networks(
     *("0.0.0.0/32", "127.0.0.0/8", "169.254.0.0/16", "224.0.0.0/4", "240.0.0.0/4"),
     *("192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24", "1.1.1.1/32"),
+    *("8.8.8.8/32", "8.8.4.4/32", "2001:4860:4860::8888/128", "2001:4860:4860::8844/128"),
     *("::/127", "ff00::/8", "2001:db8::/32", "3fff::/20", "2606:4700:4700::1111/128"),
 )
-"""Blocks that are not replaced: they are the same on every host, or belong to nobody (RFC 5737, 3849, 9637)."""
+"""Blocks that are not replaced: they are the same on every host, or belong to nobody (RFC 5737, 3849, 9637).
+
+The public nameservers are those that the engine falls back to.
+"""
 
 _BLOCKS = _networks(
     *("0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "172.16.0.0/12", "192.168.0.0/16"),

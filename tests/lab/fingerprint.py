@@ -37,7 +37,7 @@ STATE = {
     "containers": "docker ps --all --format '{{.ID}} {{.State}}'",
     "changed files": "find / /run /tmp /dev/shm /var/lib/docker /var/lib/containerd -xdev"
     " \\( -path /proc -o -path /sys -o -path /run/systemd/journal -o -path /tmp/marker \\) -prune -o"
-    " -cnewer /tmp/marker -not -type d -print 2>/dev/null | grep -v -e ^/var/log/ -e ^/dev/ | sort -u",
+    " -cnewer /tmp/marker -not -type d -print 2>/dev/null | grep -v -e ^/var/log/ -e ^/dev/ -e /io.containerd.metadata | sort -u",
     "files": "find /etc /run /tmp /dev/shm /root /home /var/lib -xdev -path /run/docker/runtime-runc -prune -o"
     " -print 2>/dev/null | sort",
 }

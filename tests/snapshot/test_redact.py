@@ -47,7 +47,11 @@ def judged(snapshot: Snapshot, containers: list[str]) -> Report:
 
 def gist(report: Report) -> object:
     cause = (report.cause.check, report.cause.code) if report.cause else None
-    walks = [(walk.disposition, [(hop.place, hop.verdict) for hop in walk.hops]) for walk in report.walks]
+    # In the order of names, which are others after redaction, as a link's name in a place is.
+    walks = sorted(
+        (walk.disposition, [(hop.place.split()[0], hop.verdict) for hop in walk.hops])
+        for walk in report.walks
+    )
     findings = [
         (result.check, result.status, [(one.code, one.status) for one in result.findings])
         for result in report.results
