@@ -15,7 +15,8 @@ _TEXT = 240
 def render(report: Report, options: RenderOptions) -> str:  # noqa: ARG001 - a monitor asks always the same
     """One line, whose state is the exit code."""
     metrics = "|".join(f"{name}={count}" for name, count in tally(report).items())
-    text = plain(last_word(outline(clean(report)), _TEXT))
+    # A host's text may be nothing but what a terminal obeys.
+    text = plain(last_word(outline(clean(report)), _TEXT)) or report.verdict.value
     return f'{report.exit_code} "dockerdiag" {metrics} {report.verdict.value}: {text}\n'
 
 

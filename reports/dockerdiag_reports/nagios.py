@@ -21,7 +21,9 @@ def render(report: Report, options: RenderOptions) -> str:  # noqa: ARG001 - a m
     """`STATE: why | performance data`, then what is wrong and what mends it."""
     told = outline(clean(report))
     data = " ".join(f"{name}={count}{_RANGES.get(name, ';;;0')}" for name, count in tally(report).items())
-    first = f"{STATES[report.verdict]}: {plain(last_word(told, _TEXT))} | {data}"
+    # A host's text may be nothing but what a terminal obeys.
+    why = plain(last_word(told, _TEXT)) or report.verdict.value
+    first = f"{STATES[report.verdict]}: {why} | {data}"
     return "\n".join((first, *map(_line, _wrong(told)), *_mending(told), *map(_line, _besides(told)))) + "\n"
 
 
