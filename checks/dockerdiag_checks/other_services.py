@@ -5,21 +5,7 @@ from datetime import UTC, datetime
 
 from dockerdiag.case import Case
 from dockerdiag.report import Evidence
-from dockerdiag.snapshot import ServiceState, ServiceUnit, Unread
-
-RULE_MAKERS = (
-    "nftables.service",
-    "iptables.service",
-    "ip6tables.service",
-    "netfilter-persistent.service",
-    "firewalld.service",
-    "ufw.service",
-    "ferm.service",
-    "shorewall.service",
-    "csf.service",
-    "firehol.service",
-)
-"""Those that load a rule set of their own; some take away what was there."""
+from dockerdiag.snapshot import RULE_MAKERS, ServiceState, ServiceUnit, Unread
 
 
 def service_state(case: Case, name: str) -> ServiceState | None:

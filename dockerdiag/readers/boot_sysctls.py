@@ -3,7 +3,6 @@
 import re
 from collections.abc import Iterator
 
-from dockerdiag.readers.errors import ReadError
 from dockerdiag.readers.files import Tree, read_kernel_file
 from dockerdiag.snapshot import BootSysctls, TextFile
 from dockerdiag.snapshot.secrets import mask_text
@@ -37,22 +36,13 @@ def _files(tree: Tree) -> Iterator[TextFile]:
         seen.add(resolved)
         for name in tree.names(directory):
             if name.endswith(".conf"):
-                yield from _file(tree, f"{directory}/{name}")
-    yield from _file(tree, "/etc/sysctl.conf")
+                yield from tree.existing(f"{directory}/{name}")
+    yield from tree.existing("/etc/sysctl.conf")
     if (enabled := _text(tree, "/etc/ufw/ufw.conf")) and _UFW_ENABLED.search(enabled):
         told = _UFW_SYSCTL.search(_text(tree, "/etc/default/ufw") or "")
-        yield from _file(tree, told[1] if told else "/etc/ufw/sysctl.conf")
-
-
-def _file(tree: Tree, path: str) -> Iterator[TextFile]:
-    try:
-        file = tree.read(path)
-    except ReadError as error:
-        raise ReadError(f"{path}: {error}") from None
-    if file is not None:
-        yield file
+        yield from tree.existing(told[1] if told else "/etc/ufw/sysctl.conf")
 
 
 def _text(tree: Tree, path: str) -> str | None:
-    file = next(_file(tree, path), None)
+    file = next(tree.existing(path), None)
     return file.text if file else None

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator
 
-from dockerdiag.readers.command import checked
 from dockerdiag.readers.deadline import Deadline
+from dockerdiag.readers.manager import shown
 
 _PROPERTIES = (
     "Id",
@@ -14,7 +14,6 @@ _PROPERTIES = (
     "RestrictAddressFamilies",
     "RestrictNetworkInterfaces",
 )
-_SECONDS = 10.0
 _DEFAULTS = ("", "no", "~")
 """An empty list of what is denied shows as its sign alone, from some versions of systemd."""
 
@@ -26,11 +25,8 @@ def read_confinement(unit: str, slice_: str, deadline: Deadline) -> dict[str, di
         ReadError: where the manager does not answer.
     """
     units = (unit, *_slices(slice_))
-    command = ["systemctl", "show", "--no-pager", f"--property={','.join(_PROPERTIES)}", "--", *units]
-    told = checked(command, deadline.at_most(_SECONDS))
     found: dict[str, dict[str, str]] = {}
-    for block in told.split("\n\n"):
-        values = dict(line.split("=", 1) for line in block.splitlines() if "=" in line)
+    for values in shown(units, _PROPERTIES, deadline):
         name = values.pop("Id", "")
         if kept := {key: value for key, value in values.items() if value not in _DEFAULTS}:
             found[name] = kept

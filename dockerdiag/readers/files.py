@@ -28,6 +28,19 @@ class Tree:
     def __init__(self, root: Path | str = "/") -> None:
         self.root = str(root)
 
+    def existing(self, path: str) -> Iterator[TextFile]:
+        """The file where there is one.
+
+        Raises:
+            ReadError: where it cannot be read; unlike `read`'s it names the path, for one among many.
+        """
+        try:
+            file = self.read(path)
+        except ReadError as error:
+            raise ReadError(f"{path}: {error}") from None
+        if file is not None:
+            yield file
+
     def read(self, path: str) -> TextFile | None:
         """The file's text, credentials replaced; None where there is none. A link to /dev/null reads empty.
 

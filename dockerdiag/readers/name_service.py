@@ -1,9 +1,10 @@
 """How the host comes to its nameservers: the link, the files it could lead to, the resolvers that run."""
 
-from dockerdiag.readers.command import checked, find_tool
+from dockerdiag.readers.command import find_tool
 from dockerdiag.readers.deadline import Deadline
 from dockerdiag.readers.errors import ReadError
 from dockerdiag.readers.files import Tree
+from dockerdiag.readers.manager import shown
 from dockerdiag.readers.resolver import RESOLV_CONF
 from dockerdiag.snapshot import NameService, TextFile, Unread
 
@@ -27,7 +28,6 @@ _SERVICES = (
     "pihole-FTL",
     "AdGuardHome",
 )
-_SECONDS = 10.0
 
 
 def read_name_service(tree: Tree, deadline: Deadline, *, systemd: bool) -> NameService:
@@ -48,14 +48,12 @@ def _services(deadline: Deadline) -> dict[str, str] | Unread:
     if find_tool("systemctl") is None:
         return Unread("systemctl is not installed")
     units = [f"{name}.service" for name in _SERVICES]
-    command = ["systemctl", "show", "--no-pager", "--property=Id,LoadState,ActiveState", "--", *units]
     try:
-        told = checked(command, deadline.at_most(_SECONDS))
+        told = shown(units, ("Id", "LoadState", "ActiveState"), deadline)
     except ReadError as error:
         return Unread(str(error))
-    found = {}
-    for block in told.split("\n\n"):
-        values = dict(line.split("=", 1) for line in block.splitlines() if "=" in line)
-        if values.get("LoadState") == "loaded":
-            found[values["Id"].removesuffix(".service")] = values.get("ActiveState", "")
-    return found
+    return {
+        values["Id"].removesuffix(".service"): values.get("ActiveState", "")
+        for values in told
+        if values.get("LoadState") == "loaded"
+    }

@@ -3,7 +3,6 @@
 import re
 from collections.abc import Iterator
 
-from dockerdiag.readers.errors import ReadError
 from dockerdiag.readers.files import Tree
 from dockerdiag.readers.processes import namespace_of, pids, process_name
 from dockerdiag.snapshot import LinkOwner, NetworkManagers, TextFile
@@ -76,21 +75,12 @@ def _files(tree: Tree) -> Iterator[TextFile]:
         seen.add(resolved)
         for name in tree.names(directory):
             if name.endswith(".network"):
-                yield from _file(tree, f"{directory}/{name}")
+                yield from tree.existing(f"{directory}/{name}")
             elif name.endswith(".network.d"):
                 for drop_in in tree.names(f"{directory}/{name}"):
                     if drop_in.endswith(".conf"):
-                        yield from _file(tree, f"{directory}/{name}/{drop_in}")
-    yield from _file(tree, _DHCPCD)
-
-
-def _file(tree: Tree, path: str) -> Iterator[TextFile]:
-    try:
-        file = tree.read(path)
-    except ReadError as error:
-        raise ReadError(f"{path}: {error}") from None
-    if file is not None:
-        yield file
+                        yield from tree.existing(f"{directory}/{name}/{drop_in}")
+    yield from tree.existing(_DHCPCD)
 
 
 def _networkd(tree: Tree) -> Iterator[LinkOwner]:
@@ -110,7 +100,7 @@ def _network_manager(tree: Tree) -> Iterator[LinkOwner]:
 def _per_link(tree: Tree, directory: str) -> Iterator[tuple[int, str]]:
     for name in tree.names(directory):
         if name.isdecimal():
-            for file in _file(tree, f"{directory}/{name}"):
+            for file in tree.existing(f"{directory}/{name}"):
                 yield int(name), file.text
 
 

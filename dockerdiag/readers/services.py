@@ -1,12 +1,12 @@
 """The services that may change rules, links or routes beside the engine, as systemd's manager tells them."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 
-from dockerdiag.readers.command import failure, run
 from dockerdiag.readers.deadline import Deadline
 from dockerdiag.readers.errors import ReadError
-from dockerdiag.snapshot import ServiceState
+from dockerdiag.readers.manager import shown
+from dockerdiag.snapshot import RULE_MAKERS, ServiceState
 
 SERVICES = (
     "docker.service",
@@ -14,16 +14,7 @@ SERVICES = (
     "containerd.service",
     "snap.docker.dockerd.service",
     "podman.socket",
-    "nftables.service",
-    "iptables.service",
-    "ip6tables.service",
-    "netfilter-persistent.service",
-    "firewalld.service",
-    "ufw.service",
-    "ferm.service",
-    "shorewall.service",
-    "csf.service",
-    "firehol.service",
+    *RULE_MAKERS,
     "fail2ban.service",
     "crowdsec-firewall-bouncer.service",
     "systemd-networkd.service",
@@ -39,7 +30,6 @@ _PROPERTIES = (
     "ActiveEnterTimestamp",
     "StateChangeTimestamp",
 )
-_SECONDS = 10.0
 
 
 def read_services(deadline: Deadline, *, systemd: bool) -> tuple[ServiceState, ...]:
@@ -50,17 +40,12 @@ def read_services(deadline: Deadline, *, systemd: bool) -> tuple[ServiceState, .
     """
     if not systemd:
         raise ReadError("systemd does not run")
-    command = ["systemctl", "show", *SERVICES, "--no-pager", f"--property={','.join(_PROPERTIES)}"]
-    output = run(command, deadline.at_most(_SECONDS), environment={"TZ": "UTC"})
-    if output.status != 0:
-        raise failure("systemctl", output)
-    return tuple(_installed(output.text))
+    return tuple(_installed(shown(SERVICES, _PROPERTIES, deadline)))
 
 
-def _installed(text: str) -> Iterator[ServiceState]:
+def _installed(units: Iterable[Mapping[str, str]]) -> Iterator[ServiceState]:
     seen: set[str] = set()
-    for block in text.split("\n\n"):
-        told = dict(line.partition("=")[::2] for line in block.splitlines())
+    for told in units:
         name = told.get("Id", "")
         # An alias is shown under the name of what it stands for.
         if not name or name in seen or told.get("LoadState") == "not-found":

@@ -3,6 +3,7 @@
 from dockerdiag.snapshot.model import (
     NOT_PROBED,
     PREDATED,
+    RULE_MAKERS,
     Address,
     BootSysctls,
     Container,
@@ -45,6 +46,7 @@ from dockerdiag.snapshot.probes import Probe, RisenCounter
 __all__ = [
     "NOT_PROBED",
     "PREDATED",
+    "RULE_MAKERS",
     "Address",
     "BootSysctls",
     "Container",

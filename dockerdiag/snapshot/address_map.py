@@ -11,6 +11,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
+from dockerdiag.snapshot.resolv_conf import FALLBACK
+
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
 
@@ -22,7 +24,7 @@ def _networks(*written: str) -> tuple[Network, ...]:
 KEPT = _networks(
     *("0.0.0.0/32", "127.0.0.0/8", "169.254.0.0/16", "224.0.0.0/4", "240.0.0.0/4"),
     *("192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24", "1.1.1.1/32"),
-    *("8.8.8.8/32", "8.8.4.4/32", "2001:4860:4860::8888/128", "2001:4860:4860::8844/128"),
+    *FALLBACK,
     *("::/127", "ff00::/8", "2001:db8::/32", "3fff::/20", "2606:4700:4700::1111/128"),
 )
 """Blocks that are not replaced: they are the same on every host, or belong to nobody (RFC 5737, 3849, 9637).

@@ -407,6 +407,21 @@ class ServiceState:
     """When its state last changed: also by a reload."""
 
 
+RULE_MAKERS = (
+    "nftables.service",
+    "iptables.service",
+    "ip6tables.service",
+    "netfilter-persistent.service",
+    "firewalld.service",
+    "ufw.service",
+    "ferm.service",
+    "shorewall.service",
+    "csf.service",
+    "firehol.service",
+)
+"""The services of `Snapshot.services` that load a rule set of their own; some take away what was there."""
+
+
 @dataclass(frozen=True, slots=True)
 class Program:
     """A program as the daemon finds it: by its own PATH, or where none runs by the one that systemd gives it."""

@@ -2,9 +2,8 @@
 
 from dockerdiag.formatting import Format, RenderOptions
 from dockerdiag.report import EXIT_CODES, Report, Verdict
-from dockerdiag_reports.last_word import last_word
 from dockerdiag_reports.layout import cut
-from dockerdiag_reports.monitoring import plain, tally
+from dockerdiag_reports.monitoring import plain, tally, why
 from dockerdiag_reports.outline import outline
 from dockerdiag_reports.untrusted import clean, line
 
@@ -15,8 +14,7 @@ _TEXT = 240
 def render(report: Report, options: RenderOptions) -> str:  # noqa: ARG001 - a monitor asks always the same
     """One line, whose state is the exit code."""
     metrics = "|".join(f"{name}={count}" for name, count in tally(report).items())
-    # A host's text may be nothing but what a terminal obeys.
-    text = plain(last_word(outline(clean(report)), _TEXT)) or report.verdict.value
+    text = why(outline(clean(report)), _TEXT)
     return f'{report.exit_code} "dockerdiag" {metrics} {report.verdict.value}: {text}\n'
 
 

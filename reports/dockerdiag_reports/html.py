@@ -18,18 +18,13 @@ from dockerdiag_reports.changes_told import changes_told
 from dockerdiag_reports.drawing import drawing, stages
 from dockerdiag_reports.outline import (
     Outline,
-    asked,
     count_told,
     counted,
     ending,
-    host_facts,
-    host_name,
-    moment,
     outline,
     probes_told,
-    redaction,
     rule_place,
-    untested,
+    told_alike,
     walker,
     words,
 )
@@ -59,12 +54,7 @@ def render(report: Report, options: RenderOptions) -> str:
     page = template("report.html.j2", markup=True).render(
         report=harmless,
         outline=told,
-        name=host_name(harmless),
-        facts=host_facts(harmless),
-        when=moment(harmless),
-        asked=asked(harmless),
-        redaction=redaction(harmless),
-        untested=untested(harmless),
+        **told_alike(harmless),
         remedy=_first_remedy(told),
         source=_source(told),
         exhibits=exhibits,

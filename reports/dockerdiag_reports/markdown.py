@@ -5,19 +5,14 @@ from dockerdiag.report import Report
 from dockerdiag_reports.changes_told import changes_told
 from dockerdiag_reports.markdown_text import code, fence, prose
 from dockerdiag_reports.outline import (
-    asked,
     count_told,
     counted,
     ending,
-    host_facts,
-    host_name,
-    moment,
     outline,
     probes_told,
     quiet,
-    redaction,
     rule_place,
-    untested,
+    told_alike,
     walker,
 )
 from dockerdiag_reports.templating import template
@@ -41,13 +36,8 @@ def _rendered(report: Report, verbose: bool) -> str:
         report=harmless,
         walks=harmless.walks if verbose else [told.walk] if told.walk is not None else [],
         verbose=verbose,
-        name=host_name(harmless),
-        facts=host_facts(harmless),
-        when=moment(harmless),
-        asked=asked(harmless),
+        **told_alike(harmless),
         quiet=quiet(harmless),
-        redaction=redaction(harmless),
-        untested=untested(harmless),
         prose=prose,
         code=code,
         fence=fence,

@@ -5,6 +5,8 @@ from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 
 from dockerdiag.report import Disposition, Report, Status, Verdict
+from dockerdiag_reports.last_word import last_word
+from dockerdiag_reports.outline import Outline
 
 STATES: Mapping[Verdict, str] = MappingProxyType(
     {
@@ -23,6 +25,11 @@ _OBEYED = str.maketrans({"|": "\u00a6", "\\": "/", "<": "\u2039", ">": "\u203a"}
 def plain(text: str) -> str:
     """A line without the characters that mean something to a monitor; look-alikes stand for them."""
     return text.translate(_OBEYED)
+
+
+def why(told: Outline, width: int) -> str:
+    """The report in a phrase; the verdict where a host's text is nothing but what a terminal obeys."""
+    return plain(last_word(told, width)) or told.report.verdict.value
 
 
 def judged(report: Report) -> Iterator[tuple[str, str, Status]]:

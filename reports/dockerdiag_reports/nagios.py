@@ -4,9 +4,8 @@ from collections.abc import Iterator
 
 from dockerdiag.formatting import Format, RenderOptions
 from dockerdiag.report import Finding, Report, Verdict
-from dockerdiag_reports.last_word import last_word
 from dockerdiag_reports.layout import cut
-from dockerdiag_reports.monitoring import STATES, plain, tally
+from dockerdiag_reports.monitoring import STATES, plain, tally, why
 from dockerdiag_reports.outline import Outline, ending, host_name, moment, outline, redaction, walker
 from dockerdiag_reports.untrusted import clean, line
 
@@ -21,9 +20,7 @@ def render(report: Report, options: RenderOptions) -> str:  # noqa: ARG001 - a m
     """`STATE: why | performance data`, then what is wrong and what mends it."""
     told = outline(clean(report))
     data = " ".join(f"{name}={count}{_RANGES.get(name, ';;;0')}" for name, count in tally(report).items())
-    # A host's text may be nothing but what a terminal obeys.
-    why = plain(last_word(told, _TEXT)) or report.verdict.value
-    first = f"{STATES[report.verdict]}: {why} | {data}"
+    first = f"{STATES[report.verdict]}: {why(told, _TEXT)} | {data}"
     return "\n".join((first, *map(_line, _wrong(told)), *_mending(told), *map(_line, _besides(told)))) + "\n"
 
 

@@ -339,3 +339,15 @@ def _telling_walk(report: Report, entries: list[Entry]) -> Walk | None:
 
     # Where the cause is the whole host's, every walk is as near to it, and how they end decides.
     return min(report.walks, key=rank, default=None)
+
+
+def told_alike(report: Report) -> dict[str, object]:
+    """What every format for people says of a report, by the names that their templates have for it."""
+    return {
+        "name": host_name(report),
+        "facts": host_facts(report),
+        "when": moment(report),
+        "asked": asked(report),
+        "redaction": redaction(report),
+        "untested": untested(report),
+    }
