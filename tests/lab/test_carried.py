@@ -49,6 +49,9 @@ def test_one_host_three_ways(suite: str) -> None:
 
         build_image(host)
         contained = host.run(f"{RUN} dockerdiag -f json")
+        if contained.code == 125 and "unable to apply caps" in contained.stderr:
+            # Engine 20.10 gives a privileged container every capability it knows, whether the host has it or not.
+            pytest.skip("this machine withholds a capability that the engine gives a privileged container")
         assert contained.code == BROKEN.exit_code, contained.stderr
         # The image has no systemctl: what only the host's systemd can say stays unread, and nothing else.
         unread = contained.json()["unread"]
