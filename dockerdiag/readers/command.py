@@ -50,10 +50,11 @@ def find_tool(*names: str) -> str | None:
 
 def python_module(module: str, *arguments: str) -> tuple[list[str], dict[str, str]]:
     """The command that runs a module of ours in a process of its own, and the environment it needs."""
-    # -B: to import leaves no compiled files.
     # -P: a module of the same name in the current directory must not be run as root.
     path = os.pathsep.join(entry for entry in sys.path if entry.startswith("/"))
-    return [sys.executable, "-B", "-P", "-m", module, *arguments], {"PYTHONPATH": path}
+    # To import there leaves no compiled files on the host.
+    environment = {"PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1"}
+    return [sys.executable, "-P", "-m", module, *arguments], environment
 
 
 def run(

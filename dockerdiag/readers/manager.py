@@ -18,5 +18,10 @@ def shown(units: Sequence[str], properties: Sequence[str], deadline: Deadline) -
     output = run(command, deadline.at_most(_SECONDS), environment={"TZ": "UTC"})
     if output.status != 0:
         raise failure("systemctl", output)
-    blocks = (block.splitlines() for block in output.text.split("\n\n"))
+    return told(output.text)
+
+
+def told(text: str) -> tuple[dict[str, str], ...]:
+    """What `systemctl show` printed: one block of lines for each unit."""
+    blocks = (block.splitlines() for block in text.split("\n\n"))
     return tuple(dict(line.split("=", 1) for line in block if "=" in line) for block in blocks)

@@ -9,6 +9,7 @@ from dockerdiag.readers.deadline import Deadline
 from dockerdiag.readers.errors import ReadError
 from dockerdiag.readers.files import Tree
 from dockerdiag.readers.firewall_files import read_firewall_files
+from dockerdiag.readers.manager import told
 from dockerdiag.readers.module_tree import NEEDED, _has, read_module_tree
 from dockerdiag.readers.packages import read_packages
 from dockerdiag.readers.programs import read_programs
@@ -41,7 +42,7 @@ ActiveEnterTimestamp=
 
 
 def test_services_that_are_installed() -> None:
-    assert tuple(_installed(SHOWN)) == (
+    assert tuple(_installed(told(SHOWN))) == (
         ServiceState("nftables.service", "active", "disabled", 1795478579.0, 1795478580.0),
         ServiceState("ufw.service", "inactive", "enabled", None, None),
     )
