@@ -48,12 +48,15 @@ def assert_traffic_flows(host: LabHost, scenario: Scenario, when: str) -> None:
 
 
 def assert_traffic_is_hit(host: LabHost, scenario: Scenario) -> None:
-    wrong = [
+    deadline = time.monotonic() + PATIENCE
+    while wrong := [
         f"{flow} {'gets through' if flows else 'does not'}"
         for flow, hit, flows in measured(host, scenario)
         if flows == hit
-    ]
-    assert not wrong, f"after the break, {', '.join(wrong)}"
+    ]:
+        if time.monotonic() > deadline:
+            raise AssertionError(f"after the break, {', '.join(wrong)}")
+        time.sleep(0.3)
 
 
 def measured(host: LabHost, scenario: Scenario) -> Iterator[tuple[str, bool, bool]]:

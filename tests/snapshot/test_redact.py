@@ -113,7 +113,7 @@ TEXT = """{
 }
 NO_PROXY=localhost,.northwind.de,registry.northwind.de,intern7,10.7.0.0/16,docs.docker.com
 -A X -s 10.7.3.0/255.255.255.0 -m iprange --src-range 10.7.3.5-10.7.3.9 -m mac --mac-source 52:54:00:aa:bb:cc -j Y
-http://intern7:3128/ at 21:37:02 by 2001:4860:4860::8888 from ::ffff:10.7.3.2, shop-10.7.3.2 build 24.0.7
+http://intern7:3128/ at 21:37:02 by 2620:fe:77::9 from ::ffff:10.7.3.2, shop-10.7.3.2 build 24.0.7
 """
 
 
@@ -132,7 +132,7 @@ def of_text(plain: Snapshot, text: str) -> tuple[str, RedactionMap]:
 
 def test_a_text_keeps_its_form(plain: Snapshot) -> None:
     text, redaction_map = of_text(plain, TEXT)
-    for gone in ("10.7.", "northwind", "corp", "intern7", "52:54", "4860"):
+    for gone in ("10.7.", "northwind", "corp", "intern7", "52:54", "2620:fe"):
         assert gone not in text
     for kept in (
         "localhost",
