@@ -9,7 +9,8 @@ from dockerdiag.packet.packet import IPAddress
 from dockerdiag.report import Evidence, Remedy
 from dockerdiag.snapshot import ServiceUnit
 from dockerdiag_checks.commands import sh, write_file
-from dockerdiag_checks.setting_files import RESTART, RESTART_RISK
+from dockerdiag_checks.engine_restart import restart_risk
+from dockerdiag_checks.setting_files import RESTART
 
 _DROP_IN = "zz-dockerdiag-network.conf"
 
@@ -73,7 +74,7 @@ def by_address(case: Case, address: IPAddress) -> Confinement | None:
     return Confinement("IPAddressDeny", units, tuple(seen), selective=bool(outside))
 
 
-def lifted(confinement: Confinement, verify: tuple[str, ...]) -> Remedy:
+def lifted(case: Case, confinement: Confinement, verify: tuple[str, ...]) -> Remedy:
     """A drop-in that takes the setting back, where it is written."""
     value = "no" if confinement.setting == "PrivateNetwork" else ""
     files = [(unit, f"/etc/systemd/system/{unit}.d/{_DROP_IN}") for unit in confinement.units]
@@ -88,7 +89,7 @@ def lifted(confinement: Confinement, verify: tuple[str, ...]) -> Remedy:
         risk=(
             f"Ends what {confinement.setting} was set for"
             + (", for everything below the slice." if confinement.units[0].endswith(".slice") else ".")
-            + f" {RESTART_RISK}"
+            + f" {restart_risk(case)}"
         ),
     )
 

@@ -41,9 +41,9 @@ from dockerdiag.configuration.settings import Known, Setting, State, value_of
 from dockerdiag.registry import check
 from dockerdiag.report import Evidence, Finding, Remedy, Status
 from dockerdiag_checks.commands import sh
+from dockerdiag_checks.engine_restart import restart_risk
 from dockerdiag_checks.setting_files import (
     RESTART,
-    RESTART_RISK,
     evidence_of,
     refused_keys,
     turn_on,
@@ -89,7 +89,7 @@ def _in_force(case: Case, setting: Setting) -> Finding | Located:
     if setting.name in BREAKS and value_of(setting.next_start) is False:
         hits = _broken_by(case, setting.name)
         if hits:
-            remedy = turn_on(setting, case.settings)
+            remedy = turn_on(setting, case)
             containers = {name for hit in hits for name in hit.containers}
             finding = Finding(
                 code=f"options-turn-off-{setting.name}",
@@ -126,7 +126,7 @@ def _broken_by(case: Case, name: str) -> tuple[Hit, ...]:
 def _pending(case: Case, setting: Setting) -> Finding:
     origin = _changed_at(setting)
     back = setting.name in BREAKS and value_of(setting.next_start) is False
-    take_back = turn_on(setting, case.settings, restart=False) if back else None
+    take_back = turn_on(setting, case, restart=False) if back else None
     before, after = _shown(setting.running), _shown(setting.next_start)
     return Finding(
         code="options-not-in-force",
@@ -144,7 +144,7 @@ def _pending(case: Case, setting: Setting) -> Finding:
                 summary="Put it in force when a restart suits; or take the edit back",
                 now=RESTART,
                 verify=("dockerdiag",),
-                risk=f"{setting.name} becomes {after}. {RESTART_RISK}",
+                risk=f"{setting.name} becomes {after}. {restart_risk(case)}",
             ),
         ),
     )

@@ -110,7 +110,7 @@ def _confined(case: Case, confined: Confinement) -> Finding:
         ),
         explains=("dns-unreachable *",),
         evidence=confined.evidence,
-        remedies=(lifted(confined, retry(case)),),
+        remedies=(lifted(case, confined, retry(case)),),
     )
 
 

@@ -48,12 +48,12 @@ from dockerdiag.registry import check
 from dockerdiag.report import Evidence, Finding, Remedy, Status
 from dockerdiag_checks.bans import ban_of, unbanned
 from dockerdiag_checks.commands import sh
+from dockerdiag_checks.engine_restart import restart_risk
 from dockerdiag_checks.name_resolution import names_lost
 from dockerdiag_checks.next_steps import to_find_out
 from dockerdiag_checks.other_services import after_engine
 from dockerdiag_checks.rule_commands import let_pass
 from dockerdiag_checks.rule_remedies import accepted, where
-from dockerdiag_checks.setting_files import RESTART_RISK
 from dockerdiag_checks.variants import (
     in_other_variant,
     is_leftover,
@@ -208,6 +208,6 @@ def _firewalld(case: Case, hit: Hit) -> Remedy:
         ),
         risk=(
             "firewalld accepts what comes in by these bridges, for the host as well. Where the zone is not there yet, "
-            f"the engine must make it, which it does when it starts. {RESTART_RISK}"
+            f"the engine must make it, which it does when it starts. {restart_risk(case)}"
         ),
     )

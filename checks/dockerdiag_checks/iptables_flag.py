@@ -41,10 +41,11 @@ from dockerdiag.registry import check
 from dockerdiag.report import Evidence, Finding, Remedy, Status
 from dockerdiag.snapshot import Unread
 from dockerdiag_checks.commands import sh
+from dockerdiag_checks.engine_restart import restart_risk
 from dockerdiag_checks.other_services import after_engine, in_use, service_state
 from dockerdiag_checks.rule_commands import iptables
 from dockerdiag_checks.rule_loaders import flushes, own_tables_only
-from dockerdiag_checks.setting_files import RESTART_RISK, evidence_of, turn_on, verify_running
+from dockerdiag_checks.setting_files import evidence_of, turn_on, verify_running
 from dockerdiag_checks.wording import retry
 
 NEEDS = ("engine", "daemons")
@@ -80,7 +81,7 @@ def CHECK(case: Case) -> Iterator[Finding | Located]:  # noqa: N802 - a module's
 
 def _off(case: Case, hits: tuple[Hit, ...]) -> Finding:
     setting = case.settings["iptables"]
-    remedy = turn_on(setting, case.settings)
+    remedy = turn_on(setting, case)
     return Finding(
         code="iptables-off",
         status=_status(hits),
@@ -92,15 +93,15 @@ def _off(case: Case, hits: tuple[Hit, ...]) -> Finding:
         count=_count(hits),
         explains=_what_follows(case, hits),
         evidence=evidence_of(setting) or _presumed(case),
-        remedies=(remedy or _by_hand(),),
+        remedies=(remedy or _by_hand(case),),
     )
 
 
-def _by_hand() -> Remedy:
+def _by_hand(case: Case) -> Remedy:
     return Remedy(
         summary="Start the engine without --iptables=false: it stands in no file that docker.service reads",
         verify=(verify_running("iptables"), "dockerdiag"),
-        risk=RESTART_RISK,
+        risk=restart_risk(case),
     )
 
 
@@ -158,7 +159,7 @@ def _made_again(case: Case) -> Remedy:
         now=(*(kept.now if kept is not None else ()), sh("systemctl", "restart", "docker")),
         verify=retry(case),
         undo=kept.undo if kept is not None else (),
-        risk=f"{RESTART_RISK} {again}",
+        risk=f"{restart_risk(case)} {again}",
     )
 
 
@@ -185,7 +186,7 @@ def _presumed(case: Case) -> tuple[Evidence, ...]:
 
 def _elsewhere(case: Case) -> Finding:
     if case.has_docker_rules():
-        remedy = turn_on(case.settings["iptables"], case.settings)
+        remedy = turn_on(case.settings["iptables"], case)
         return Finding(
             code="iptables-off-rules-left",
             status=Status.WARN,
@@ -195,7 +196,7 @@ def _elsewhere(case: Case) -> Finding:
                 "packets pass; they are gone after a reboot"
             ),
             evidence=evidence_of(case.settings["iptables"]) or _presumed(case),
-            remedies=(remedy or _by_hand(),),
+            remedies=(remedy or _by_hand(case),),
         )
     return Finding(
         code="iptables-managed-elsewhere",

@@ -7,8 +7,8 @@ from dockerdiag.packet.flow import Halt
 from dockerdiag.report import Remedy
 from dockerdiag.snapshot import Network, Unread
 from dockerdiag_checks.commands import AtEngineStart, set_sysctl, sh, write_file
+from dockerdiag_checks.engine_restart import restart_risk
 from dockerdiag_checks.path_causes import orphan, owner
-from dockerdiag_checks.setting_files import RESTART_RISK
 from dockerdiag_checks.wording import listed, retry
 
 # "-" sorts before every digit: systemd-networkd takes the first file that matches.
@@ -56,7 +56,7 @@ def bridge_again(case: Case, hit: Hit) -> Remedy:
         summary=f"Have the engine make {bridge} again, and connect its containers to it",
         now=("systemctl restart docker", *(sh("docker", "restart", name) for name in names)),
         verify=(sh("ip", "link", "show", bridge or ""), *retry(case)),
-        risk=f"{RESTART_RISK} Restarts {listed(names, 'container')}. Who deleted the bridge may do so again.",
+        risk=f"{restart_risk(case)} Restarts {listed(names, 'container')}. Who deleted the bridge may do so again.",
     )
 
 

@@ -142,7 +142,7 @@ def _option_off(case: Case, hit: Hit, network: Network) -> Finding:
 def _ip_masq_off(case: Case, hit: Hit, network: Network, status: Status) -> Finding:
     setting = case.settings["ip-masq"]
     origin = file_origin(setting)
-    remedy = turn_on(setting, case.settings)
+    remedy = turn_on(setting, case)
     return Finding(
         code="ip-masq-off",
         status=status,

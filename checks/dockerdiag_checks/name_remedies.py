@@ -9,8 +9,8 @@ from dockerdiag.packet.packet import IPAddress
 from dockerdiag.report import Remedy
 from dockerdiag.snapshot import NameService
 from dockerdiag_checks.commands import sh, write_file
+from dockerdiag_checks.engine_restart import restart_risk
 from dockerdiag_checks.name_resolution import host_servers, kept_elsewhere
-from dockerdiag_checks.setting_files import RESTART_RISK
 from dockerdiag_checks.wording import listed, retry
 
 RESOLV_CONF = "/etc/resolv.conf"
@@ -141,5 +141,5 @@ def without_daemon_dns(path: str, lines: tuple[str, ...], case: Case) -> Remedy:
         now=lines,
         verify=retry(case),
         undo=(sh("mv", copy, path), "systemctl restart docker"),
-        risk=RESTART_RISK,
+        risk=restart_risk(case),
     )

@@ -40,7 +40,8 @@ from dockerdiag.report import Evidence, Finding, Remedy, Status
 from dockerdiag.snapshot import Unread
 from dockerdiag_checks.commands import sh, write_file
 from dockerdiag_checks.egress_targets import PROXY_PORTS
-from dockerdiag_checks.setting_files import RESTART, RESTART_RISK, evidence_of, file_origin
+from dockerdiag_checks.engine_restart import restart_risk
+from dockerdiag_checks.setting_files import RESTART, evidence_of, file_origin
 
 NEEDS = ("engine", "daemons", "service")
 
@@ -70,7 +71,7 @@ def CHECK(case: Case) -> Iterator[Finding]:  # noqa: N802 - a module's check is 
                     f"{name} of the running engine: {setting.running.reason}",
                 )
         elif setting.pending:
-            yield _pending(setting)
+            yield _pending(case, setting)
     for message in case.settings.diagnostics:
         if "proxy" in message.text.lower():
             yield Finding(
@@ -121,7 +122,7 @@ def _dead(case: Case) -> Iterator[Finding]:
                 "Containers are not affected"
             ),
             evidence=tuple(piece for setting in settings for piece in evidence_of(setting)),
-            remedies=_remedies(settings) if status is Status.FAIL else (),
+            remedies=_remedies(case, settings) if status is Status.FAIL else (),
         )
 
 
@@ -162,7 +163,7 @@ def _is_loopback(address: str) -> bool:
         return False
 
 
-def _remedies(settings: list[Setting]) -> tuple[Remedy, ...]:
+def _remedies(case: Case, settings: list[Setting]) -> tuple[Remedy, ...]:
     verify = ("docker info --format '{{.HTTPProxy}} {{.HTTPSProxy}}'", "dockerdiag")
     in_json = [
         origin
@@ -189,12 +190,12 @@ def _remedies(settings: list[Setting]) -> tuple[Remedy, ...]:
             now=now,
             verify=verify,
             undo=undo,
-            risk=f"Pulls go out directly, which a site that asks for a proxy may refuse. {RESTART_RISK}",
+            risk=f"Pulls go out directly, which a site that asks for a proxy may refuse. {restart_risk(case)}",
         ),
     )
 
 
-def _pending(setting: Setting) -> Finding:
+def _pending(case: Case, setting: Setting) -> Finding:
     following, running = setting.next_start, setting.running
     assert isinstance(following, Known)  # noqa: S101 - pending says that both are known
     assert isinstance(running, Known)  # noqa: S101
@@ -215,7 +216,7 @@ def _pending(setting: Setting) -> Finding:
                 summary="Put it in force when a restart suits",
                 now=RESTART,
                 verify=("docker info --format '{{.HTTPProxy}} {{.HTTPSProxy}}'", "dockerdiag"),
-                risk=RESTART_RISK,
+                risk=restart_risk(case),
             ),
         ),
     )

@@ -51,8 +51,8 @@ from dockerdiag.registry import check
 from dockerdiag.report import Disposition, Evidence, Finding, Remedy, RuleReference, Status
 from dockerdiag.snapshot import Container, PortBinding, Unread
 from dockerdiag_checks.commands import sh
+from dockerdiag_checks.engine_restart import restart_risk
 from dockerdiag_checks.rule_commands import delete_rule, iptables
-from dockerdiag_checks.setting_files import RESTART_RISK
 from dockerdiag_checks.wording import listed, retry
 
 NEEDS = ("engine", "engine.containers", "network.links", "network.addresses")
@@ -262,8 +262,8 @@ def _remedies(case: Case, met: _Met) -> tuple[Remedy, ...]:
         summary="Restart the engine: it makes its rules anew",
         now=(sh("systemctl", "restart", "docker"),),
         verify=verify,
-        risk=f"{RESTART_RISK} Nothing takes it back, and nothing is to be made lasting: the engine makes these rules "
-        "at each start.",
+        risk=f"{restart_risk(case)} Nothing takes it back, and nothing is to be made lasting: the engine makes these "
+        "rules at each start.",
     )
     if met.code == "published-port-accept-missing" or not _chains_are_there(case):
         return (restart,)

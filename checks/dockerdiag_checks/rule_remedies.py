@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from dockerdiag.case import Case, Hit
 from dockerdiag.report import Remedy, RuleReference
 from dockerdiag_checks.commands import AtEngineStart, Change, sh
+from dockerdiag_checks.engine_restart import restart_risk
 from dockerdiag_checks.rule_commands import asked_service, delete_rule, iptables
-from dockerdiag_checks.setting_files import RESTART_RISK
 from dockerdiag_checks.wording import listed, retry
 
 
@@ -48,7 +48,7 @@ def _let_pass(case: Case, hit: Hit, rule: RuleReference, changes: Sequence[Chang
     if case.lacks_accepts(hit.halt) and case.running_value(flag) is True:
         lasting: tuple[str, ...] = (sh("systemctl", "restart", "docker"),)
         undo: tuple[str, ...] = ()
-        later = f"The lasting command has the engine make its own rules again. {RESTART_RISK}"
+        later = f"The lasting command has the engine make its own rules again. {restart_risk(case)}"
     else:
         names = "-".join((rule.family, rule.table, rule.chain, *hit.networks[:1]))
         each_start = AtEngineStart(names, [change.again for change in changes])

@@ -3,19 +3,16 @@
 from collections.abc import Sequence
 from shlex import quote
 
-from dockerdiag.configuration.daemon import DaemonSettings
+from dockerdiag.case import Case
 from dockerdiag.configuration.daemon_json import ConfigurationError, DaemonJson
 from dockerdiag.configuration.origin import Origin
 from dockerdiag.configuration.settings import Known, Setting
 from dockerdiag.report import Evidence, Remedy
 from dockerdiag.snapshot import ServiceUnit, Snapshot
 from dockerdiag_checks.commands import sh, write_file
+from dockerdiag_checks.engine_restart import restart_risk
 
 RESTART = ("systemctl daemon-reload", "systemctl restart docker")
-RESTART_RISK = (
-    "A restart of the engine stops its containers unless live-restore is on; "
-    "those without a restart policy stay stopped."
-)
 
 _WITHOUT_KEYS = (
     "import json, sys; file, *keys = sys.argv[1:]; "
@@ -74,7 +71,7 @@ def written_by(setting: Setting, snapshot: Snapshot) -> str | None:
     return origin.path if origin.path in paths else None
 
 
-def turn_on(setting: Setting, settings: DaemonSettings, *, restart: bool = True) -> Remedy | None:
+def turn_on(setting: Setting, case: Case, *, restart: bool = True) -> Remedy | None:
     """Sets a switch that is off to true where it is written; None where that is not known.
 
     Without `restart` the engine already runs with true, and only its next start is at stake.
@@ -83,7 +80,7 @@ def turn_on(setting: Setting, settings: DaemonSettings, *, restart: bool = True)
     if origin is None or origin.line is None:
         return None
     if not origin.path.startswith("/etc/"):
-        return _override(setting, settings) if restart else None
+        return _override(setting, case) if restart else None
     in_force = RESTART if restart else RESTART[:1]
     name = setting.name
     if origin.path.endswith(".json"):
@@ -102,15 +99,16 @@ def turn_on(setting: Setting, settings: DaemonSettings, *, restart: bool = True)
         verify=(verify_running(name), "dockerdiag") if restart else ("dockerdiag",),
         undo=(sh("mv", copy, origin.path), *in_force),
         risk=(
-            f"{RESTART_RISK} The undo lines restore the setting; rules that the engine made stay until the next boot."
+            f"{restart_risk(case)} The undo lines restore the setting; rules that the engine made stay until the "
+            "next boot."
             if restart
             else "None: the engine runs with true already, and is not restarted."
         ),
     )
 
 
-def _override(setting: Setting, settings: DaemonSettings) -> Remedy | None:
-    words = settings.start_command_line
+def _override(setting: Setting, case: Case) -> Remedy | None:
+    words = case.settings.start_command_line
     if words is None:
         return None
     kept = [word for word in words if not word.startswith(f"--{setting.name}=")]
@@ -120,7 +118,7 @@ def _override(setting: Setting, settings: DaemonSettings) -> Remedy | None:
         now=(write_file(_OVERRIDE, f"[Service]\nExecStart=\nExecStart={line}"), *RESTART),
         verify=(verify_running(setting.name), "dockerdiag"),
         undo=(sh("rm", "-f", _OVERRIDE), *RESTART),
-        risk=RESTART_RISK,
+        risk=restart_risk(case),
     )
 
 

@@ -35,7 +35,7 @@ from dockerdiag.registry import check
 from dockerdiag.report import Evidence, Finding, Remedy, Status
 from dockerdiag.snapshot import DaemonProcess, Unread
 from dockerdiag_checks.commands import sh
-from dockerdiag_checks.setting_files import RESTART_RISK
+from dockerdiag_checks.engine_restart import restart_risk
 
 NEEDS = ("engine", "daemons")
 
@@ -70,7 +70,7 @@ def CHECK(case: Case) -> Iterator[Finding]:  # noqa: N802 - a module's check is 
                 )
             ),
             evidence=tuple(Evidence(f"/proc/{one.pid}/cmdline", _words(one)) for one in (serving, other)),
-            remedies=(_end_second(other),) if alike else (),
+            remedies=(_end_second(case, other),) if alike else (),
         )
 
 
@@ -93,7 +93,7 @@ def _words(daemon: DaemonProcess) -> str:
     )
 
 
-def _end_second(other: DaemonProcess) -> Remedy:
+def _end_second(case: Case, other: DaemonProcess) -> Remedy:
     snap = _program(other).startswith("/snap/")
     verify = (f"test ! -e /proc/{other.pid}", "dockerdiag")
     if snap:
@@ -112,5 +112,5 @@ def _end_second(other: DaemonProcess) -> Remedy:
             "systemctl restart docker",
         ),
         verify=verify,
-        risk=f"Its containers end. Whoever started it will do so again. {RESTART_RISK}",
+        risk=f"Its containers end. Whoever started it will do so again. {restart_risk(case)}",
     )

@@ -6,8 +6,8 @@ from dockerdiag.case import MASQUERADE_OPTION, Case, Hit, is_default_bridge, wit
 from dockerdiag.report import Remedy, RuleReference
 from dockerdiag.snapshot import Container, Network
 from dockerdiag_checks.commands import AtEngineStart, Change, sh
+from dockerdiag_checks.engine_restart import restart_risk
 from dockerdiag_checks.rule_commands import masquerade
-from dockerdiag_checks.setting_files import RESTART_RISK
 from dockerdiag_checks.wording import retry
 
 HOST_ADDRESS_OPTION = "com.docker.network.host_ipv4"
@@ -54,7 +54,7 @@ def _made_again(case: Case) -> Remedy:
         summary="Let the engine make its rules again",
         now=(sh("systemctl", "restart", "docker"),),
         verify=retry(case),
-        risk=RESTART_RISK,
+        risk=restart_risk(case),
     )
 
 
@@ -79,7 +79,11 @@ def _lasting(
             "The lasting commands repeat it at each start of the engine.",
         )
     restart = sh("systemctl", "restart", "docker")
-    return (restart,), (), f"The lasting command has the engine make its own rules again. {RESTART_RISK}"
+    return (
+        (restart,),
+        (),
+        f"The lasting command has the engine make its own rules again. {restart_risk(case)}",
+    )
 
 
 def _engine_translates(case: Case, network: Network, family: int) -> bool:

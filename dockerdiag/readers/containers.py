@@ -76,6 +76,8 @@ def container(told: Mapping[str, Any], network_ids: Mapping[str, str], *, local:
         proxies=_proxies(texts(configuration, "Env")),
         compose_project=text(labels, _PROJECT) or None,
         compose_service=text(labels, _SERVICE) or None,
+        restart_policy=text(mapping(host, "RestartPolicy"), "Name") or "no",
+        auto_remove=host.get("AutoRemove") is True,
     )
 
 

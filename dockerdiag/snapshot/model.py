@@ -559,6 +559,10 @@ class Container:
     compose_project: str | None = None
     compose_service: str | None = None
     resolv_conf: TextFile | Unread | None = None
+    restart_policy: str | Unread = PREDATED
+    """`no`, `always`, `unless-stopped`, `on-failure`."""
+    auto_remove: bool = False
+    """Whether the engine removes it when it ends (`--rm`)."""
 
 
 @dataclass(frozen=True, slots=True)
