@@ -7,7 +7,7 @@ The first error ends the parsing, as it ends dockerd.
 import ipaddress
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from dockerdiag.configuration.dockerd_options import (
     NEWEST_KNOWN,
@@ -58,6 +58,25 @@ class DockerdFlags:
     errors: tuple[FlagError, ...]
 
 
+@dataclass(slots=True)
+class _Gathered:
+    """One flag, while the words that set it are read."""
+
+    last: SettingValue = None
+    listed: list[str] = field(default_factory=list)
+    positions: list[int] = field(default_factory=list)
+
+    def add(self, value: SettingValue, position: int) -> None:
+        self.last = value
+        self.positions.append(position)
+        if isinstance(value, tuple):
+            self.listed += value
+
+    def flag(self, name: str) -> FlagValue:
+        value = tuple(self.listed) if isinstance(self.last, tuple) else self.last
+        return FlagValue(name, value, tuple(self.positions))
+
+
 class _RefusedError(Exception):
     """dockerd prints this and ends."""
 
@@ -98,7 +117,7 @@ class _Parser:
         self._options = options
         self._shorthands = {option.shorthand: option for option in options.values() if option.shorthand}
         self._version = version
-        self._values: dict[str, FlagValue] = {}
+        self._gathered: dict[str, _Gathered] = {}
         self._position = 0
 
     def parse(self) -> DockerdFlags:
@@ -128,7 +147,8 @@ class _Parser:
         if stray and not errors:
             words = " ".join(self._arguments[position] for position in stray)
             errors.append(FlagError(stray[0], f"dockerd accepts no arguments, but got: {words}"))
-        return DockerdFlags(self._values, tuple(errors))
+        values = {name: gathered.flag(name) for name, gathered in self._gathered.items()}
+        return DockerdFlags(values, tuple(errors))
 
     def _long(self, text: str, argument: str, start: int) -> None:
         name, equals, value = text.partition("=")
@@ -144,21 +164,17 @@ class _Parser:
         else:
             self._set(option, self._following(f"--{name}"), start)
 
-    def _short(self, letters: str, start: int) -> None:
-        bundle = letters
-        while letters:
-            option = self._shorthands.get(letters[0])
+    def _short(self, bundle: str, start: int) -> None:
+        for index, letter in enumerate(bundle):
+            option = self._shorthands.get(letter)
             if option is None:
-                raise _UnknownFlagError(f"unknown shorthand flag: '{letters[0]}' in -{bundle}")
-            rest = letters[1:]
-            if len(rest) > 1 and rest.startswith("="):
-                self._set(option, rest[1:], start)
-                return
-            if option.kind is Kind.BOOL:
+                raise _UnknownFlagError(f"unknown shorthand flag: '{letter}' in -{bundle}")
+            equals = bundle.startswith("=", index + 1) and len(bundle) > index + 2
+            if option.kind is Kind.BOOL and not equals:
                 self._set(option, "true", start)
-                letters = rest
                 continue
-            self._set(option, rest or self._following(f"'{letters[0]}' in -{bundle}"), start)
+            rest = bundle[index + (2 if equals else 1) :]
+            self._set(option, rest or self._following(f"'{letter}' in -{bundle}"), start)
             return
 
     def _following(self, flag: str) -> str:
@@ -172,11 +188,7 @@ class _Parser:
             value = self._value(option, text)
         except ValueError as error:
             raise _RefusedError(f'invalid argument "{text}" for "--{option.name}" flag: {error}') from None
-        before = self._values.get(option.name)
-        positions = (*before.positions, start) if before else (start,)
-        if isinstance(value, tuple) and before is not None and isinstance(before.value, tuple):
-            value = before.value + value
-        self._values[option.name] = FlagValue(option.name, value, positions)
+        self._gathered.setdefault(option.name, _Gathered()).add(value, start)
 
     def _value(self, option: Option, text: str) -> SettingValue:
         match option.kind:
