@@ -3,7 +3,8 @@
 ## What it asks
 
 Of each running container, where the addresses in its `http_proxy`, `https_proxy`, `all_proxy` and `ftp_proxy` lead
-from its own network namespace, in either spelling; and whether somebody listens there.
+from its own network namespace, in either spelling; and whether somebody listens there. The same of `proxies` in
+`~/.docker/config.json` (of root, and of who ran sudo): what its user's next container or build will meet.
 
 ## Why it breaks containers
 
@@ -22,12 +23,16 @@ there. Programs that heed these variables get nowhere, while others, and `ping`,
 - Variables that lack one spelling or one protocol, or differ (a note). Many programs read one spelling alone: curl
   reads `http_proxy` in lower case only.
 - Containers without a proxy on a host whose engine has one (a note where they get nowhere).
+- `host.docker.internal` in a container that was made without `--add-host host.docker.internal:host-gateway`, which on
+  Linux alone makes it known (a note: a site's DNS may know it too).
+- `proxies` that new containers cannot use, where one that runs has the same and can: on the host's own network, say
+  (a note).
 
 ## Remedy
 
 A container's environment is made with it: it has to be made anew, with a proxy by an address that is the same from
 everywhere, such as the bridge's, where the proxy must then listen. A rule that keeps packets from the proxy is let
-pass.
+pass. An entry of `config.json` is set right there; containers that have it already are made anew.
 
 ## References
 
@@ -44,6 +49,7 @@ from dockerdiag.packet.world import Terrain
 from dockerdiag.registry import check
 from dockerdiag.report import Disposition, Evidence, Finding, Remedy, Status
 from dockerdiag.snapshot import Container, Unread
+from dockerdiag_checks.client_proxies import client_proxies
 from dockerdiag_checks.commands import sh
 from dockerdiag_checks.next_steps import trace
 from dockerdiag_checks.proxy_addresses import Proxy, addresses_of, is_own, proxies_of
@@ -88,7 +94,16 @@ def CHECK(case: Case) -> Iterator[Finding]:  # noqa: N802 - a module's check is 
                 dead.setdefault(key, []).append(one)
     for members in dead.values():
         yield _finding(case, members)
+    reached = {proxy.at for container in case.containers for proxy in _reached(case, container)}
+    yield from client_proxies(case, reached, told)
     yield from notes(case)
+
+
+def _reached(case: Case, container: Container) -> Iterator[Proxy]:
+    """The proxies of a running container that it does get to."""
+    if container.namespace is not None:
+        dead = {one.proxy.at for one in _dead(case, container)}
+        yield from (one for one in proxies_of(container) if one.at not in dead)
 
 
 def _dead(case: Case, container: Container) -> Iterator[_Dead]:

@@ -1,6 +1,6 @@
 """The proxies that a container's environment names, and what their hosts' names stand for inside it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from ipaddress import IPv6Address, ip_address
 from urllib.parse import urlsplit
@@ -32,22 +32,33 @@ class Proxy:
 
 def settings_of(container: Container) -> dict[str, str]:
     """Its proxy variables that are set to something."""
-    return {name: value.strip() for name, value in container.proxies.items() if value.strip()}
+    return _set(container.proxies)
+
+
+def _set(variables: Mapping[str, str]) -> dict[str, str]:
+    return {name: value.strip() for name, value in variables.items() if value.strip()}
 
 
 def unused(container: Container) -> bool:
     """Whether its no_proxy takes every host out."""
-    return any(value == "*" for name, value in settings_of(container).items() if name.lower() == "no_proxy")
+    return _unused(container.proxies)
+
+
+def _unused(variables: Mapping[str, str]) -> bool:
+    return any(value == "*" for name, value in _set(variables).items() if name.lower() == "no_proxy")
 
 
 def proxies_of(container: Container) -> tuple[Proxy, ...]:
-    """Each proxy once; none whose URL cannot be read."""
+    """Each proxy of a container once; none whose URL cannot be read."""
+    return proxies_in(container.proxies)
+
+
+def proxies_in(variables: Mapping[str, str]) -> tuple[Proxy, ...]:
+    """Each proxy that variables name once; none whose URL cannot be read, none where no_proxy takes every host out."""
     found: dict[tuple[str, int], list[tuple[str, str]]] = {}
-    if unused(container):
+    if _unused(variables):
         return ()
-    for name, value in sorted(
-        settings_of(container).items(), key=lambda item: (item[0].lower(), item[0].isupper())
-    ):
+    for name, value in sorted(_set(variables).items(), key=lambda item: (item[0].lower(), item[0].isupper())):
         if name.lower() == "no_proxy":
             continue
         try:
@@ -66,6 +77,11 @@ def proxies_of(container: Container) -> tuple[Proxy, ...]:
 def is_own(proxy: Proxy) -> bool:
     """Whether it is on the container's own loopback."""
     return any(one.is_loopback for one in _written(proxy.host))
+
+
+def written_addresses(proxy: Proxy) -> tuple[IPAddress, ...]:
+    """What its host stands for in any container; none where it is a name."""
+    return _written(proxy.host)
 
 
 def addresses_of(case: Case, container: Container, proxy: Proxy) -> tuple[IPAddress, ...]:

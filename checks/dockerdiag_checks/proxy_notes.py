@@ -5,14 +5,46 @@ from collections.abc import Iterator
 from dockerdiag.case import Case
 from dockerdiag.report import Evidence, Finding, Status
 from dockerdiag_checks.egress_targets import proxy_of
-from dockerdiag_checks.proxy_addresses import settings_of, spellings, unused
+from dockerdiag_checks.proxy_addresses import addresses_of, proxies_of, settings_of, spellings, unused
 from dockerdiag_checks.wording import listed
+
+_HOST_NAME = "host.docker.internal"
 
 
 def notes(case: Case) -> Iterator[Finding]:
-    """Variables that not every program reads, and containers that lack the engine's proxy."""
+    """Variables that not every program reads, a name that needs --add-host, and containers that lack the proxy."""
     yield from _partial(case)
+    yield from _unnamed(case)
     yield from _absent(case)
+
+
+def _unnamed(case: Case) -> Iterator[Finding]:
+    """Docker Desktop's name for the host, in containers that were not given it."""
+    if case.walker is None:
+        return
+    found = [
+        (container, proxy)
+        for container in case.containers
+        if container.namespace is not None
+        for proxy in proxies_of(container)
+        if proxy.host.lower() == _HOST_NAME and not addresses_of(case, container, proxy)
+    ]
+    names = tuple(dict.fromkeys(container.name for container, _ in found))
+    if found:
+        yield Finding(
+            code="container-proxy-name",
+            status=Status.NOTE,
+            subject=f"container:{names[0]}",
+            summary=(
+                f"The proxy of {listed(names, 'container')} is called {_HOST_NAME}: on Linux only a container made "
+                f"with --add-host {_HOST_NAME}:host-gateway knows that name, unless this site's DNS does"
+            ),
+            count=len(names),
+            evidence=tuple(
+                Evidence(f"environment of {container.name}", f"{proxy.variables[0]}={proxy.url}")
+                for container, proxy in found[:3]
+            ),
+        )
 
 
 def _partial(case: Case) -> Iterator[Finding]:

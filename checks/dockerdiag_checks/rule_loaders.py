@@ -18,7 +18,7 @@ back bridges and subnets that are long gone, and lack those that are new.
 - A file with `flush ruleset` whose service is neither enabled nor running: Debian ships one.
 - Rules in the legacy variant, which `nft flush ruleset` does not touch; an engine that makes no rules.
 - Saved rules without any of Docker's: a note, since only a restart of that service removes Docker's.
-- Saved rules that hold all that Docker has now.
+- Saved rules that hold all that Docker has now; those of IPv6 where the engine makes none.
 
 ## Remedy
 
@@ -49,9 +49,14 @@ NEEDS = ("engine", "engine.networks", "services", "firewall_files")
 FLUSH = re.compile(r"^\s*flush\s+ruleset\s*;?\s*(?:#.*)?$")
 TABLE = re.compile(r"^\s*(?:add\s+|create\s+)?table\s+(?:(ip6?|inet|arp|bridge|netdev)\s+)?([\w.-]+)\s*\{")
 SAVED = {
-    "/etc/iptables/rules.v4": "netfilter-persistent.service",
-    "/etc/sysconfig/iptables": "iptables.service",
+    "/etc/iptables/rules.v4": ("netfilter-persistent.service", 4),
+    "/etc/iptables/rules.v6": ("netfilter-persistent.service", 6),
+    "/etc/sysconfig/iptables": ("iptables.service", 4),
+    "/etc/sysconfig/ip6tables": ("ip6tables.service", 6),
 }
+"""Who loads a file, and of which IP version its rules are."""
+_UNTRANSLATED = ("routed", "isolated")
+"""Gateway modes without translation."""
 
 
 @check(
@@ -71,12 +76,19 @@ def CHECK(case: Case) -> Iterator[Finding]:  # noqa: N802 - a module's check is 
         yield from _flushing(case, files)
     if case.backend() != "nft":
         for file in files:
-            if file.path in SAVED and in_use(service_state(case, SAVED[file.path])):
+            if file.path in SAVED and in_use(service_state(case, SAVED[file.path][0])):
                 yield from _saved(case, file)
 
 
 def _has_something_to_lose(case: Case) -> bool:
     return case.presumed_value("iptables") is True and case.has_docker_rules()
+
+
+def _translates(case: Case, version: int) -> bool:
+    """Whether the engine makes rules that translate packets of this IP version."""
+    return (version == 4 or case.presumed_value("ip6tables") is True) and (
+        case.presumed_value("ip-masq") is not False
+    )
 
 
 # -- nftables ----------------------------------------------------------------------------------------------------
@@ -152,10 +164,11 @@ def _state(case: Case, name: str) -> str:
 
 
 def _saved(case: Case, file: TextFile) -> Iterator[Finding]:
-    service = SAVED[file.path]
+    service, version = SAVED[file.path]
     evidence = Evidence(f"systemctl show {service}", _state(case, service))
     if "\n:DOCKER " not in f"\n{file.text}":
-        if "*filter" in file.text or "*nat" in file.text:
+        loses = version == 4 or (_translates(case, version) and _subnets(case, version))
+        if loses and ("*filter" in file.text or "*nat" in file.text):
             yield Finding(
                 code="saved-rules-lack-docker",
                 status=Status.NOTE,
@@ -201,26 +214,29 @@ def _source(line: str) -> str:
     return words[words.index("-s") + 1] if "-s" in words else ""
 
 
-def _subnets(case: Case) -> tuple[str, ...]:
+def _subnets(case: Case, version: int) -> tuple[str, ...]:
+    """The subnets whose packets the engine translates."""
     return tuple(
         str(subnet)
         for network in case.networks
         if network.bridge is not None and not network.internal and not without_translation(network)
+        if network.options.get(f"com.docker.network.bridge.gateway_mode_ipv{version}") not in _UNTRANSLATED
         for pool in network.pools
-        if pool.subnet and (subnet := ip_network(pool.subnet, strict=False)).version == 4
+        if pool.subnet and (subnet := ip_network(pool.subnet, strict=False)).version == version
     )
 
 
 def _missing(case: Case, file: TextFile) -> tuple[str, ...]:
-    if case.presumed_value("ip-masq") is False:
+    version = SAVED[file.path][1]
+    if not _translates(case, version):
         return ()
     saved = {_source(line) for _, line in _masquerades(file)}
-    return tuple(subnet for subnet in _subnets(case) if subnet not in saved)
+    return tuple(subnet for subnet in _subnets(case, version) if subnet not in saved)
 
 
 def _gone(case: Case, file: TextFile) -> tuple[str, ...]:
     """Subnets that rules of Docker's make translate a bridge's packets for, and no network has."""
-    own = set(_subnets(case))
+    own = set(_subnets(case, SAVED[file.path][1]))
     bridges = re.compile(r" ! -o (?:docker0|br-[0-9a-f]{12}) ")
     found = (_source(line) for _, line in _masquerades(file) if bridges.search(line))
     return tuple(dict.fromkeys(subnet for subnet in found if subnet and subnet not in own))
@@ -236,7 +252,7 @@ def _without_docker(case: Case, file: TextFile) -> Remedy:
         now=(sh("cp", "-a", file.path, copy), f"sed -i {quote(docker)} {quote(file.path)}"),
         verify=(
             f"! grep -q DOCKER {quote(file.path)}",
-            f"iptables-restore --test < {quote(file.path)}",
+            f"{'ip6tables' if SAVED[file.path][1] == 6 else 'iptables'}-restore --test < {quote(file.path)}",
             *retry(case),
         ),
         undo=(sh("mv", copy, file.path),),

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from dockerdiag.readers.boot_sysctls import read_boot_sysctls
+from dockerdiag.readers.client_proxies import read_client_proxies
 from dockerdiag.readers.daemon_json import read_daemon_json
 from dockerdiag.readers.deadline import Deadline, SideBySide, unread_on_error
 from dockerdiag.readers.engine import read_engine
@@ -69,6 +70,7 @@ def collect(seconds: float, destinations: tuple[str, ...], progress: Progress, r
             "services": partial(read_services, deadline, systemd=host.systemd),
             "firewall_files": partial(read_firewall_files, tree),
             "shims": partial(read_shims, tree, deadline),
+            "client_proxies": partial(read_client_proxies, tree),
         },
         deadline,
         progress,
@@ -117,6 +119,7 @@ def collect(seconds: float, destinations: tuple[str, ...], progress: Progress, r
         services=found["services"],
         firewall_files=found["firewall_files"],
         shims=found["shims"],
+        client_proxies=found["client_proxies"],
         programs=unread_on_error(partial(read_programs, tree, daemons)),
         packages=unread_on_error(packages),
     )

@@ -469,6 +469,17 @@ class LogLine:
     text: str
 
 
+@dataclass(frozen=True, slots=True)
+class ClientProxies:
+    """What docker's client writes into the environment of new containers and builds, by one user's config.json."""
+
+    path: str
+    endpoint: str
+    """The engine that it is for, `default` for those that have no entry of their own."""
+    proxies: Mapping[str, str]
+    """By variable (`http_proxy`, of `httpProxy`), which a container gets in both spellings; credentials replaced."""
+
+
 # -- the engine ----------------------------------------------------------------------------------------------
 
 
@@ -667,6 +678,8 @@ class Snapshot:
     """The engine's containers by their processes, whether the engine answers or not."""
     programs: tuple[Program, ...] | Unread = PREDATED
     """The engine's iptables and ip6tables."""
+    client_proxies: tuple[ClientProxies, ...] | Unread = PREDATED
+    """Those of the user who asks, or who ran sudo, and of root."""
     packages: Texts = PREDATED
     """Which package brought a file that sets sysctls or configures the engine; others are left out."""
     schema_version: int = SCHEMA_VERSION

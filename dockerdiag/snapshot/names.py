@@ -132,6 +132,8 @@ def names_in(snapshot: Snapshot) -> Names:
     for line in _lines(snapshot.hosts_file):
         for alias in line.partition("#")[0].split()[1:]:
             names.add("host", alias)
+    for client in () if isinstance(snapshot.client_proxies, Unread) else snapshot.client_proxies:
+        _from_no_proxy(client.proxies.get("no_proxy", ""), names)
     resolvers = [snapshot.resolv_conf]
     if isinstance(engine, Engine) and not isinstance(engine.containers, Unread):
         resolvers += [container.resolv_conf for container in engine.containers]

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from dockerdiag.report import Status, Verdict
-from dockerdiag.snapshot import Container, Endpoint, Engine, Network, Snapshot, Unread
+from dockerdiag.snapshot import ClientProxies, Container, Endpoint, Engine, Network, Snapshot, Unread
 from tests.checks.hosts import Change, cause_of, engine, environment, first_in, judged, network, told
 
 LOOPBACK = "http://127.0.0.1:3128"
@@ -247,3 +247,64 @@ def test_one_address_twice_on_one_network() -> None:
 def test_no_container_can_be_judged_where_listeners_are_unread() -> None:
     report = judged(network(listeners=Unread("timed out")), proxied("http://172.17.0.1:3128"))
     assert "container-proxy-unknown" in told(report)
+
+
+# -- what docker's client gives to new containers ---------------------------------------------------------------
+
+
+def client(endpoint: str = "default", **proxies: str) -> Change:
+    given = ClientProxies("/root/.docker/config.json", endpoint, proxies)
+    return lambda snapshot: replace(snapshot, client_proxies=(given,))
+
+
+def test_a_clients_proxy_on_loopback_is_the_cause_of_its_containers() -> None:
+    report = judged(proxied(LOOPBACK), client(http_proxy=LOOPBACK))
+    assert cause_of(report) == (
+        "container-proxies",
+        "client-proxy-loopback",
+        "file:/root/.docker/config.json",
+    )
+    assert report.cause is not None
+    assert report.cause.explains == ("container-proxy-loopback container:web",)
+    assert [piece.source for piece in report.cause.evidence] == [
+        "/root/.docker/config.json: proxies.default.httpProxy"
+    ]
+
+
+def test_a_clients_proxy_that_one_container_gets_to_is_a_note() -> None:
+    recorded = "container-proxy-of-a-host-network-trixie"
+    report = judged(client(http_proxy=LOOPBACK), recorded=recorded)
+    assert report.verdict is Verdict.OK
+    assert "client-proxy-loopback" in told(report, Status.NOTE)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        client(http_proxy="http://192.0.2.7:3128"),
+        client(http_proxy="http://proxy.example:3128"),
+        client(http_proxy=LOOPBACK, no_proxy="*"),
+        client("tcp://far.example:2376", http_proxy=LOOPBACK),
+        client(no_proxy="localhost"),
+        lambda snapshot: replace(snapshot, client_proxies=Unread("permission denied")),
+    ],
+)
+def test_a_clients_proxies_that_hurt_nothing_here(given: Change) -> None:
+    assert judged(given).verdict is Verdict.OK
+
+
+def test_an_engines_own_entry_goes_before_the_default() -> None:
+    both = (
+        ClientProxies("/root/.docker/config.json", "default", {"http_proxy": LOOPBACK}),
+        ClientProxies("/root/.docker/config.json", "unix:///var/run/docker.sock", {}),
+    )
+    assert judged(lambda snapshot: replace(snapshot, client_proxies=both)).verdict is Verdict.OK
+
+
+def test_dockers_name_for_the_host_is_known_by_extra_hosts_alone() -> None:
+    named = "http://host.docker.internal:3128"
+    report = judged(proxied(named))
+    assert report.verdict is Verdict.OK
+    assert "container-proxy-name" in told(report, Status.NOTE)
+    given = containers(lambda one: replace(one, extra_hosts=("host.docker.internal:192.0.2.7",)))
+    assert "container-proxy-name" not in told(judged(proxied(named), given), Status.NOTE)

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from dockerdiag.report import Status, Verdict
 from dockerdiag.snapshot import ServiceState, TextFile
-from tests.checks.hosts import Change, cause_of, host, judged, told
+from tests.checks.hosts import Change, cause_of, command_line, default_bridge, host, judged, told
 
 NFT_ENGINE = "plain-trixie"
 FLUSHING = "#!/usr/sbin/nft -f\nflush ruleset\ntable inet filter {\n}\ntable ip own {\n}\n"
@@ -76,6 +76,25 @@ def test_saved_rules_that_hurt_nothing() -> None:
     assert report.verdict is Verdict.OK
     assert "saved-rules-lack-docker" in told(report, Status.NOTE)
     assert judged(files((SAVED, MASQUERADE.format(OLD))), services()).verdict is Verdict.OK
+
+
+def test_saved_rules_of_ipv6() -> None:
+    saved = "/etc/iptables/rules.v6"
+    old = "-A POSTROUTING -s fd00:9::/64 ! -o br-0123456789ab -j MASQUERADE\n"
+    found = told(judged(PERSISTENT, files((saved, MASQUERADE.format(old)))))["saved-rules-stale"]
+    assert found.subject == f"file:{saved}"
+    assert "fd00:9::/64, which no network has" in found.summary
+    assert f"ip6tables-restore --test < {saved}" in found.remedies[0].verify
+    # No network has IPv6: there is nothing that such a file could lack, and nothing that it takes away.
+    for text in (MASQUERADE.format(""), "*filter\n:INPUT DROP [0:0]\nCOMMIT\n"):
+        quiet = judged(PERSISTENT, files((saved, text)), command_line("--ip6tables=true"))
+        assert {"saved-rules-stale", "saved-rules-lack-docker"}.isdisjoint(told(quiet, *Status))
+
+
+def test_saved_rules_lack_nothing_of_a_network_that_is_routed() -> None:
+    routed = default_bridge(options={"com.docker.network.bridge.gateway_mode_ipv4": "routed"})
+    saved = files((SAVED, MASQUERADE.format("")))
+    assert "saved-rules-stale" not in told(judged(PERSISTENT, routed, saved))
 
 
 def test_a_masquerade_of_the_admins_own_is_not_dockers() -> None:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from dockerdiag.readers.client_proxies import read_client_proxies
 from dockerdiag.readers.conntrack import read_conntrack_counters
 from dockerdiag.readers.deadline import Deadline
 from dockerdiag.readers.errors import ReadError
@@ -15,7 +16,7 @@ from dockerdiag.readers.packages import read_packages
 from dockerdiag.readers.programs import read_programs
 from dockerdiag.readers.services import _installed, read_services
 from dockerdiag.readers.shims import _after, read_shims
-from dockerdiag.snapshot import BootSysctls, DaemonProcess, Program, ServiceState, TextFile
+from dockerdiag.snapshot import BootSysctls, ClientProxies, DaemonProcess, Program, ServiceState, TextFile
 
 SHOWN = """\
 Id=nftables.service
@@ -145,3 +146,33 @@ def test_shims_of_other_engines_are_none_of_ours() -> None:
     assert (_after(words, "-namespace"), _after(words, "-id")) == ("moby", "0" * 64)
     assert _after(words, "-address") is None
     assert isinstance(read_shims(Tree("/"), Deadline(5)), tuple)
+
+
+CLIENT = """{"auths": {"https://index.docker.io/v1/": {"auth": "dXNlcjpodW50ZXIy"}},
+ "proxies": {"default": {"httpProxy": "http://user:hunter2@192.0.2.7:3128", "noProxy": "localhost", "other": 1},
+             "tcp://192.0.2.8:2376": {"httpsProxy": "user:hunter2@192.0.2.9:3128"}, "odd": []}}"""
+
+
+def test_proxies_of_dockers_client_and_nothing_else_of_its_file(tmp_path: Path) -> None:
+    write(tmp_path, "/home/alice/.docker/config.json", CLIENT)
+    found = read_client_proxies(Tree(tmp_path), {"DOCKER_CONFIG": "/home/alice/.docker"})
+    path = "/home/alice/.docker/config.json"
+    assert found == (
+        ClientProxies(path, "default", {"http_proxy": "http://***@192.0.2.7:3128", "no_proxy": "localhost"}),
+        ClientProxies(path, "tcp://192.0.2.8:2376", {"https_proxy": "***@192.0.2.9:3128"}),
+    )
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"proxies": 1}', '{"proxies": {"default": {"httpProxy": 1}}}'])
+def test_a_clients_file_without_proxies(tmp_path: Path, text: str) -> None:
+    write(tmp_path, "/c/config.json", text)
+    found = read_client_proxies(Tree(tmp_path), {"DOCKER_CONFIG": "/c"})
+    assert all(not one.proxies for one in found)
+    assert read_client_proxies(Tree(tmp_path), {"DOCKER_CONFIG": "/none"}) == ()
+
+
+def test_a_clients_file_that_is_no_file_is_unread(tmp_path: Path) -> None:
+    (tmp_path / "c").mkdir()
+    os.mkfifo(tmp_path / "c/config.json")
+    with pytest.raises(ReadError, match="not a regular file"):
+        read_client_proxies(Tree(tmp_path), {"DOCKER_CONFIG": "/c"})

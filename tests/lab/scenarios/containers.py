@@ -36,6 +36,17 @@ def proxy_on(address: str) -> tuple[str, ...]:
     )
 
 
+CLIENT = "/root/.docker/config.json"
+
+
+def client_proxies(host: str) -> str:
+    url = f"http://{host}:{PORT}"
+    return write(
+        CLIENT,
+        f'{{"proxies": {{"default": {{"httpProxy": "{url}", "httpsProxy": "{url}", "noProxy": "localhost"}}}}}}',
+    )
+
+
 VPN = Container(name="vpn")
 BEHIND_VPN = Container(network="container:vpn")
 IN_VPN = "nsenter --target $(docker inspect --format '{{.State.Pid}}' vpn) --net"
@@ -125,6 +136,30 @@ FAULTS = (
         remedy=False,
     ),
     Fault(
+        name="client-proxies-on-loopback",
+        setup=proxy_on("0.0.0.0"),
+        break_=(client_proxies("127.0.0.1"),),
+        hits=Hit.NOTHING,
+        mend=(client_proxies(BRIDGE),),
+        verdict="degraded",
+        exit_code=1,
+        cause=Cause("container-proxies", f"file:{CLIENT}", ("proxies.default.httpProxy", "127.0.0.1")),
+    ),
+    Fault(
+        name="client-proxies-nobody-answers",
+        setup=(client_proxies(BRIDGE),),
+        hits=Hit.NOTHING,
+        mend=(
+            f"rm {CLIENT}",
+            "docker rm --force web",
+            "docker run --detach --name web --restart always lab sleep infinity",
+        ),
+        verdict="degraded",
+        exit_code=1,
+        cause=Cause("container-proxies", f"file:{CLIENT}", (f"nothing listens on {BRIDGE}:{PORT}",)),
+        remedy=False,
+    ),
+    Fault(
         name="two-containers-of-one-mac-address",
         containers=(
             Container(options="--mac-address 02:42:ac:11:00:99"),
@@ -165,6 +200,11 @@ HEALTHY = (
                 options=f"{proxied('host.docker.internal')} --add-host host.docker.internal:host-gateway",
             ),
         ),
+    ),
+    Scenario(
+        name="client-proxies-on-the-bridge",
+        setup=(*proxy_on("0.0.0.0"), client_proxies(BRIDGE)),
+        containers=(Container(traffic=(*WALKED, *TO_PROXY)),),
     ),
     Scenario(
         name="container-behind-vpn-kill-switch",

@@ -1,6 +1,7 @@
 """Files of other firewalls that take Docker's rules away when they are loaded again; bans; the other variant."""
 
 from tests.lab.scenario import RESTART, UPLINK, Cause, Fault, Hit, Scenario, write
+from tests.lab.scenarios.ipv6 import ENGINE_TRANSLATES
 from tests.lab.scenarios.legacy_engine import LEGACY_ENGINE
 
 INPUT_ONLY = """
@@ -28,6 +29,10 @@ PERSISTENT = (
     write("/etc/systemd/system/netfilter-persistent.service", PERSISTENT_UNIT),
     "systemctl daemon-reload",
     "systemctl enable netfilter-persistent",
+)
+SAVED6 = "/etc/iptables/rules.v6"
+PERSISTENT6 = tuple(
+    line.replace("iptables-restore", "ip6tables-restore").replace(SAVED, SAVED6) for line in PERSISTENT
 )
 SAVE = f"mkdir -p /etc/iptables && iptables-save > {SAVED}"
 HOST_RULES = "*filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n-A INPUT -p tcp -m tcp --dport 23 -j DROP\nCOMMIT"
@@ -89,6 +94,21 @@ SCENARIOS = (
         verdict="degraded",
         exit_code=1,
         cause=Cause("rule-loaders", f"file:{SAVED}", ("lacks", "172.31.9.0/24")),
+    ),
+    Fault(
+        name="saved-ipv6-rules-of-another-day",
+        setup=(
+            *ENGINE_TRANSLATES,
+            "docker network create --ipv6 --subnet fd00:dead:beef::/64 old",
+            f"mkdir -p /etc/iptables && ip6tables-save > {SAVED6}",
+            "docker network rm old",
+            *PERSISTENT6,
+        ),
+        hits=Hit.NOTHING,
+        mend=(f"rm {SAVED6}", "systemctl disable netfilter-persistent"),
+        verdict="degraded",
+        exit_code=1,
+        cause=Cause("rule-loaders", f"file:{SAVED6}", ("fd00:dead:beef::/64", "netfilter-persistent")),
     ),
     Fault(
         name="sysctl-file-of-a-package",
@@ -163,6 +183,10 @@ SCENARIOS = (
     ),
     Scenario(name="nftables-conf-flushes-unused", setup=(write(NFTABLES_CONF, FLUSHING),)),
     Scenario(name="saved-rules-up-to-date", setup=(SAVE, *PERSISTENT)),
+    Scenario(
+        name="saved-ipv6-rules-of-an-ipv4-host",
+        setup=(f"mkdir -p /etc/iptables && ip6tables-save > {SAVED6}", *PERSISTENT6),
+    ),
     Scenario(
         name="saved-rules-of-the-host-alone",
         setup=(write(SAVED, HOST_RULES), *PERSISTENT),
