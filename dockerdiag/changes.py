@@ -4,28 +4,32 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from difflib import SequenceMatcher
-from itertools import combinations
 from typing import Any
 
 from dockerdiag.asked import AskedError
 from dockerdiag.facts import Fact, facts
 from dockerdiag.report import Cause, Finding, Report, Status, Verdict
-from dockerdiag.snapshot import NetworkNamespace, Snapshot
+from dockerdiag.snapshot import PREDATED, NetworkNamespace, Snapshot
 
 Judge = Callable[[Snapshot], Report]
 
 _PARTS: dict[str, Sequence[str]] = {
     "host": ("host",),
-    "engine": ("engine", "namespaces"),
+    "engine": ("engine", "namespaces", "shims"),
     "daemons": ("daemons",),
     "service": ("service", "journal"),
     "daemon_json": ("daemon_json",),
     "boot_sysctls": ("boot_sysctls",),
     "resolv_conf": ("resolv_conf",),
     "hosts_file": ("hosts_file",),
+    "name_service": ("name_service",),
+    "network_managers": ("network_managers",),
+    "services": ("services",),
+    "firewall_files": ("firewall_files",),
+    "programs": ("programs",),
 }
 _WITHIN_NETWORK: dict[str, Sequence[str]] = {
-    "network": ("links", "addresses", "routes", "rules", "neighbours"),
+    "network": ("links", "addresses", "routes", "rules", "neighbours", "listeners"),
     "sysctls": ("sysctls",),
     "firewall": ("firewall",),
 }
@@ -158,17 +162,21 @@ def _telling_first(changes: Sequence[Change], cause: Cause | None) -> tuple[Chan
 
 
 def _decisive(old: Snapshot, new: Snapshot, parts: Sequence[str], judge: Judge) -> frozenset[str]:
-    """The fewest parts that, put back as they were, give the old judgement; of several such sets, all of them."""
+    """Every part that, put back as it was, gives the old judgement; where none does alone, as few as do together."""
     before = _essence(judge(_unasked(old)))
-    for size in (1, 2, 3):
-        restoring = [
-            chosen
-            for chosen in combinations(parts, size)
-            if _essence(judge(_unasked(_with_parts(new, old, chosen)))) == before
-        ]
-        if restoring:
-            return frozenset(part for chosen in restoring for part in chosen)
-    return frozenset()
+
+    def restore(chosen: Sequence[str]) -> bool:
+        return _essence(judge(_unasked(_with_parts(new, old, chosen)))) == before
+
+    alone = frozenset(part for part in parts if restore((part,)))
+    if alone or len(parts) < 2 or not restore(parts):
+        return alone
+    needed = list(parts)
+    for part in parts:
+        others = [one for one in needed if one != part]
+        if restore(others):
+            needed = others
+    return frozenset(needed)
 
 
 def _loud(report: Report) -> dict[str, Finding]:
@@ -215,7 +223,11 @@ def _unasked(snapshot: Snapshot) -> Snapshot:
 
 
 def _differences(old: Snapshot, new: Snapshot) -> Iterator[Change]:
-    before, after = ({(one.noun, one.name): one for one in facts(snapshot)} for snapshot in (old, new))
+    predated = {part for part in _PARTS if PREDATED in (getattr(old, part, None), getattr(new, part, None))}
+    before, after = (
+        {(one.noun, one.name): one for one in facts(snapshot) if one.part not in predated}
+        for snapshot in (old, new)
+    )
     for key in dict.fromkeys((*before, *after)):
         was, now = before.get(key), after.get(key)
         if was is None or now is None or was.lines != now.lines:

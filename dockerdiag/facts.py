@@ -14,10 +14,13 @@ from dockerdiag.snapshot import (
     Engine,
     Firewall,
     Link,
+    NameService,
     Network,
+    NetworkManagers,
     NetworkNamespace,
     Route,
     RoutingRule,
+    ServiceState,
     ServiceUnit,
     Snapshot,
     TextFile,
@@ -25,6 +28,9 @@ from dockerdiag.snapshot import (
 )
 
 _VOLATILE_SYSCTLS = ("net/netfilter/nf_conntrack_count",)
+
+_EPHEMERAL = 32768
+"""From here on the kernel gives ports to who asks for any: another one at each start."""
 
 
 class Fact(NamedTuple):
@@ -57,6 +63,17 @@ def facts(snapshot: Snapshot) -> Iterator[Fact]:
             yield from _file("boot_sysctls", file)
     yield from _file("resolv_conf", snapshot.resolv_conf)
     yield from _file("hosts_file", snapshot.hosts_file)
+    yield from _name_service(snapshot.name_service)
+    yield from _network_managers(snapshot.network_managers)
+    yield from _services(snapshot.services)
+    if isinstance(snapshot.firewall_files, tuple):
+        for file in snapshot.firewall_files:
+            yield from _file("firewall_files", file)
+    if isinstance(snapshot.programs, tuple):
+        for one in snapshot.programs:
+            yield Fact(
+                "programs", "program", one.name, (f"{one.path or 'not there'}, leads to {one.leads_to}",)
+            )
 
 
 def _owners(snapshot: Snapshot) -> dict[str, str]:
@@ -81,10 +98,7 @@ def _unread(part: str, name: str, unread: Unread) -> Fact:
 
 def _namespace(part: str, of: str, namespace: NetworkNamespace) -> Iterator[Fact]:
     links = {} if isinstance(namespace.links, Unread) else {link.index: link for link in namespace.links}
-    for name in ("links", "addresses", "routes", "rules", "sysctls"):
-        value = getattr(namespace, name)
-        if isinstance(value, Unread):
-            yield _unread(part, f"{name}{of}", value)
+    yield from _unread_parts(part, of, namespace)
     for link in links.values():
         if not _comes_and_goes(link):
             yield Fact(part, "link", link.name + of, (_link(link, links),))
@@ -112,7 +126,39 @@ def _namespace(part: str, of: str, namespace: NetworkNamespace) -> Iterator[Fact
         for key, value in sorted(namespace.sysctls.items()):
             if key not in _VOLATILE_SYSCTLS and "/veth" not in key:
                 yield Fact("sysctls" if part == "network" else part, "sysctl", _dotted(key) + of, (value,))
+    yield from _permanent_neighbours(part, of, namespace, links)
+    if part == "network":
+        yield from _listeners(part, namespace)
     yield from _firewall("firewall" if part == "network" else part, of, namespace.firewall)
+
+
+def _unread_parts(part: str, of: str, namespace: NetworkNamespace) -> Iterator[Fact]:
+    for name in ("links", "addresses", "routes", "rules", "sysctls"):
+        value = getattr(namespace, name)
+        if isinstance(value, Unread):
+            yield _unread(part, f"{name}{of}", value)
+
+
+def _permanent_neighbours(
+    part: str, of: str, namespace: NetworkNamespace, links: Mapping[int, Link]
+) -> Iterator[Fact]:
+    if isinstance(namespace.neighbours, Unread):
+        return
+    for one in namespace.neighbours:
+        link = links.get(one.link)
+        if one.state == "permanent" and one.mac is not None and link is not None:
+            yield Fact(part, "permanent neighbour", f"{one.address} dev {link.name}{of}", (one.mac,))
+
+
+def _listeners(part: str, namespace: NetworkNamespace) -> Iterator[Fact]:
+    if isinstance(namespace.listeners, Unread):
+        return
+    listening = {
+        f"{one.address} port {one.port}"
+        for one in namespace.listeners
+        if one.protocol == "tcp" and one.port < _EPHEMERAL
+    }
+    yield Fact(part, "listener", "the host's TCP", tuple(sorted(listening)), is_list=True)
 
 
 def _comes_and_goes(link: Link) -> bool:
@@ -255,6 +301,33 @@ def _service(service: ServiceUnit | Unread | None) -> Iterator[Fact]:
         yield from _file("service", file)
     for one in service.environment_files:
         yield from _file("service", one.file)
+
+
+def _name_service(found: NameService | Unread) -> Iterator[Fact]:
+    if isinstance(found, Unread):
+        return
+    yield Fact("name_service", "link", "/etc/resolv.conf", (found.link or "a plain file, or none",))
+    for file in found.others:
+        yield from _file("name_service", file)
+    if not isinstance(found.services, Unread):
+        for name, state in sorted(found.services.items()):
+            yield Fact("name_service", "resolver", name, (state,))
+
+
+def _network_managers(found: NetworkManagers | Unread) -> Iterator[Fact]:
+    if isinstance(found, Unread):
+        return
+    for name, values in (("that run", found.running), ("that start at boot", found.enabled)):
+        yield Fact("network_managers", "network manager", name, tuple(sorted(values)), is_list=True)
+    for file in found.files:
+        yield from _file("network_managers", file)
+
+
+def _services(found: tuple[ServiceState, ...] | Unread) -> Iterator[Fact]:
+    if not isinstance(found, Unread):
+        for one in found:
+            at_boot = f", {one.unit_file_state}" if one.unit_file_state else ""
+            yield Fact("services", "service", one.name, (f"{one.active_state}{at_boot}",))
 
 
 def _file(part: str, file: TextFile | Unread | None) -> Iterator[Fact]:

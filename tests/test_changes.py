@@ -11,7 +11,7 @@ from dockerdiag.cli.changes_told import told
 from dockerdiag.diagnosis import diagnose
 from dockerdiag.registry import checks
 from dockerdiag.report import Report
-from dockerdiag.snapshot import Snapshot, Unread
+from dockerdiag.snapshot import PREDATED, Snapshot, Unread
 from dockerdiag.snapshot.store import load
 from tests.command_line import BROKEN, OK, run
 from tests.recorded import FOLDER
@@ -75,6 +75,38 @@ def test_what_the_cause_is_about_is_told_first(broken: str, first: str) -> None:
     changes = compared("plain-trixie", f"{broken}-trixie")
     assert fnmatchcase(changes.host[0].text, first), changes.host[0].text
     assert changes.host[0].decisive
+
+
+FLUSHING = "nftables-conf-flushes-all-sid"
+
+
+def without_flush(snapshot: Snapshot) -> Snapshot:
+    assert not isinstance(snapshot.firewall_files, Unread)
+    files = (replace(one, text=one.text.replace("flush ruleset", "")) for one in snapshot.firewall_files)
+    return replace(snapshot, firewall_files=tuple(files))
+
+
+def test_a_line_of_what_a_firewall_loads_changes_the_verdict() -> None:
+    new = load(FOLDER / f"{FLUSHING}.json.gz")
+    marked = [
+        change.text for change in compared_snapshots(without_flush(new), new, judge).host if change.decisive
+    ]
+    assert marked == ["line added to /etc/nftables.conf: flush ruleset"]
+
+
+def test_where_two_changes_make_the_verdict_both_are_told() -> None:
+    old = load(FOLDER / f"{FLUSHING}.json.gz")
+    flushed = load(FOLDER / "ruleset-flushed-sid.json.gz").network.firewall
+    new = replace(old, network=replace(old.network, firewall=flushed))
+    changes = compared_snapshots(without_flush(old), new, judge)
+    assert changes.verdict == ("ok", "broken")
+    assert {change.part for change in changes.host if change.decisive} == {"firewall", "firewall_files"}
+
+
+def test_a_part_that_an_older_snapshot_lacks_did_not_change() -> None:
+    new = load(FOLDER / f"{FLUSHING}.json.gz")
+    old = replace(new, services=PREDATED, firewall_files=PREDATED, name_service=PREDATED, programs=PREDATED)
+    assert not compared_snapshots(old, new, judge).host
 
 
 def test_another_container_is_no_reason() -> None:
