@@ -2,7 +2,8 @@
 
 from dockerdiag.readers.files import read_kernel_file
 
-_PATH = "/proc/net/stat/nf_conntrack"
+_PATH = "/proc/thread-self/net/stat/nf_conntrack"
+"""thread-self: that of a thread which has entered another namespace."""
 _CURRENT = "entries"
 """The table's size now, which every line repeats: no counter."""
 

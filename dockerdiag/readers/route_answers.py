@@ -1,15 +1,11 @@
 """The kernel's own answers to "which way would this packet go"; nothing is sent."""
 
 import errno
-import socket
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
-
-from pyroute2 import IPRoute
-from pyroute2.netlink.exceptions import NetlinkError
 
 from dockerdiag.readers.routing import gateway
+from dockerdiag.readers.rtnetlink import Rtnetlink
 from dockerdiag.snapshot import Link, RouteAnswer
 
 _ROUTE_TYPES = {1: "unicast", 2: "local", 3: "broadcast", 4: "anycast", 5: "multicast"}
@@ -43,7 +39,7 @@ def ask_routes(
     ]
     if not asked:
         return ()
-    with IPRoute() as rtnetlink:
+    with Rtnetlink() as rtnetlink:
         return tuple(_ask(rtnetlink, question, by_name, names) for question in asked)
 
 
@@ -52,31 +48,19 @@ def _logs_martians(link: str, sysctls: Mapping[str, str]) -> bool:
 
 
 def _ask(
-    rtnetlink: IPRoute, question: RouteQuestion, by_name: Mapping[str, int], names: Mapping[int, str]
+    rtnetlink: Rtnetlink, question: RouteQuestion, by_name: Mapping[str, int], names: Mapping[int, str]
 ) -> RouteAnswer:
-    six = ":" in question.destination
-    asked: dict[str, Any] = {
-        "dst": question.destination,
-        "family": socket.AF_INET6 if six else socket.AF_INET,
-    }
-    if question.source is not None:
-        asked["src"] = question.source
-    if question.in_link is not None:
-        asked["iif"] = by_name[question.in_link]
-    if question.mark:
-        asked["mark"] = question.mark
     same = (question.destination, question.source, question.in_link, question.mark)
+    came_in = by_name[question.in_link] if question.in_link is not None else None
     try:
-        messages = tuple(rtnetlink.route("get", **asked))
-    except NetlinkError as error:
-        return RouteAnswer(*same, error=errno.errorcode.get(error.code, str(error.code)))
-    if not messages:
-        return RouteAnswer(*same, error="ENODATA")
-    attributes = dict(messages[0]["attrs"])
+        message = rtnetlink.route(question.destination, question.source, came_in, question.mark)
+    except OSError as error:
+        return RouteAnswer(*same, error=errno.errorcode.get(error.errno or 0, str(error)))
+    attributes = dict(message["attrs"])
     # For IPv6 the kernel answers an unreachable route with the route and its errno inside.
     inner = attributes.get("RTA_CACHEINFO")
     failed = inner.get("rta_error", 0) if isinstance(inner, dict) else 0
-    kind = messages[0]["type"]
+    kind = message["type"]
     return RouteAnswer(
         *same,
         error=errno.errorcode.get(abs(failed - (1 << 32) if failed > 1 << 31 else failed))
@@ -85,6 +69,6 @@ def _ask(
         type=_ROUTE_TYPES.get(kind, str(kind)),
         out_link=names.get(attributes.get("RTA_OIF", 0)),
         gateway=gateway(attributes),
-        table=attributes.get("RTA_TABLE", messages[0]["table"]),
+        table=attributes.get("RTA_TABLE", message["table"]),
         preferred_source=attributes.get("RTA_PREFSRC"),
     )

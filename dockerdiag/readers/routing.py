@@ -1,7 +1,4 @@
-"""Links, addresses, routes, policy rules and neighbours, of the network namespace the reader is in.
-
-pyroute2 is asked for plain dumps only: its IPRoute can make a namespace, so it is never given one by name.
-"""
+"""Links, addresses, routes, policy rules and neighbours, of the network namespace the reader is in."""
 
 import socket
 from collections.abc import Callable, Iterable
@@ -9,9 +6,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
 
-from pyroute2 import IPRoute
-
 from dockerdiag.readers.deadline import unread_on_error
+from dockerdiag.readers.rtnetlink import Rtnetlink
 from dockerdiag.snapshot import Address, Link, Neighbour, NextHop, Route, RoutingRule, Unread
 
 Family = Literal[4, 6]
@@ -90,10 +86,10 @@ class Routing:
 
 def read_routing() -> Routing:
     """Asks the kernel in one visit."""
-    with IPRoute() as rtnetlink:
+    with Rtnetlink() as rtnetlink:
         return Routing(
             links=unread_on_error(partial(_links, rtnetlink)),
-            addresses=unread_on_error(lambda: tuple(map(_address, rtnetlink.get_addr()))),
+            addresses=unread_on_error(lambda: tuple(map(_address, rtnetlink.addresses()))),
             routes=unread_on_error(partial(_routes, rtnetlink)),
             rules=unread_on_error(partial(_rules, rtnetlink)),
             neighbours=unread_on_error(partial(_neighbours, rtnetlink)),
@@ -103,11 +99,11 @@ def read_routing() -> Routing:
 # -- links and addresses ------------------------------------------------------------------------------------
 
 
-def _links(rtnetlink: IPRoute) -> tuple[Link, ...]:
+def _links(rtnetlink: Rtnetlink) -> tuple[Link, ...]:
     drops = unread_on_error(partial(_queue_drops, rtnetlink))
     return tuple(
         _link(message, None if isinstance(drops, Unread) else drops.get(message["index"]))
-        for message in rtnetlink.get_links()
+        for message in rtnetlink.links()
     )
 
 
@@ -155,9 +151,9 @@ def _switch(value: int | None) -> bool | None:
     return None if value is None else bool(value)
 
 
-def _queue_drops(rtnetlink: IPRoute) -> dict[int, int]:
+def _queue_drops(rtnetlink: Rtnetlink) -> dict[int, int]:
     drops: dict[int, int] = {}
-    for message in rtnetlink.get_qdiscs():
+    for message in rtnetlink.queues():
         statistics = message.get_attr("TCA_STATS")
         if message["parent"] == _ROOT_QDISC and isinstance(statistics, dict) and "drop" in statistics:
             drops[message["index"]] = statistics["drop"]
@@ -188,11 +184,11 @@ def _address(message: Any) -> Address:
 # -- routes and rules ---------------------------------------------------------------------------------------
 
 
-def _routes(rtnetlink: IPRoute) -> tuple[Route, ...]:
+def _routes(rtnetlink: Rtnetlink) -> tuple[Route, ...]:
     return tuple(
         _route(message, family)
         for number, family in FAMILIES
-        for message in rtnetlink.get_routes(family=number)
+        for message in rtnetlink.routes(number)
         # A kernel without IPv6 answers with what it has. A dump can hold clones of the cache: no routes.
         if message["family"] == number and not message["flags"] & _RTM_F_CLONED
     )
@@ -242,12 +238,8 @@ def _cidr(address: str | None, length: int, family: Family) -> str:
     return f"{address or _ANY[family]}/{length}"
 
 
-def _rules(rtnetlink: IPRoute) -> tuple[RoutingRule, ...]:
-    return tuple(
-        _rule(message, family)
-        for number, family in FAMILIES
-        for message in rtnetlink.get_rules(family=number)
-    )
+def _rules(rtnetlink: Rtnetlink) -> tuple[RoutingRule, ...]:
+    return tuple(_rule(message, family) for number, family in FAMILIES for message in rtnetlink.rules(number))
 
 
 def _rule(message: Any, family: Family) -> RoutingRule:
@@ -294,7 +286,7 @@ def _unless_none(value: int | None) -> int | None:
 # -- neighbours ---------------------------------------------------------------------------------------------
 
 
-def _neighbours(rtnetlink: IPRoute) -> tuple[Neighbour, ...]:
+def _neighbours(rtnetlink: Rtnetlink) -> tuple[Neighbour, ...]:
     return tuple(
         Neighbour(
             link=message["ifindex"],
@@ -304,7 +296,7 @@ def _neighbours(rtnetlink: IPRoute) -> tuple[Neighbour, ...]:
             state=_NEIGHBOUR_STATES.get(message["state"], str(message["state"])),
         )
         for number, family in FAMILIES
-        for message in rtnetlink.get_neighbours(family=number)
+        for message in rtnetlink.neighbours(number)
         # The kernel's own entries for multicast and broadcast say nothing of a neighbour.
         if message["family"] == number and message["ndm_type"] not in (_RTN_MULTICAST, _RTN_BROADCAST)
     )

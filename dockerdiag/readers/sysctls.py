@@ -1,27 +1,17 @@
 """The sysctls that decide over forwarding and filtering, of the network namespace the reader is in."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from dockerdiag.readers.files import read_kernel_file
-
 _ROOT = "/proc/sys"
-_SINGLE = (
-    "net/ipv4/ip_forward",
-    "net/ipv4/ip_local_port_range",
-    "net/ipv4/ip_no_pmtu_disc",
-    "net/ipv4/fib_multipath_hash_policy",
-    "net/ipv4/neigh/default/gc_thresh1",
-    "net/ipv4/neigh/default/gc_thresh2",
-    "net/ipv4/neigh/default/gc_thresh3",
-    "net/ipv6/neigh/default/gc_thresh1",
-    "net/ipv6/neigh/default/gc_thresh2",
-    "net/ipv6/neigh/default/gc_thresh3",
-    "net/netfilter/nf_conntrack_count",
-    "net/netfilter/nf_conntrack_max",
-    "net/netfilter/nf_conntrack_tcp_be_liberal",
-)
+_SINGLE = {
+    "net/ipv4": ("ip_forward", "ip_local_port_range", "ip_no_pmtu_disc", "fib_multipath_hash_policy"),
+    "net/ipv4/neigh/default": ("gc_thresh1", "gc_thresh2", "gc_thresh3"),
+    "net/ipv6/neigh/default": ("gc_thresh1", "gc_thresh2", "gc_thresh3"),
+    "net/netfilter": ("nf_conntrack_count", "nf_conntrack_max", "nf_conntrack_tcp_be_liberal"),
+}
 _PER_LINK = {
     "net/ipv4/conf": (
         "forwarding",
@@ -46,7 +36,8 @@ _PER_LINK = {
         "ignore_routes_with_linkdown",
     ),
 }
-_DIRECTORIES = ("net/bridge",)
+_WHOLE = ("net/bridge",)
+_MAXIMUM = 4096
 
 
 def read_sysctls() -> dict[str, str]:
@@ -57,26 +48,51 @@ def read_sysctls() -> dict[str, str]:
     """
     if not Path(_ROOT, "net").is_dir():
         raise FileNotFoundError(2, "/proc/sys/net does not exist")
-    values: dict[str, str] = {}
-    for key in _keys():
+    return dict(_all())
+
+
+def _all() -> Iterator[tuple[str, str]]:
+    for directory, keys in _SINGLE.items():
+        with _opened(directory) as descriptor:
+            yield from _values(descriptor, directory, keys)
+    for directory, keys in _PER_LINK.items():
+        with _opened(directory) as descriptor:
+            for link in _names(descriptor):
+                yield from _values(descriptor, directory, (f"{link}/{key}" for key in keys))
+    for directory in _WHOLE:
+        with _opened(directory) as descriptor:
+            yield from _values(descriptor, directory, _names(descriptor))
+
+
+@contextmanager
+def _opened(directory: str) -> Iterator[int | None]:
+    """A descriptor of a directory; None where this kernel has none.
+
+    Opened once for all that is in it: the directories of all network namespaces have one path, and for each step of
+    it the kernel tries one namespace's after the other.
+    """
+    try:
+        descriptor = os.open(f"{_ROOT}/{directory}", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        yield None
+        return
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _names(descriptor: int | None) -> list[str]:
+    return [] if descriptor is None else sorted(entry.name for entry in os.scandir(descriptor))
+
+
+def _values(descriptor: int | None, directory: str, names: Iterable[str]) -> Iterator[tuple[str, str]]:
+    for name in names if descriptor is not None else ():
         try:
-            values[key] = " ".join(read_kernel_file(f"{_ROOT}/{key}", 4096).split())
+            file = os.open(name, os.O_RDONLY | os.O_CLOEXEC, dir_fd=descriptor)
         except (FileNotFoundError, NotADirectoryError):
             continue  # this kernel has no such key, or the link has gone in the meantime
-    return values
-
-
-def _keys() -> Iterator[str]:
-    yield from _SINGLE
-    for directory, keys in _PER_LINK.items():
-        for link in _names(directory):
-            yield from (f"{directory}/{link}/{key}" for key in keys)
-    for directory in _DIRECTORIES:
-        yield from (f"{directory}/{name}" for name in _names(directory))
-
-
-def _names(directory: str) -> list[str]:
-    try:
-        return sorted(entry.name for entry in os.scandir(f"{_ROOT}/{directory}"))
-    except FileNotFoundError:
-        return []
+        try:
+            yield f"{directory}/{name}", " ".join(os.read(file, _MAXIMUM).decode(errors="replace").split())
+        finally:
+            os.close(file)

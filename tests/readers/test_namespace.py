@@ -4,6 +4,8 @@ import importlib.util
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -119,28 +121,43 @@ def test_sysctls_are_those_of_the_namespace(namespace) -> None:
     assert "net/ipv6/conf/all/forwarding" in sysctls
 
 
-def test_listeners_are_those_of_the_namespace(namespace) -> None:
-    code = """
-import socket, sys, time
-made = []
-for family, kind, address in ((2, 1, "127.0.0.1"), (2, 2, "0.0.0.0"), (10, 1, "::1")):
-    one = socket.socket(family, kind); one.bind((address, 5353)); made.append(one)
-    kind == 1 and one.listen()
-print("ready", flush=True); time.sleep(60)
-"""
+@contextmanager
+def listening(namespace, sockets: str) -> Iterator[None]:
+    """Python code that makes a list `made` runs in the namespace meanwhile."""
+    code = f"import socket, time\n{sockets}\nprint('ready', flush=True); time.sleep(60)\n"
     namespace.run("ip link set lo up")
     enter = ["nsenter", "--target", str(namespace.pid), "--net", sys.executable, "-c", code]
     with subprocess.Popen(enter, stdout=subprocess.PIPE) as server:
         try:
             assert server.stdout.readline() == b"ready\n"
-            listeners = namespace.read().listeners
+            yield
         finally:
             server.kill()
+
+
+def test_listeners_are_those_of_the_namespace(namespace) -> None:
+    sockets = """
+made = []
+for family, kind, address in ((2, 1, "127.0.0.1"), (2, 2, "0.0.0.0"), (10, 1, "::1")):
+    one = socket.socket(family, kind); one.bind((address, 5353)); made.append(one)
+    kind == 1 and one.listen()
+"""
+    with listening(namespace, sockets):
+        listeners = namespace.read().listeners
     assert set(listeners) == {
         Listener("tcp", "127.0.0.1", 5353),
         Listener("udp", "0.0.0.0", 5353),
         Listener("tcp", "::1", 5353),
     }
+
+
+@pytest.mark.parametrize("number", [25, 26, 27, 28, 100], ids=str)
+def test_more_listeners_than_the_kernel_tells_at_once(namespace, number: int) -> None:
+    with listening(
+        namespace, f"made = [socket.create_server(('', port)) for port in range(2000, {2000 + number})]"
+    ):
+        listeners = namespace.read().listeners
+    assert {one.port for one in listeners} == set(range(2000, 2000 + number))
 
 
 RULES = """
@@ -149,6 +166,17 @@ ip6tables-nft -A FORWARD -p tcp -j ACCEPT
 nft add table inet mine
 nft add chain inet mine forward '{ type filter hook forward priority 5; policy drop; }'
 """
+
+
+def test_connection_tracking_counts_in_the_namespace(namespace) -> None:
+    namespace.run("ip link set lo up")
+    namespace.run("nft add table ip t")
+    namespace.run("nft 'add chain ip t in { type filter hook input priority 0; }'")
+    namespace.run("nft add rule ip t in ct state invalid counter")
+    assert not any(namespace.read().conntrack_counters.values())
+    no_segment = "socket.socket(socket.AF_INET, socket.SOCK_RAW, 6).sendto(bytes(20), ('127.0.0.1', 0))"
+    namespace.run(f'{sys.executable} -c "import socket; {no_segment}"')
+    assert namespace.read().conntrack_counters["invalid"] > 0
 
 
 def test_rule_sets_are_read_and_left_alone(namespace) -> None:
