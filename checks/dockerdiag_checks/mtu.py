@@ -45,13 +45,12 @@ from dockerdiag.registry import check
 from dockerdiag.report import Evidence, Finding, Remedy, Status
 from dockerdiag.snapshot import Link, Unread
 from dockerdiag_checks.commands import AtEngineStart, Change, sh
+from dockerdiag_checks.packet_sizes import OPTION
 from dockerdiag_checks.rule_commands import iptables, let_too_big_pass
 from dockerdiag_checks.rule_remedies import where
 from dockerdiag_checks.wording import retry
 
 NEEDS = ("engine", "engine.networks", "network.links", "network.routes")
-
-OPTION = "com.docker.network.driver.mtu"
 
 
 @check(
@@ -127,6 +126,7 @@ def _swallowed(case: Case, traced: Traced, narrow: Narrowing) -> Finding:
             f"{narrow.own_link} sends up to {narrow.own_mtu}, and a port of a bridge tells nobody"
         ),
         count=len(traced.containers),
+        explains=_black_holes(traced),
         evidence=_evidence(case, traced, narrow),
         remedies=(
             Remedy(
@@ -138,6 +138,11 @@ def _swallowed(case: Case, traced: Traced, narrow: Narrowing) -> Finding:
             ),
         ),
     )
+
+
+def _black_holes(traced: Traced) -> tuple[str, ...]:
+    """What the probe finds for the same reason."""
+    return tuple(f"path-mtu-black-hole container:{name}" for name in traced.containers)
 
 
 def _mtu_of(links: tuple[Link, ...], narrow: Narrowing) -> int:
@@ -154,7 +159,7 @@ def _unannounced(case: Case, traced: Traced, narrow: Narrowing, stop: Stop) -> F
             f"{narrow.own_mtu}, {_sizes(narrow)}, and a rule of this host drops the message that says so"
         ),
         count=len(traced.containers),
-        explains=(f"mtu-above-uplink {_subject(traced)}",),
+        explains=(f"mtu-above-uplink {_subject(traced)}", *_black_holes(traced)),
         evidence=(*_evidence(case, traced, narrow), Evidence(where(stop.rule), stop.rule.text)),
         remedies=(_announced_and_clamped(case, traced, stop),),
     )

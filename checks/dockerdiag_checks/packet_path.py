@@ -12,6 +12,7 @@ is told by name:
   the link, that too.
 - `route-takes-answers`, `duplicate-bridge-route` (of a network that is gone), `route-refuses`, `subnet-overlap`.
 - `policy-routing`, `no-default-route`, `rp-filter-drop`; whose rules they are, where mark or table tell.
+- `rp-filter-at-boot`: a file of sysctl.d makes the reverse path filter strict, which stops packets that pass now.
 
 ## Why it breaks containers
 
@@ -25,7 +26,8 @@ of this shows in a firewall.
 - A bridge without running containers that is operationally down.
 - A container that has no network, or internal ones only: isolation that somebody chose (a note; a fail where it was
   asked about by `-c`).
-- A reverse path filter, loose or strict, that lets these packets pass; a VPN that answers come back by.
+- A reverse path filter, loose or strict, now or by a file, that lets these packets pass; a VPN that answers come back
+  by.
 - A host without a way to the IPv6 internet, where only IPv6 is meant (a note).
 - A part that could not be read where it decides: that is *unknown*, with the reason.
 
@@ -54,6 +56,7 @@ from dockerdiag_checks.name_resolution import asks_for_names, names_lost
 from dockerdiag_checks.next_steps import to_find_out
 from dockerdiag_checks.path_causes import named, values, who
 from dockerdiag_checks.path_remedies import host_is_offline, mending
+from dockerdiag_checks.reverse_path_at_boot import strict_at_boot
 from dockerdiag_checks.rule_remedies import where
 from dockerdiag_checks.wording import containers_of, retry
 
@@ -78,8 +81,8 @@ def _mine(halt: Halt) -> bool:
     needs=NEEDS,
     page=__doc__,
 )
-def CHECK(case: Case) -> Iterator[Located]:  # noqa: N802 - a module's check is its constant
-    """One finding for each object that stops packets."""
+def CHECK(case: Case) -> Iterator[Located | Finding]:  # noqa: N802 - a module's check is its constant
+    """One finding for each object that stops packets, or will after the next boot."""
     for hit in case.confined():
         yield Located(_isolated(case, hit), hit.place)
     for hit in case.hits(_mine):
@@ -89,6 +92,7 @@ def CHECK(case: Case) -> Iterator[Located]:  # noqa: N802 - a module's check is 
             yield Located(_isolated(case, hit), hit.place)
         else:
             yield Located(_stopped(case, hit), hit.place)
+    yield from strict_at_boot(case)
 
 
 def _isolated(case: Case, hit: Hit) -> Finding:

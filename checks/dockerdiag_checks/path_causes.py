@@ -9,6 +9,7 @@ from dockerdiag.snapshot import Link, LinkOwner, NetworkManagers, RoutingRule, U
 
 _NETWORKD = "systemd-networkd"
 _MAIN_RULE = 32766
+_FILTERED = "IPReversePathFilter"
 _FORWARDING = 3
 """BR_STATE_FORWARDING of a bridge port."""
 _BY_KIND = {
@@ -134,6 +135,11 @@ def who(case: Case, halt: Halt) -> tuple[Evidence, ...]:
     if rule is not None:
         found += [Evidence("VPN", text) for mark, text in _VPN_MARKS.items() if rule.mark == mark]
         found += [Evidence("VPN", text) for table, text in _VPN_TABLES.items() if rule.table == table]
+    counters = case.snapshot.network.ip_counters
+    if halt.kind == "reverse-path" and not isinstance(counters, Unread) and counters.get(_FILTERED):
+        found.append(
+            Evidence("/proc/net/netstat", f"{_FILTERED} {counters[_FILTERED]}: packets so discarded")
+        )
     if halt.kind == "no-route":
         found += [Evidence("ip rule", describe_rule(one)) for one in _selective(case, halt.packet.family)]
     return tuple(found)

@@ -24,9 +24,10 @@ probe contradict one another, one of them is wrong; neither is believed then.
 
 ## Remedy
 
-None on this host for what is lost behind it. What is printed captures the packets where they leave, to be shown to
-whoever runs the network behind; it changes nothing. For a contradiction it marks the packet and lets the kernel tell
-every rule that it meets, in a table of its own that is deleted afterwards.
+Where large packets vanish on this host: a smaller MTU of the container's link, a smaller segment size that TCP
+announces, or the rule that counted them deleted. None on this host for what is lost behind it. What is printed captures
+the packets where they leave, to be shown to whoever runs the network behind; it changes nothing. For a contradiction it
+marks the packet and lets the kernel tell every rule that it meets, in a table of its own that is deleted afterwards.
 
 ## References
 
@@ -42,6 +43,7 @@ from dockerdiag.probed import Compared
 from dockerdiag.registry import check
 from dockerdiag.report import Evidence, Finding, Status
 from dockerdiag_checks.next_steps import capture, trace
+from dockerdiag_checks.packet_sizes import smaller_packets
 
 NEEDS = ("probes",)
 
@@ -109,7 +111,7 @@ def _black_hole(case: Case, one: Compared) -> Finding:
         summary=f"Packets of {one.probe.own_mtu} bytes from {one.probe.sender} to {one.probe.to} vanish on this "
         f"host and the sender is never told, those of {one.probe.mtu} arrive{by_rule}",
         evidence=tuple(_evidence([one])),
-        remedies=(capture(case, one),),
+        remedies=(*smaller_packets(case, one), capture(case, one)),
     )
 
 

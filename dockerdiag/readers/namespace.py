@@ -7,6 +7,7 @@ from dockerdiag.readers.conntrack import read_conntrack_counters
 from dockerdiag.readers.deadline import Deadline, SideBySide
 from dockerdiag.readers.firewall import read_firewall
 from dockerdiag.readers.listeners import read_listeners
+from dockerdiag.readers.netstat import read_ip_counters
 from dockerdiag.readers.processes import namespace_of
 from dockerdiag.readers.sysctls import read_sysctls
 from dockerdiag.snapshot import Firewall, NetworkNamespace, Unread
@@ -26,6 +27,7 @@ def read_namespace(deadline: Deadline) -> NetworkNamespace:
             "firewall": partial(read_firewall, deadline),
             "listeners": read_listeners,
             "conntrack": read_conntrack_counters,
+            "ip_counters": read_ip_counters,
         },
         deadline,
     ).results()
@@ -35,6 +37,7 @@ def read_namespace(deadline: Deadline) -> NetworkNamespace:
         firewall=_all_unread(parts["firewall"]),
         listeners=parts["listeners"],
         conntrack_counters=parts["conntrack"],
+        ip_counters=parts["ip_counters"],
         **_fields(parts["routing"]),
     )
 

@@ -262,6 +262,8 @@ class NetworkNamespace:
     conntrack_counters: Mapping[str, int] | Unread = PREDATED
     """/proc/net/stat/nf_conntrack, summed over the processors (`drop`, `early_drop`, `insert_failed`, `invalid` …);
     empty where connection tracking is not there."""
+    ip_counters: Mapping[str, int] | Unread = PREDATED
+    """Of /proc/net/netstat: what no rule counts (`IPReversePathFilter`), since the namespace was made."""
 
 
 # -- the host ------------------------------------------------------------------------------------------------

@@ -1,7 +1,7 @@
 from dataclasses import replace
 
 from dockerdiag.report import Status, Verdict
-from dockerdiag.snapshot import Engine, Firewall, NetworkNamespace, RoutingRule, Snapshot
+from dockerdiag.snapshot import Engine, Firewall, NetworkNamespace, RoutingRule, Snapshot, Unread
 from tests.checks.hosts import (
     Change,
     by,
@@ -16,6 +16,7 @@ from tests.checks.hosts import (
     network,
     route,
     routing_rule,
+    sysctl_d,
     sysctls,
     told,
     with_table,
@@ -195,3 +196,25 @@ def test_a_route_that_refuses_the_host_too_is_mended_for_both() -> None:
     assert both.now == ("ip route del unreachable 0.0.0.0/0 table 51820",)
     assert "bring the VPN up instead" in both.risk
     assert alone.now[0].startswith("ip rule add from 172.17.0.0/16 lookup main")
+
+
+MARKED = "rp-filter-with-marked-uplink-sid"
+AT_BOOT = "rp-filter-strict-at-boot-sid"
+
+
+def test_the_kernels_own_count_of_what_the_filter_discards() -> None:
+    counted = judged(network(ip_counters={"IPReversePathFilter": 7}), recorded=MARKED)
+    assert counted.cause is not None
+    assert "IPReversePathFilter 7: packets so discarded" in [piece.text for piece in counted.cause.evidence]
+    for quiet in ({"IPReversePathFilter": 0}, {}, Unread("no /proc")):
+        report = judged(network(ip_counters=quiet), recorded=MARKED)
+        assert report.cause is not None
+        assert "/proc/net/netstat" not in [piece.source for piece in report.cause.evidence]
+
+
+def test_a_filter_that_a_file_makes_strict_and_another_leaves_loose() -> None:
+    loose = sysctl_d("/etc/sysctl.d/70-own.conf", "net.ipv4.conf.all.rp_filter = 2\n")
+    assert judged(loose, recorded=AT_BOOT).verdict is Verdict.OK
+    everywhere = sysctl_d("/etc/sysctl.d/60-hardening.conf", "net.ipv4.conf.all.rp_filter = 1\n")
+    without = sysctl_d("/etc/sysctl.d/10-own.conf", "-net.ipv4.conf.eth0.rp_filter\n")
+    assert cause_of(judged(everywhere, without, recorded=AT_BOOT))[1] == "rp-filter-at-boot"

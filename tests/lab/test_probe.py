@@ -89,6 +89,15 @@ CASES = (
         cause="mtu-mismatch",
     ),
     Broken(
+        "large-packets-dropped",
+        ("iptables -I DOCKER-USER -i docker0 -m length --length 1401:65535 -j DROP",),
+        "path-mtu",
+        "on-host",
+        ("iptables -D DOCKER-USER -i docker0 -m length --length 1401:65535 -j DROP",),
+        "--length 1401:65535",
+        cause="path-mtu-black-hole",
+    ),
+    Broken(
         "lost-behind-the-host",
         (),
         "tcp",
@@ -136,7 +145,26 @@ def test_probes_prove_what_the_walk_says(suite: str) -> None:
                 enter = ("nsenter", f"--net={host.wires.internet_path}")
                 subprocess.run((*enter, "nft", "-f", "-"), input=case.behind, text=True, check=True)
             assert_told(host, case)
+            if case.cause == "path-mtu-black-hole":
+                assert_smaller_packets_mend(host, case)
             host.run_all(case.mend)
+
+
+def assert_smaller_packets_mend(host: LabHost, case: Broken) -> None:
+    """Each remedy as printed, by itself: the link's size ends the loss, the announced one fits TCP's packets."""
+    _, report = probed(host, "--to", case.to)
+    link, clamp, delete = report["cause"]["remedies"][:3]
+    for remedy in (link, clamp, delete):
+        host.run_all(remedy["now"])
+        if remedy is not clamp:
+            code, after = probed(host, "--to", case.to)
+            assert (code, after["verdict"]) == (0, "ok"), after["cause"]
+        else:
+            rules = host.run("iptables-save -t mangle").expect_success().stdout
+            assert rules.count("--set-mss 1360") == 2
+        host.run_all(remedy["undo"])
+    # What was deleted is put back for the case's own end.
+    host.run_all(case.break_)
 
 
 def assert_told(host: LabHost, case: Broken) -> None:

@@ -12,6 +12,7 @@ from dockerdiag.readers.files import Tree
 from dockerdiag.readers.firewall_files import read_firewall_files
 from dockerdiag.readers.manager import told
 from dockerdiag.readers.module_tree import NEEDED, _has, read_module_tree
+from dockerdiag.readers.netstat import read_ip_counters
 from dockerdiag.readers.packages import read_packages
 from dockerdiag.readers.programs import read_programs
 from dockerdiag.readers.services import _installed, read_services
@@ -176,3 +177,10 @@ def test_a_clients_file_that_is_no_file_is_unread(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "c/config.json")
     with pytest.raises(ReadError, match="not a regular file"):
         read_client_proxies(Tree(tmp_path), {"DOCKER_CONFIG": "/c"})
+
+
+def test_counters_of_the_kernel_that_this_namespace_has() -> None:
+    found = read_ip_counters()
+    assert set(found) <= {"IPReversePathFilter"}
+    shown = Path("/proc/net/netstat").read_text()
+    assert ("IPReversePathFilter" in shown) == bool(found)

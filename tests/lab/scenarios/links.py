@@ -21,6 +21,14 @@ FORGET = f"ip neigh flush dev docker0 && {IN_WEB} ip neigh flush dev eth0"
 OFFICE = "docker network create --subnet 172.30.0.0/24 office"
 OFFICE_BRIDGE = "br-$(docker network inspect --format '{{slice .Id 0 12}}' office)"
 
+MARKED_UPLINK = (
+    "ip route add default via 198.51.100.1 dev eth0 table 77 && ip rule add fwmark 77 lookup 77 priority 50",
+    # Only what goes out is marked: answers are looked up without the mark.
+    "iptables -t mangle -A PREROUTING -i docker0 -j MARK --set-mark 77",
+    "ip route replace default via 10.8.0.1 dev tun0",
+)
+HARDENING = "/etc/sysctl.d/60-hardening.conf"
+
 SCENARIOS = (
     Fault(
         name="networkd-takes-veths",
@@ -126,14 +134,26 @@ SCENARIOS = (
         name="rp-filter-with-marked-uplink",
         tunnel=True,
         break_=(
-            "ip route add default via 198.51.100.1 dev eth0 table 77 && ip rule add fwmark 77 lookup 77 priority 50",
-            # Only what goes out is marked: answers are looked up without the mark.
-            "iptables -t mangle -A PREROUTING -i docker0 -j MARK --set-mark 77",
-            "ip route replace default via 10.8.0.1 dev tun0",
+            *MARKED_UPLINK,
             "sysctl -w net.ipv4.conf.eth0.rp_filter=1",
         ),
         mend=("sysctl -w net.ipv4.conf.eth0.rp_filter=2",),
         cause=Cause("packet-path", "link:eth0", ("net.ipv4.conf.eth0.rp_filter = 1",)),
+    ),
+    Fault(
+        name="rp-filter-strict-at-boot",
+        tunnel=True,
+        break_=(
+            *MARKED_UPLINK,
+            "sysctl -w net.ipv4.conf.all.rp_filter=0 net.ipv4.conf.eth0.rp_filter=2",
+            f"install -D /dev/null {HARDENING} && echo net.ipv4.conf.eth0.rp_filter=1 > {HARDENING}",
+        ),
+        hits=Hit.NOTHING,
+        mend=(f"rm {HARDENING}",),
+        verdict="degraded",
+        exit_code=1,
+        cause=Cause("packet-path", "link:eth0", (f"{HARDENING}:1", "net.ipv4.conf.eth0.rp_filter=1")),
+        lasts=False,
     ),
     Fault(
         name="rp-filter-strict-on-the-bridge",
@@ -149,6 +169,15 @@ SCENARIOS = (
         name="loose-reverse-path-filter",
         tunnel=True,
         break_=("sysctl -w net.ipv4.conf.all.rp_filter=2", "ip route add 192.0.2.0/24 via 10.8.0.1"),
+    ),
+    Scenario(
+        name="strict-reverse-path-filter-at-boot",
+        tunnel=True,
+        break_=(
+            "ip route add 192.0.2.0/24 via 10.8.0.1",
+            "sysctl -w net.ipv4.conf.all.rp_filter=0",
+            f"install -D /dev/null {HARDENING} && echo net.ipv4.conf.all.rp_filter=1 > {HARDENING}",
+        ),
     ),
     Scenario(
         name="strict-reverse-path-filter",
