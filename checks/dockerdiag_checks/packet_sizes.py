@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 
 from dockerdiag.case import Case
-from dockerdiag.packet.flow import Journey
 from dockerdiag.probed import Compared
 from dockerdiag.report import Remedy
 from dockerdiag.snapshot import NetworkNamespace, Unread
@@ -20,7 +19,7 @@ _DEFAULT = {4: "0.0.0.0/0", 6: "::/0"}
 
 def smaller_packets(case: Case, one: Compared) -> Iterator[Remedy]:
     """What mends a path on which a probe's packets above some size vanish, narrowest first."""
-    probe, journey = one.probe, one.journey
+    probe = one.probe
     if probe.mtu is None or probe.own_mtu is None or probe.sender is None:
         return
     asked = f"{probe.to.removesuffix('/icmp').removesuffix('/icmpv6')}/icmp"
@@ -39,8 +38,9 @@ def smaller_packets(case: Case, one: Compared) -> Iterator[Remedy]:
                 f"--opt {OPTION}={probe.mtu}, or the next remedy for TCP."
             ),
         )
-    if journey is not None and journey.entry is not None:
-        yield _clamped(case, journey, journey.entry, probe.mtu, verify)
+    bridge = _bridge(case, probe.sender, version)
+    if bridge is not None:
+        yield _clamped(case, version, bridge, probe.mtu, verify)
     for count in one.counters[:1]:
         remove = delete_rule(count.rule) if count.within == "host" else None
         if remove is not None:
@@ -70,8 +70,18 @@ def _own_link(case: Case, name: str, version: int) -> str | None:
     return names[0] if len(names) == 1 else None
 
 
-def _clamped(case: Case, journey: Journey, bridge: str, mtu: int, verify: tuple[str, ...]) -> Remedy:
-    version = journey.flow.destination.version
+def _bridge(case: Case, name: str, version: int) -> str | None:
+    """The host's link by which the container's packets come in; None where that is none of the engine's bridges."""
+    entries = {
+        one.journey.entry
+        for one in case.traced
+        if name in one.containers and one.journey.flow.destination.version == version
+    }
+    bridges = {network.bridge for network in case.networks} & entries - {None}
+    return bridges.pop() if len(bridges) == 1 else None
+
+
+def _clamped(case: Case, version: int, bridge: str, mtu: int, verify: tuple[str, ...]) -> Remedy:
     size = str(mtu - _HEADERS[version])
     tool = iptables(case.backend(), version)
     changes = []

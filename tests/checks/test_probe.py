@@ -79,6 +79,21 @@ def test_a_black_hole_names_the_rule_that_hides_it() -> None:
     probe = probe_of(report, "path-mtu")
     assert (probe.comparison, probe.mtu) == ("on-host", 1400)
     assert any("--icmp-type 3/4" in one.rule.text for one in probe.counters)
+    result = next(one for one in report.results if one.check == "probe")
+    (finding,) = [one for one in result.findings if one.code == "path-mtu-black-hole"]
+    link, clamp, delete, watch = finding.remedies
+    assert link.now[0].endswith("sh -c 'ip link set eth0 mtu 1400'")
+    assert link.undo[0].endswith("sh -c 'ip link set eth0 mtu 1500'")
+    assert [line.rpartition(" ")[2] for line in clamp.now] == ["1360", "1360"]
+    assert [line.split()[4:7] for line in clamp.now] == [
+        ["FORWARD", "-i", "docker0"],
+        ["FORWARD", "-o", "docker0"],
+    ]
+    assert delete.now[0].endswith("-D OUTPUT 1")
+    assert "tcpdump" in watch.now[0]
+    # What is read tells of the rule that hides it, and comes first.
+    assert report.cause is not None
+    assert finding.id in report.cause.explains
 
 
 def test_a_black_hole_that_the_host_meets_too_is_not_its_own() -> None:
