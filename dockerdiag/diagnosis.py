@@ -40,6 +40,8 @@ from dockerdiag.version import __version__
 
 _MOST_SECONDS = 10.0
 """How long one check of another package may take."""
+_NAMED = 8
+"""So many containers are named to who asks about one that is not there."""
 
 Expected = Callable[[Finding], str | None]
 
@@ -213,7 +215,9 @@ def _container_name(case: Case, wanted: str) -> str:
     ]
     engine = case.snapshot.engine
     if not found and isinstance(engine, Engine) and not isinstance(engine.containers, Unread):
-        raise AskedError(f"there is no container {wanted!r}")
+        there = sorted(one.name for one in engine.containers)
+        known = f"; there are {', '.join(there[:_NAMED])}" if there else ""
+        raise AskedError(f"there is no container {wanted!r}{known}{' …' if len(there) > _NAMED else ''}")
     return found[0] if found else wanted
 
 

@@ -297,7 +297,7 @@ class Trip(Movement):
             "routes",
             "no-route",
             Disposition.NO_ROUTE,
-            f"container {container.name} has no network",
+            f"container {container.name} without a network",
             f"{container.name} was started without a network",
             packet,
             isolation="none",
@@ -306,13 +306,17 @@ class Trip(Movement):
 
     def _internal(self, terrain: Terrain, packet: Packet, networks: tuple[Network, ...]) -> None:
         names = tuple(network.name for network in networks)
+        single = len(names) == 1
+        internal = (
+            f"network {names[0]} is internal" if single else f"networks {', '.join(names)} are internal"
+        )
         self.trail.halt(
             terrain,
             "routes",
             "no-route",
             Disposition.NO_ROUTE,
-            f"network {', '.join(names)} is internal",
-            f"network {', '.join(names)} is internal: its containers have no default route",
+            f"internal network {', '.join(names)}",
+            f"{internal}: {'its' if single else 'their'} containers have no default route",
             packet,
             isolation="internal",
             networks=names,

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from dockerdiag.report import Cause, Disposition, Status, Verdict, Walk
 from dockerdiag_reports.layout import cells, cut
-from dockerdiag_reports.outline import Outline, counted, ending, endings
+from dockerdiag_reports.outline import Outline, counted, ending, endings, worst_first
 
 _SYSTEM_FOLDERS = re.compile(r"(?<!\S)/(?:etc|lib|run|usr)/(?:[^\s/:,;]+/)+(?=[^\s/:,;])")
 """What stands before the name of a system's file; who looks after the host knows the file by its name."""
@@ -18,7 +18,11 @@ def last_word(told: Outline, width: int) -> str:
     more = _more(told)
     tail = f"; {more} more to look at" if more else ""
     room = width - cells(tail)
-    sentences = [shorter for sentence in _sentences(told) for shorter in _ever_shorter(sentence)]
+    whole = _sentences(told)
+    sentences = [shorter for sentence in whole for shorter in _ever_shorter(sentence)]
+    if told.cause is None and not told.report.results:
+        # Of a trace each says the same in fewer words; of a cause the first clause says more than the next sentence.
+        sentences = whole + sentences
     fitting = (sentence for sentence in sentences if cells(sentence) <= room)
     return next(fitting, cut(sentences[-1], room)) + tail
 
@@ -30,7 +34,8 @@ def _sentences(told: Outline) -> list[str]:
         return [told.cause.summary, *_of_walk(told.cause, told.walk), _of_subject(told.cause)]
     if not report.results and report.walks:
         ends = endings(report)
-        return ["; ".join(ends), ends[0]]
+        worst = worst_first(report.walks)[0]
+        return ["; ".join(ends), ends[0], f"{worst.to} {ending(worst)}", ending(worst).removeprefix("is ")]
     if report.verdict is Verdict.OK:
         return ["nothing was found that keeps containers from the internet"]
     if report.verdict is Verdict.UNKNOWN:

@@ -145,8 +145,14 @@ def ending(walk: Walk) -> str:
 
 def endings(report: Report) -> list[str]:
     """How the walks of a report end, each as the main clause of a sentence, none twice, the worst first."""
-    walks = sorted(report.walks, key=lambda walk: _BETTER_ENDS.get(walk.disposition, 0))
-    return list(dict.fromkeys(f"the packet to {walk.to} {ending(walk)}" for walk in walks))
+    return list(
+        dict.fromkeys(f"the packet to {walk.to} {ending(walk)}" for walk in worst_first(report.walks))
+    )
+
+
+def worst_first(walks: Iterable[Walk]) -> list[Walk]:
+    """Those that end badly, those of which that is not known, those that are delivered."""
+    return sorted(walks, key=lambda walk: _BETTER_ENDS.get(walk.disposition, 0))
 
 
 def counted(number: int, singular: str, plural: str = "") -> str:

@@ -88,7 +88,7 @@ def test_of_several_packets_the_stopped_one_is_named() -> None:
     traced = replace(
         BROKEN, cause=None, results=(), walks=(DELIVERED, replace(STOPPED, to="192.0.2.7:53/udp"))
     )
-    assert said(traced).startswith("the packet to 192.0.2.7:53/udp is dropped at")
+    assert said(traced).startswith("192.0.2.7:53/udp is dropped at")
 
 
 def test_a_packet_without_an_answer() -> None:
@@ -97,7 +97,7 @@ def test_a_packet_without_an_answer() -> None:
     assert (
         said(traced, 90) == "the packet to 1.1.1.1:443/tcp gets no answer (source 172.17.0.2 not translated)"
     )
-    assert said(traced, 60) == "the packet to 1.1.1.1:443/tcp gets no answer"
+    assert said(traced, 60) == "gets no answer (source 172.17.0.2 not translated)"
 
 
 @given(texts, st.integers(min_value=30, max_value=240))
@@ -110,3 +110,17 @@ def test_on_recorded_hosts_nothing_is_cut(one: Recorded) -> None:
     report = clean(one.report())
     shown = last_word(outline(report), 80 - len(report.verdict.value) - 2)
     assert "..." not in shown
+
+
+def test_the_end_of_a_traced_packet_is_told_without_its_aim_where_both_do_not_fit() -> None:
+    walk = replace(
+        STOPPED,
+        disposition=Disposition.NO_ROUTE,
+        at="internal network a-name-that-takes-its-room",
+        to="203.0.113.10:443/tcp",
+    )
+    report = replace(OK, verdict=Verdict.BROKEN, results=(), walks=(walk,))
+    short = "finds no route at internal network a-name-that-takes-its-room"
+    assert said(report) == short
+    assert said(report, 85) == f"203.0.113.10:443/tcp {short}"
+    assert said(report, 200) == f"the packet to 203.0.113.10:443/tcp {short}"
