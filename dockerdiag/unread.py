@@ -34,13 +34,13 @@ def unread_parts(snapshot: Snapshot) -> tuple[tuple[str, str], ...]:
 
 
 def _unread(part: object, path: str, names: Mapping[str, str]) -> Iterator[tuple[str, str]]:
-    if part in (PREDATED, NOT_PROBED):
-        return
     if isinstance(part, Unread):
-        yield path, part.reason
+        if part not in (PREDATED, NOT_PROBED):
+            yield path, part.reason
     elif isinstance(part, Mapping):
         for key, value in part.items():
-            yield from _unread(value, f"{path}[{names.get(key, key)}]", names)
+            if not isinstance(value, str):  # as all sysctls are, of which a host may have a hundred thousand
+                yield from _unread(value, f"{path}[{names.get(key, key)}]", names)
     elif isinstance(part, tuple):
         for index, value in enumerate(part):
             if is_dataclass(value):

@@ -80,13 +80,15 @@ Member = tuple[Container, str]
 def CHECK(case: Case) -> Iterator[Finding]:  # noqa: N802 - a module's check is its constant
     """A note for each network without ICC, and one finding for each rule that drops what goes over a bridge."""
     met: dict[str, list[tuple[Network, tuple[str, ...], Journey]]] = {}
+    everybody = _members(case)
+    everywhere = _has_rules_of_bridges(case)
     for network in case.networks:
-        members = _members(case, network)
+        members = everybody.get(network.name, [])
         if network.bridge is None or network.name == _GATEWAY_BRIDGE or len(members) < 2:
             continue
         if network.options.get(ICC) in _FALSE:
             yield _without_icc(case, network, members)
-        elif case.walker is not None and _may_meet_rules(case, network.bridge):
+        elif case.walker is not None and (everywhere or _calls_iptables(case, network.bridge)):
             journey = _walked(case.walker, members)
             halt = _stop(case, journey)
             if halt is not None:
@@ -96,8 +98,8 @@ def CHECK(case: Case) -> Iterator[Finding]:  # noqa: N802 - a module's check is 
         yield _dropped(case, hits)
 
 
-def _may_meet_rules(case: Case, bridge: str) -> bool:
-    """Whether any rule can see what stays on the bridge: without that, no walk is needed."""
+def _has_rules_of_bridges(case: Case) -> bool:
+    """Whether a rule can see what stays on any bridge: without that, no walk is needed."""
     host = case.snapshot.network
     if (
         isinstance(host.sysctls, Unread)
@@ -105,22 +107,26 @@ def _may_meet_rules(case: Case, bridge: str) -> bool:
         or isinstance(host.firewall.nft, Unread)
     ):
         return True
-    link = next((one for one in host.links if one.name == bridge), None)
-    own = link is not None and (link.bridge_nf_call_iptables or link.bridge_nf_call_ip6tables)
     switches = (host.sysctls.get(f"net/bridge/bridge-nf-call-{tool}") for tool in ("iptables", "ip6tables"))
     families = ('"family": "bridge"', '"family":"bridge"', '"family": "netdev"', '"family":"netdev"')
-    return bool(own) or "1" in switches or any(family in host.firewall.nft for family in families)
+    return "1" in switches or any(family in host.firewall.nft for family in families)
 
 
-def _members(case: Case, network: Network) -> list[Member]:
-    """The running containers on it with their addresses there, IPv4 where they have one."""
-    found = []
+def _calls_iptables(case: Case, bridge: str) -> bool:
+    """Whether this one shows the host's rules what stays on it."""
+    links = case.snapshot.network.links
+    link = None if isinstance(links, Unread) else next((one for one in links if one.name == bridge), None)
+    return link is not None and bool(link.bridge_nf_call_iptables or link.bridge_nf_call_ip6tables)
+
+
+def _members(case: Case) -> dict[str, list[Member]]:
+    """Each network's running containers with their addresses there, IPv4 where they have one."""
+    found: dict[str, list[Member]] = {}
     for container in case.containers:
         if container.state == "running":
             for endpoint in container.endpoints:
-                address = endpoint.address or endpoint.address6
-                if endpoint.network == network.name and address:
-                    found.append((container, address))
+                if address := endpoint.address or endpoint.address6:
+                    found.setdefault(endpoint.network, []).append((container, address))
     return found
 
 

@@ -29,14 +29,15 @@ Another subnet; a network's is fixed when it is made.
 - docker/for-linux#599
 """
 
-from collections.abc import Iterator
-from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
-from itertools import combinations
+from collections.abc import Iterator, Sequence
+from ipaddress import ip_address, ip_network
+from typing import NamedTuple
 
 from dockerdiag.case import Case
 from dockerdiag.registry import check
 from dockerdiag.report import Evidence, Finding, Remedy, Status
-from dockerdiag.snapshot import Network, RoutingRule, TextFile, Unread
+from dockerdiag.snapshot import Network, NetworkNamespace, RoutingRule, TextFile, Unread
+from dockerdiag_checks.overlapping import Subnet, overlapping
 
 NEEDS = ("engine", "engine.networks", "network.links", "network.routes")
 
@@ -60,7 +61,6 @@ WITHOUT_BRIDGE = {
     "ipvlan": "containers leave by the parent link, past the host's rules",
 }
 
-Subnet = IPv4Network | IPv6Network
 _MAIN = 254
 
 
@@ -97,42 +97,56 @@ def _described(network: Network) -> Finding:
     )
 
 
+def _overlaps(case: Case) -> Iterator[Finding]:
+    bridged = [network for network in case.networks if network.bridge is not None]
+    subnets = [(network, subnet) for network in bridged for subnet in _subnets(network)]
+    ways = tuple(_ways(case.snapshot.network))
+    # The networks' subnets first, the routes after them.
+    every = overlapping([*(subnet for _, subnet in subnets), *(way.destination for way in ways)])
+    resolvers = [ip_address(one) for one in _resolvers(case.snapshot.resolv_conf)]
+    yield from _overlaps_networks(subnets, every)
+    for (network, subnet), places in zip(subnets, every, strict=False):
+        for way in (ways[place - len(subnets)] for place in places if place >= len(subnets)):
+            more_specific = way.destination.prefixlen > subnet.prefixlen
+            if (way.connected or more_specific) and network.bridge not in way.links:
+                what = f"the route {way.destination} by {', '.join(sorted(way.links))}"
+                yield _overlap(network, what, subnet, Status.WARN)
+        for address in resolvers:
+            if address in subnet and address not in _gateways(network):
+                yield _overlap(network, f"the host's resolver {address}", subnet, Status.WARN)
+
+
 def _subnets(network: Network) -> tuple[Subnet, ...]:
     return tuple(ip_network(pool.subnet, strict=False) for pool in network.pools if pool.subnet)
 
 
-def _overlaps(case: Case) -> Iterator[Finding]:
-    bridged = [network for network in case.networks if network.bridge is not None]
-    for one, other in combinations(bridged, 2):
-        for first in _subnets(one):
-            for second in _subnets(other):
-                if first.version == second.version and first.overlaps(second):
-                    yield _overlap(one, f"network {other.name} ({second})", first, Status.WARN)
-    for network in bridged:
-        for subnet in _subnets(network):
-            yield from _overlaps_host(case, network, subnet)
+def _overlaps_networks(
+    subnets: Sequence[tuple[Network, Subnet]], every: Sequence[Sequence[int]]
+) -> Iterator[Finding]:
+    for at, (one, first) in enumerate(subnets):
+        for other, second in (subnets[place] for place in every[at] if at < place < len(subnets)):
+            if other is not one:
+                yield _overlap(one, f"network {other.name} ({second})", first, Status.WARN)
 
 
-def _overlaps_host(case: Case, network: Network, subnet: Subnet) -> Iterator[Finding]:
-    host = case.snapshot.network
+class _Way(NamedTuple):
+    """A route of the host, the default routes left out."""
+
+    destination: Subnet
+    links: frozenset[str]
+    connected: bool
+
+
+def _ways(host: NetworkNamespace) -> Iterator[_Way]:
     if isinstance(host.routes, Unread) or isinstance(host.links, Unread):
         return
     names = {link.index: link.name for link in host.links}
     tables = _asked_for_all(host.rules)
     for route in host.routes:
-        if route.type != "unicast" or route.family != subnet.version or route.table not in tables:
-            continue
         destination = ip_network(route.destination)
-        links = {names.get(hop.link or 0, "?") for hop in route.next_hops}
-        connected_elsewhere = route.scope == "link" and network.bridge not in links
-        more_specific = destination.prefixlen > subnet.prefixlen and network.bridge not in links
-        if (connected_elsewhere or more_specific) and destination.prefixlen and subnet.overlaps(destination):
-            yield _overlap(
-                network, f"the route {destination} by {', '.join(sorted(links))}", subnet, Status.WARN
-            )
-    for address in _resolvers(case.snapshot.resolv_conf):
-        if ip_address(address) in subnet and ip_address(address) not in _gateways(network):
-            yield _overlap(network, f"the host's resolver {address}", subnet, Status.WARN)
+        if route.type == "unicast" and route.table in tables and destination.prefixlen:
+            links = frozenset(names.get(hop.link or 0, "?") for hop in route.next_hops)
+            yield _Way(destination, links, route.scope == "link")
 
 
 def _asked_for_all(rules: tuple[RoutingRule, ...] | Unread) -> set[int | None]:

@@ -8,6 +8,8 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass, replace
+from functools import lru_cache
+from operator import is_
 from typing import Any, TypeVar, cast
 
 from dockerdiag.snapshot.model import Firewall, Snapshot
@@ -17,13 +19,17 @@ from dockerdiag.snapshot.secrets import MASK, mask_text, mask_variable
 _MASK = re.compile(r"(?<!\*)\*\*\*(?!\*)")
 _NFT_TEXT = re.compile(r'("(?:comment|prefix)":\s*)("(?:\\.|[^"\\])*")')
 _IPTABLES_TEXT = re.compile(r'(--(?:comment|log-prefix|nflog-prefix|string)\s+)("(?:\\.|[^"\\])*"|[^\s"]+)')
+_SHORT = 64
 
 T = TypeVar("T")
 
 
 def without_credentials(snapshot: Snapshot) -> Snapshot:
     """The snapshot with every credential that is known by its place or its form replaced."""
-    return _masked(snapshot)
+    try:
+        return _masked(snapshot)
+    finally:
+        _short.cache_clear()
 
 
 def credentials_in(snapshot: Snapshot) -> int:
@@ -34,7 +40,8 @@ def credentials_in(snapshot: Snapshot) -> int:
 def _masked(value: T) -> T:
     masked: Any = value
     if isinstance(value, str):
-        masked = mask_text(value).text
+        found = _short(value) if len(value) <= _SHORT else mask_text(value).text
+        masked = value if found == value else found
     elif isinstance(value, Firewall):
         rules: dict[str, Any] = {one.name: _rules(getattr(value, one.name)) for one in fields(value)}
         masked = replace(value, **rules)
@@ -49,8 +56,15 @@ def _masked(value: T) -> T:
     elif isinstance(value, Mapping):
         masked = {key: _named(key, item) for key, item in value.items()}
     elif isinstance(value, tuple):
-        masked = tuple(map(_masked, value))
+        items = tuple(map(_masked, value))
+        masked = value if all(map(is_, items, value)) else items
     return cast("T", masked)
+
+
+@lru_cache(maxsize=1 << 14)
+def _short(text: str) -> str:
+    """Most texts are a few words, and the same in every namespace."""
+    return mask_text(text).text
 
 
 def _named(name: object, value: object) -> object:

@@ -1,7 +1,9 @@
 from dataclasses import replace
+from ipaddress import ip_network
 
 from dockerdiag.report import Status, Verdict
 from dockerdiag.snapshot import Engine, IpamPool, Network, RoutingRule, Snapshot, TextFile
+from dockerdiag_checks.overlapping import overlapping
 from tests.checks.hosts import (
     Change,
     by,
@@ -37,6 +39,23 @@ def test_every_network_is_described() -> None:
 
 def test_two_networks_of_one_subnet() -> None:
     assert told(judged(another("172.17.128.0/17")))["subnet-overlap"].status is Status.WARN
+
+
+def test_overlapping_is_as_comparing_each_with_each() -> None:
+    written = (
+        "10.0.0.0/8",
+        "10.1.0.0/16",
+        "10.1.2.0/24",
+        "10.1.2.0/24",
+        "10.2.0.0/16",
+        "192.0.2.0/24",
+        "fd00::/8",
+    )
+    subnets = [ip_network(one) for one in (*written, "fd00:1::/32", "10.1.3.0/24", "0.0.0.0/1", "::/1")]
+    assert overlapping(subnets) == tuple(
+        tuple(at for at, other in enumerate(subnets) if at != place and other.overlaps(one))
+        for place, one in enumerate(subnets)
+    )
 
 
 def test_overlay_subnets_live_elsewhere() -> None:
