@@ -1,6 +1,7 @@
 """Runs commands in turn and prints what each cost, as JSON: on the measured host, with its own Python.
 
-`python3 turns.py RUNS NAME=COMMAND...`; a command's cost is that of all processes that it started and waited for.
+`python3 turns.py RUNS NAME=COMMAND...`; a command's cost is that of all processes that it started and waited for. Where
+there is more than one turn, another one before them is not counted.
 """
 
 import json
@@ -25,8 +26,9 @@ def cost(command):
 def main():
     runs = int(sys.argv[1])
     commands = dict(argument.split("=", 1) for argument in sys.argv[2:])
-    for command in commands.values():
-        cost(command)
+    if runs > 1:
+        for command in commands.values():
+            cost(command)
     costs = {name: [] for name in commands}
     for _ in range(runs):
         for name, command in commands.items():
