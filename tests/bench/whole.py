@@ -152,8 +152,23 @@ def table(found: dict[str, Costs]) -> list[str]:
     return lines
 
 
+def against_goals(found: dict[str, Costs]) -> str:
+    told: dict[bool, list[str]] = {True: [], False: []}
+    for size in HOSTS:
+        if size.name in found:
+            measured = ratio(found[size.name], "C", "A")
+            told[measured <= size.ratio].append(f"{size.name} ({measured:.2f}, goal {size.ratio:.1f})")
+    return f"- C / A: goal met on {', '.join(told[True]) or 'none'}; **missed** on {', '.join(told[False]) or 'none'}."
+
+
 def notes(found: dict[str, Costs], begun: Costs) -> list[str]:
-    lines = []
+    lines = [
+        against_goals(found),
+        (
+            "- C uses all processors at once, A one after the other: on a host without an idle processor C / A comes near"
+            " the ratio of processor time."
+        ),
+    ]
     if {"large", "tenth of large"} <= found.keys():
         exponents = {}
         for name in "AC":
@@ -187,6 +202,7 @@ def section(found: dict[str, Costs], begun: Costs) -> str:
             "sysctls, the unit and its files, and each running container's addresses, routes, rules and resolvers. B is",
             "`docker info` alone. C is `dockerdiag` to its finished text report. Small and middle hosts have a real engine; the",
             "larger ones have real rules (about fifty a container), links and namespaces, and an engine that answers for them.",
+            "C reads more than A: of each container also IPv6 routes, policy rules, neighbours, sysctls and listening sockets.",
             "",
             "- Command: `python -m tests.bench.whole`, as root",
             f"- Date: {today}; medians of the turns (A, B, C, A, …) on a lab host ({SUITE}), ratios from neighbouring runs",

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from dockerdiag.readers import namespaces
 from dockerdiag.readers.deadline import Deadline
 from dockerdiag.readers.legacy import same_rules
 from dockerdiag.readers.namespaces import read_namespaces
@@ -305,6 +306,23 @@ def test_one_that_is_gone_costs_only_itself(namespace) -> None:
 def test_a_pid_that_changed_hands_is_not_read(namespace) -> None:
     found = read_namespaces({"net:[1]": namespace.pid}, (), Deadline(30))
     assert found["net:[1]"] == Unread("the container was restarted while the host was read")
+
+
+def test_processes_read_what_threads_read(namespace, monkeypatch: pytest.MonkeyPatch) -> None:
+    namespace.run(LINKS)
+    namespace.run(RULES)
+    by_thread = namespace.read("10.1.0.2")
+    monkeypatch.setattr(namespaces, "_FEW", 0)
+    by_process = namespace.read("10.1.0.2")
+    assert by_process.sysctls.keys() == by_thread.sysctls.keys()  # one counts connections
+    # The kernel adds IPv6 routes in its own time, once duplicate address detection is over.
+    by_thread_4, by_process_4 = (
+        [one for one in read.routes if one.family == 4] for read in (by_thread, by_process)
+    )
+    assert by_process_4 == by_thread_4
+    assert by_process.rules == by_thread.rules
+    assert by_process.route_answers == by_thread.route_answers
+    assert by_process.firewall.nft == by_thread.firewall.nft
 
 
 def test_a_hung_tool_is_ended_with_its_worker(
