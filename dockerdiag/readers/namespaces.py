@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 _MAXIMUM_WORKERS = 4
 _NAMESPACE_SECONDS = 15.0
-_FEW = 64
+_FEW = 128
 """Namespaces that are read in less time than processes take to start, which then read side by side."""
 
 
