@@ -86,6 +86,10 @@ _FALSE = ("0", "f", "F", "false", "FALSE", "False")
 """What Go's strconv.ParseBool reads as false."""
 
 
+_ROOT = 0
+"""Whose process dockerd is; a rootless one's packets are not walked."""
+
+
 def is_default_bridge(network: Network) -> bool:
     """Whether it is the one that the engine makes for itself, whose options are the daemon's flags."""
     return network.options.get("com.docker.network.bridge.default_bridge") in ("true", "1")
@@ -113,7 +117,7 @@ class Case:
         """The walk of a packet that the host sends itself, as the engine does; None where nothing is walked."""
         if self.walker is None:
             return None
-        flow = Flow(Source(namespace=self.snapshot.network), destination, protocol, port)
+        flow = Flow(Source(namespace=self.snapshot.network, user=_ROOT), destination, protocol, port)
         key = (destination, port, protocol)
         if key not in self._from_host:
             self._from_host[key] = self.walker.walk(flow)

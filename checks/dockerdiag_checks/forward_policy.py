@@ -23,15 +23,17 @@ answers to connections from inside too, for both come in by the same link.
 A ban by fail2ban or CrowdSec that meets a container's own address, or the address that it asks, is told as such.
 
 A rule whose match cannot be judged from a snapshot (a rate limit, a rule of unknown make) is *unknown* only where
-the outcome depends on it.
+the outcome depends on it. A rule that stops what is above a rate limit, or what has some content, and that has stopped
+nothing so far by its own counter, is taken as one that the packet does not meet.
 
 ## Remedy
 
 An accept for these packets, put right before the rule that drops them, or at the end of the chain whose policy
 does. It names the bridge and the uplink, and takes effect at once; nothing that an earlier rule refuses is let
-through. Where Docker's own rules are gone, a restart of the engine makes them again, which restarts containers
-unless live-restore is on. `iptables -P FORWARD ACCEPT` also helps, and makes a router of a host with several
-links: it is not what is proposed here.
+through. What firewalld stops is mended by firewalld: its panic mode ended, the bridge or the subnet put into a zone
+that accepts it, a rule in the policy that drops it. Where Docker's own rules are gone, a restart of the engine makes
+them again, which restarts containers unless live-restore is on. `iptables -P FORWARD ACCEPT` also helps, and makes a
+router of a host with several links: it is not what is proposed here.
 
 ## References
 
@@ -46,9 +48,8 @@ from dockerdiag.case import Case, Hit, Located
 from dockerdiag.packet.flow import Halt
 from dockerdiag.registry import check
 from dockerdiag.report import Evidence, Finding, Remedy, Status
+from dockerdiag_checks import firewalld
 from dockerdiag_checks.bans import ban_of, unbanned
-from dockerdiag_checks.commands import sh
-from dockerdiag_checks.engine_restart import restart_risk
 from dockerdiag_checks.name_resolution import names_lost
 from dockerdiag_checks.next_steps import to_find_out
 from dockerdiag_checks.other_services import after_engine
@@ -60,7 +61,7 @@ from dockerdiag_checks.variants import (
     left_behind_accepted,
     other_variant_emptied,
 )
-from dockerdiag_checks.wording import containers_of, listed, retry, subnets_of
+from dockerdiag_checks.wording import containers_of, subnets_of
 
 NEEDS = ("engine",)
 
@@ -79,7 +80,14 @@ def _on_host(halt: Halt) -> bool:
 )
 def CHECK(case: Case) -> Iterator[Located]:  # noqa: N802 - a module's check is its constant
     """One finding for each rule or policy that stops packets."""
+    told: list[tuple[Remedy, ...]] = []
     for hit in case.hits(_on_host):
+        # What firewalld's zones refuse they refuse at several places, and one command mends them all.
+        if firewalld.owns(hit.halt.rule) and hit.halt.certain:
+            remedies = _remedies(case, hit)
+            if remedies in told:
+                continue
+            told.append(remedies)
         status = case.severity(hit)
         yield Located(
             _undecided(case, hit) if status is Status.UNKNOWN else _stopped(case, hit, status), hit.place
@@ -103,9 +111,10 @@ def _stopped(case: Case, hit: Hit, status: Status) -> Finding:
         status=status,
         subject=case.subject(hit),
         summary=f"Packets of {containers_of(hit)} are {word} {directions} {what}"
+        + (f": {firewalld.PANIC}" if firewalld.panics(rule) else "")
         + (f": {ban.who} has banned {ban.member}" if ban is not None else _other_variant(case, hit)),
         count=hit.count,
-        explains=names_lost(hit),
+        explains=(*names_lost(hit), *(("egress-stopped *",) if firewalld.panics(rule) else ())),
         evidence=(*_evidence(hit), *(ban.evidence if ban is not None else ()), *_who(case, hit)),
         remedies=_remedies(case, hit) if ban is None else (unbanned(case, ban),),
     )
@@ -116,6 +125,8 @@ def _code(case: Case, hit: Hit, word: str) -> str:
         return "leftover-forward-drop"
     if in_other_variant(case, hit):
         return "iptables-variant-mix"
+    if firewalld.panics(hit.halt.rule):
+        return "firewalld-panic"
     if hit.halt.kind == "policy":
         return "forward-accepts-missing" if case.lacks_accepts(hit.halt) else "policy-drops"
     return "rule-rejects" if word == "rejected" else "rule-drops"
@@ -180,34 +191,10 @@ def _packet(halt: Halt) -> str:
 
 
 def _remedies(case: Case, hit: Hit) -> tuple[Remedy, ...]:
-    if hit.halt.rule is not None and hit.halt.rule.table == "firewalld":
-        return (_firewalld(case, hit),)
+    if hit.halt.rule is not None and firewalld.owns(hit.halt.rule):
+        return (firewalld.remedy(case, hit),)
     if is_leftover(case, hit):
         return left_behind_accepted(case, hit)
     beside = (halt for other in case.hits(_on_host) for halt in other.halts if halt.certain)
     remedies = accepted(case, hit, let_pass(hit.halts, subnets_of(case, hit), beside))
     return (*remedies, *other_variant_emptied(case, hit)) if in_other_variant(case, hit) else remedies
-
-
-def _firewalld(case: Case, hit: Hit) -> Remedy:
-    """Nobody but firewalld may write into its table (it owns it), and its next reload would take the rule away."""
-    bridges = [network.bridge for name in hit.networks if (network := case.network(name)) and network.bridge]
-    # The engine makes the zone when it starts and finds firewalld running: before that there is none.
-    change = " && ".join(
-        sh("firewall-cmd", "--quiet", "--zone=docker", f"--change-interface={bridge}") for bridge in bridges
-    )
-    restart = sh("systemctl", "restart", "docker")
-    return Remedy(
-        summary=f"Put {listed(bridges, 'the bridge')} into firewalld's zone docker, whose packets it accepts",
-        now=(f"{{ {change}; }} 2>/dev/null || {restart}" if bridges else restart,),
-        lasting=(restart,),
-        verify=retry(case),
-        undo=tuple(
-            f"{sh('firewall-cmd', '--zone=docker', f'--remove-interface={bridge}')} || true"
-            for bridge in bridges
-        ),
-        risk=(
-            "firewalld accepts what comes in by these bridges, for the host as well. Where the zone is not there yet, "
-            f"the engine must make it, which it does when it starts. {restart_risk(case)}"
-        ),
-    )

@@ -9,9 +9,9 @@ every nftables table, and whether the source address that it leaves with is one 
 
 A container's address means nothing beyond its host. Where nothing translates it, the packet leaves, and nobody can
 answer it. The rule may be gone (a flushed nat table), switched off (`--ip-masq=false` for the default bridge,
-`enable_ip_masquerade=false` for a network, `--iptables=false` for all), or there without ever seeing the packet,
-because an earlier rule of the chain, or another chain, has already settled the flow, or because a rule in a raw table
-takes the packets out of connection tracking, without which there is no translation.
+`--ip6tables=false` for IPv6, `enable_ip_masquerade=false` for a network, `--iptables=false` for all), or there without
+ever seeing the packet, because an earlier rule of the chain, or another chain, has already settled the flow, or
+because a rule in a raw table takes the packets out of connection tracking, without which there is no translation.
 
 ## What is normal and not reported
 
@@ -58,6 +58,9 @@ from dockerdiag_checks.translation import HOST_ADDRESS_OPTION, subnet_of, transl
 from dockerdiag_checks.wording import containers_of, listed, subnets_of
 
 NEEDS = ("engine",)
+
+_TRANSLATES_IPV6 = (27, 0)
+"""The engine that makes rules for IPv6 unless told otherwise."""
 
 
 def _unanswered(halt: Halt) -> bool:
@@ -108,6 +111,8 @@ def _unanswered_network(case: Case, hit: Hit, network: Network | None) -> Findin
     told_not_to = case.running_value("ip-masq") is False and case.presumed_value("iptables") is not False
     if network is not None and is_default_bridge(network) and told_not_to:
         return _ip_masq_off(case, hit, network, status)
+    if hit.halt.packet.family == 6 and _told_no_ipv6_rules(case):
+        return _ip6tables_off(case, hit, network, status)
     if rule is not None or traced.journey.shadowed_nat:
         return _wrong_rule(case, hit, network, status, rule, traced)
     name = network.name if network is not None else "?"
@@ -136,6 +141,28 @@ def _option_off(case: Case, hit: Hit, network: Network) -> Finding:
                 f"{MASQUERADE_OPTION}={network.options[MASQUERADE_OPTION]}",
             ),
         ),
+    )
+
+
+def _told_no_ipv6_rules(case: Case) -> bool:
+    """Whether ip6tables=false stands somewhere: before engine 27 it was the default, and true an experiment."""
+    return case.running_value("ip6tables") is False and (case.settings.version or (0, 0)) >= _TRANSLATES_IPV6
+
+
+def _ip6tables_off(case: Case, hit: Hit, network: Network | None, status: Status) -> Finding:
+    setting = case.settings["ip6tables"]
+    remedy = turn_on(setting, case.settings)
+    return Finding(
+        code="ip6tables-off",
+        status=status,
+        subject=case.engine_subject if network is None else f"network:{network.name}",
+        summary=(
+            "The engine was told to make no rules for IPv6 (ip6tables=false), and nobody else translates: "
+            f"nobody can answer {containers_of(hit)} over IPv6"
+        ),
+        count=hit.count,
+        evidence=evidence_of(setting),
+        remedies=(*((remedy,) if remedy is not None else ()), *translate(case, hit, network, None)),
     )
 
 

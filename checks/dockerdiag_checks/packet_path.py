@@ -11,6 +11,8 @@ is told by name:
   `bridge-port-blocked`, `arp-off`, `arp-ignored`, `ipv6-disabled`; where a network manager says that it configures
   the link, that too.
 - `route-takes-answers`, `duplicate-bridge-route` (of a network that is gone), `route-refuses`, `subnet-overlap`.
+- `container-gateway-wrong`: the container routes to an address that the engine never gave it.
+- `redirected-to-nobody`: a rule gives the packets another destination, and nobody is there.
 - `policy-routing`, `no-default-route`, `rp-filter-drop`; whose rules they are, where mark or table tell.
 - `rp-filter-at-boot`: a file of sysctl.d makes the reverse path filter strict, which stops packets that pass now.
 
@@ -46,19 +48,21 @@ itself has no way out, Docker is not the cause, and the host's own network is wh
 from collections.abc import Iterator
 
 from dockerdiag.case import Case, Hit, Located
+from dockerdiag.packet.adjacency import WRONG_GATEWAY
 from dockerdiag.packet.fib import describe_rule
 from dockerdiag.packet.flow import Halt
 from dockerdiag.registry import check
-from dockerdiag.report import Evidence, Finding, Remedy, Status
+from dockerdiag.report import Evidence, Finding, Remedy, RuleReference, Status
 from dockerdiag_checks.commands import sh
 from dockerdiag_checks.default_bridge import default_bridge_gone, without_default_bridge
 from dockerdiag_checks.name_resolution import asks_for_names, names_lost
 from dockerdiag_checks.next_steps import to_find_out
 from dockerdiag_checks.path_causes import named, values, who
 from dockerdiag_checks.path_remedies import host_is_offline, mending
+from dockerdiag_checks.redirection import REDIRECTED, leading_astray, not_redirected
 from dockerdiag_checks.reverse_path_at_boot import strict_at_boot
 from dockerdiag_checks.rule_remedies import where
-from dockerdiag_checks.wording import containers_of, retry
+from dockerdiag_checks.wording import containers_of, retry, sentence
 
 NEEDS = ("engine",)
 
@@ -132,23 +136,43 @@ def _stopped(case: Case, hit: Hit) -> Finding:
     offline = halt.kind == "no-route" and halt.namespace is None and host_is_offline(case, halt.packet.family)
     if status is Status.FAIL and offline and halt.packet.family == 6:
         status = Status.NOTE
-    code = "path-unknown" if status is Status.UNKNOWN else "host-offline" if offline else named(case, hit)
+    astray = leading_astray(hit) if status is Status.FAIL else None
+    if status is Status.UNKNOWN:
+        code = "path-unknown"
+    elif astray is not None:
+        code = REDIRECTED
+    else:
+        code = "host-offline" if offline else named(case, hit)
     return Finding(
         code=code,
         status=status,
         subject=case.host if offline else _subject(case, hit),
-        summary=f"{_what(halt, offline)} ({containers_of(hit)}, {_way(hit)})",
+        summary=f"{_led(hit, astray)}{_what(halt, offline)} ({containers_of(hit)}, {_way(hit)})",
         count=hit.count,
         explains=(*_what_follows(hit, code), *names_lost(hit)),
-        evidence=(*_evidence(case, halt), *who(case, halt)),
-        remedies=_remedies(case, hit, status, code),
+        evidence=(
+            *((Evidence(where(astray), astray.text),) if astray is not None else ()),
+            *_evidence(case, halt),
+            *who(case, halt),
+        ),
+        remedies=(*(not_redirected(case, astray) if astray else ()), *_remedies(case, hit, status, code)),
+    )
+
+
+def _led(hit: Hit, rule: RuleReference | None) -> str:
+    """What became of the destination that was asked for."""
+    if rule is None:
+        return ""
+    to = hit.halt.packet.addresses.destination
+    return (
+        f"{sentence(where(rule))} sends what is meant for {hit.traced[0].journey.flow.to} to {to} instead: "
     )
 
 
 def _remedies(case: Case, hit: Hit, status: Status, code: str) -> tuple[Remedy, ...]:
     if status is Status.UNKNOWN:
         return to_find_out(case, hit)
-    return () if status is Status.NOTE else mending(case, hit, code)
+    return () if status is Status.NOTE or code == REDIRECTED else mending(case, hit, code)
 
 
 def _what_follows(hit: Hit, code: str) -> tuple[str, ...]:
@@ -193,7 +217,7 @@ def _way(hit: Hit) -> str:
 
 def _subject(case: Case, hit: Hit) -> str:
     halt = hit.halt
-    if halt.namespace is not None and hit.containers:
+    if (halt.namespace is not None or halt.place == WRONG_GATEWAY) and hit.containers:
         return f"container:{hit.containers[0]}"
     if halt.link is not None and halt.namespace is None:
         return f"link:{halt.link}"

@@ -2,6 +2,7 @@
 
 from dockerdiag.case import Case, Hit
 from dockerdiag.configuration.networkd import file_for, leaves_alone
+from dockerdiag.packet.adjacency import WRONG_GATEWAY
 from dockerdiag.packet.fib import describe_rule
 from dockerdiag.packet.flow import Halt
 from dockerdiag.report import Evidence
@@ -36,6 +37,8 @@ def named(case: Case, hit: Hit) -> str:
         return _of_sysctl(halt.sysctl)
     if halt.kind == "route":
         return _of_route(case, hit)
+    if halt.place == WRONG_GATEWAY:
+        return "container-gateway-wrong"
     if halt.kind == "address":
         missing = halt.place.startswith("bridge ") and _bridge(case, halt.link)
         return "bridge-lost-ip" if missing else other

@@ -47,6 +47,9 @@ def mending(case: Case, hit: Hit, code: str) -> tuple[Remedy, ...]:
     led = halt.kind == "no-route" or (halt.kind == "route" and (halt.route or halt.routing_rule))
     found = (_for_host_too(case, halt), _past_policy(case, hit)) if led else ()
     remedies = tuple(one for one in found if one is not None)
+    # Both may come to the same command; the first tells more of its risk.
+    if len({one.now for one in remedies}) < len(remedies):
+        remedies = remedies[:1]
     if remedies:
         return remedies
     return (_to_be_seen(case, halt),)
@@ -67,6 +70,8 @@ def _without_rule(case: Case, halt: Halt) -> Remedy | None:
 def _by_name(case: Case, hit: Hit, code: str) -> tuple[Remedy, ...] | None:
     """What mends causes that are known by name; None for others."""
     halt = hit.halt
+    if code == "container-gateway-wrong":
+        return _route_again(case, hit)
     if code == "bridge-missing":
         return (bridge_again(case, hit),)
     if code == "arp-off":
@@ -114,13 +119,29 @@ def mend_host_first(case: Case) -> Remedy:
     )
 
 
-def _in_container(case: Case, hit: Hit) -> tuple[Remedy, ...]:
-    again = Remedy(
+def _started_again(case: Case, hit: Hit) -> Remedy:
+    return Remedy(
         summary="Start it again: the engine sets the container's namespace up anew",
         now=tuple(sh("docker", "restart", name) for name in hit.containers),
         verify=retry(case),
         risk=f"Interrupts {containers_of(hit)}. What the container itself set up, it sets up again.",
     )
+
+
+def _route_again(case: Case, hit: Hit) -> tuple[Remedy, ...]:
+    """The default route that the engine gave the containers, in the place of another."""
+    again = _started_again(case, hit)
+    given = _default_route(case, hit)
+    if given is None:
+        return (again,)
+    wrong = hit.halt.at.split()[1]
+    replaced = given.do.replace(" add ", " replace ", 1)
+    change = Change(replaced, f"{replaced.rpartition(' ')[0]} {wrong}", "")
+    return (_in_each(case, hit, (change,), "Give the container its own default route again"), again)
+
+
+def _in_container(case: Case, hit: Hit) -> tuple[Remedy, ...]:
+    again = _started_again(case, hit)
     if hit.halt.netfilter is not None:
         changes = let_pass(hit.halts, subnets_of(case, hit))
         opened = _in_each(case, hit, changes, "Let these packets pass in the container's own firewall")

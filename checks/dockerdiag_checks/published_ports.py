@@ -57,6 +57,7 @@ from dockerdiag_checks.wording import listed, retry
 
 NEEDS = ("engine", "engine.containers", "network.links", "network.addresses")
 
+_SIX = 6
 _MOST = 250
 """Ports that are followed; a walk takes some milliseconds."""
 _RUNNING = ("running", "paused", "restarting")
@@ -181,6 +182,16 @@ def _judged(case: Case, container: Container, journey: Journey) -> _Met | None:
         # Elsewhere than in the engine's own chain, somebody meant it so.
         return _Met("published-port-misled", _by(case, misled, ("DOCKER",)), what, halt, misled)
     if halt.kind == "listener":
+        if (
+            journey.flow.destination.version == _SIX
+            and case.running_value("ip6tables") is False
+            and case.running_value("userland-proxy") is False
+        ):
+            what = (
+                "the engine makes no rules for IPv6 (ip6tables=false) and runs no userland proxy: it answers over IPv4 "
+                "alone"
+            )
+            return _Met("published-port-ipv4-alone", Status.NOTE, what, halt)
         own = any(
             e.address if journey.flow.destination.version == 4 else e.address6 for e in container.endpoints
         )

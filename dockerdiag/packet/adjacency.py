@@ -6,8 +6,10 @@ from dockerdiag.packet.packet import IPAddress, Packet
 from dockerdiag.packet.trail import Trail
 from dockerdiag.packet.world import Station, Terrain, World
 from dockerdiag.report import Disposition
-from dockerdiag.snapshot.model import Link, Neighbour, Unread
+from dockerdiag.snapshot.model import Link, Neighbour, Network, Unread
 
+WRONG_GATEWAY = "container gateway"
+"""The place of a halt where a container routes to an address that the engine never gave it."""
 _PORT_STATES = {0: "disabled", 1: "listening", 2: "learning", 4: "blocking"}
 _FORWARDING = 3
 _KNOWN = ("reachable", "permanent", "stale", "delay", "probe")
@@ -118,11 +120,22 @@ class Adjacency:
             reason = f"the addresses could not be read: {addresses.reason}"
             self._trail.unread(terrain, place, at, reason, packet)
             return
+        if network is not None and str(toward) not in self._gateways(network):
+            reason = f"the container's route leads to {toward}, which nobody on {bridge.name} has"
+            dropped = Disposition.DROPPED
+            self._trail.halt(terrain, WRONG_GATEWAY, "address", dropped, at, reason, packet, link=bridge.name)
+            return
         disposition, reason = Disposition.DROPPED, f"{bridge.name} does not have the gateway address {toward}"
         if network is not None and network.options.get("com.docker.network.bridge.inhibit_ipv4") == "true":
             disposition = Disposition.UNKNOWN
             reason = f"the gateway {toward} is another machine (inhibit_ipv4), which is not seen here"
         self._trail.halt(terrain, place, "address", disposition, at, reason, packet, link=bridge.name)
+
+    def _gateways(self, network: Network) -> set[str]:
+        """What the engine told the network's containers to route to."""
+        ends = [end for one in self._world.containers for end in one.endpoints if end.network == network.name]
+        by_network = {pool.gateway for pool in network.pools}
+        return {text for text in by_network if text} | {e.gateway for e in ends} | {e.gateway6 for e in ends}
 
     def not_beyond(
         self, terrain: Terrain, port: Link, station: Station, toward: IPAddress, packet: Packet

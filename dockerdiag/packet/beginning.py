@@ -32,6 +32,7 @@ def first_packet(flow: Flow, source: IPAddress | None = None) -> Packet:
         icmp_type=_ICMP_REQUEST.get(flow.protocol),
         icmp_code=0 if flow.protocol in _ICMP_REQUEST else None,
         locally_generated=True,
+        sender=flow.source.user,
     )
 
 
@@ -59,6 +60,7 @@ def answer_to(packet: Packet) -> Packet:
         destination_known=packet.source_known,
         tcp_flags=frozenset({"syn", "ack"}) if packet.protocol == "tcp" else frozenset(),
         icmp_type=_ICMP_REPLY.get(packet.protocol),
+        sender=None,
         ttl=None,
         ttl_set_by=None,
         changed_sets=frozenset(),

@@ -53,6 +53,8 @@ class Source:
     """The containers that this one stands for, itself first; for a machine out there the one it asks."""
     outside: IPAddress | None = None
     """The address of a machine out there."""
+    user: int | None = None
+    """Whose process sends; None where that is not known."""
 
     @property
     def name(self) -> str:

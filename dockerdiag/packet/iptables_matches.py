@@ -50,13 +50,20 @@ UNKNOWABLE = {
 }
 
 
-_EXCEEDED = ("--hashlimit-above", "--connlimit-above")
+_RARELY_MET = ("--hashlimit-above", "--connlimit-above", "--string", "--hex-string")
 
 
-def unknown_match(reason: str) -> Match:
-    """A match that cannot be judged."""
-    doubt = Unknown(reason)
+def unknown_match(reason: str, *, rate: bool = False) -> Match:
+    """A match that cannot be judged; `rate` where a rate limit decides."""
+    doubt = Unknown(reason, rate)
     return lambda _: doubt
+
+
+def _is_rate(extension: Extension) -> bool:
+    """Whether packets meet a match as long as a limit is not used up."""
+    if extension.name == "hashlimit":
+        return extension.option("--hashlimit", "--hashlimit-upto") is not None
+    return extension.name == "limit"
 
 
 def always(_: View) -> Truth:
@@ -75,8 +82,9 @@ class MatchReader:
         """The matches of `rule`, in order; `never_met`: its counter says that no packet met them all so far."""
         matches = [self._basic(option) for option in rule.basics]
         for extension in rule.matches:
-            # A limit that was never exceeded is not exceeded by the one packet that is walked.
-            limit = extension.option(*_EXCEEDED)
+            # A limit that was never exceeded is not exceeded by the one packet that is walked, nor has that one
+            # the content that none has had so far.
+            limit = extension.option(*_RARELY_MET)
             if never_met and limit is not None and not limit.inverted:
                 matches.append(lambda _: False)
             else:
@@ -121,7 +129,7 @@ class MatchReader:
     def _extension(self, extension: Extension) -> list[Match]:
         name = extension.name
         if name in UNKNOWABLE:
-            return [unknown_match(f"match {name}: {UNKNOWABLE[name]}")]
+            return [unknown_match(f"match {name}: {UNKNOWABLE[name]}", rate=_is_rate(extension))]
         if name == "set":
             return [set_match(option, self.sets, self.version) for option in extension.options]
         readers: Mapping[str, Mapping[str, Callable[[Option], Match]]] = _MATCHES
@@ -381,10 +389,17 @@ def _owner(extension: Extension) -> Match:
 
     def match(view: View) -> Truth:
         if view.packet.locally_generated:
-            return Unknown("match owner: the sending process is not known")
+            return every(_owned(option, view.packet.sender) for option in extension.options)
         return all(option.inverted for option in extension.options)
 
     return match
+
+
+def _owned(option: Option, user: int | None) -> Truth:
+    low, _, high = option.value.partition("-")
+    if option.name == "--uid-owner" and user is not None and low.isdigit() and (not high or high.isdigit()):
+        return (int(low) <= user <= int(high or low)) is not option.inverted
+    return Unknown("match owner: the sending process is not known")
 
 
 def _recent(extension: Extension) -> Match:

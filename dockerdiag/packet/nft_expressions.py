@@ -187,6 +187,12 @@ def _bridge_name(view: View, port: str | None, bridge: str | None) -> Value:
     return bridge or ABSENT
 
 
+def _socket_user(view: View) -> Value:
+    if view.packet.locally_generated and view.packet.sender is not None:
+        return view.packet.sender
+    return _socket_owner(view)
+
+
 def _socket_owner(view: View) -> Value:
     if view.packet.locally_generated:
         return Unknown("the sending process is not known")
@@ -218,7 +224,7 @@ _META: Mapping[str, tuple[Callable[[View], Value], Kind]] = {
     "protocol": (lambda view: ETHERTYPES["ip" if view.packet.family == 4 else "ip6"], "ethertype"),
     "length": (_length, "integer"),
     "pkttype": (matching.packet_type, "packet type"),
-    "skuid": (_socket_owner, "integer"),
+    "skuid": (_socket_user, "integer"),
     "skgid": (_socket_owner, "integer"),
     # A host with IPsec is not walked through it.
     "ipsec": (lambda _: False, "truth"),

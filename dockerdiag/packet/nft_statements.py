@@ -58,7 +58,7 @@ def _read_known(name: str, body: Json, sets: NamedSets) -> list[Item]:
     if name in VERDICTS:
         return [read_verdict(name, body)]
     if name in _PERHAPS:
-        return [_unknown_match(f"{name}: {_PERHAPS[name]}")]
+        return [_unknown_match(f"{name}: {_PERHAPS[name]}", rate=_is_rate(name, body))]
     if name in _UNFORESEEABLE:
         return [Verdict("unknown", reason=f"{name}: {_UNFORESEEABLE[name]}")]
     if name == "reject":
@@ -91,8 +91,13 @@ def read_verdict(name: str, body: Json) -> Verdict:
     return Verdict(name)  # type: ignore[arg-type]  # one of VERDICTS
 
 
-def _unknown_match(reason: str) -> Match:
-    doubt = Unknown(reason)
+def _is_rate(name: str, body: Json) -> bool:
+    """Whether packets meet a statement as long as a limit is not used up."""
+    return name == "limit" and isinstance(body, dict) and "rate" in body and body.get("inv") is not True
+
+
+def _unknown_match(reason: str, *, rate: bool = False) -> Match:
+    doubt = Unknown(reason, rate)
     return lambda _: doubt
 
 

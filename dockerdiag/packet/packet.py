@@ -96,6 +96,8 @@ class Packet:
     """Sets that rules add elements to, or delete them from, as this packet meets them."""
     locally_generated: bool = False
     """Sent by a process of this namespace: it starts at the output hook."""
+    sender: int | None = None
+    """The user whose process sends it; None where that is not known."""
     bridge_netfilter: bool | None = None
     """Whether br_netfilter hands this bridge's frames to the IP hooks: only then do `physdev` matches see ports.
     None: not known."""

@@ -84,9 +84,18 @@ class Traversal:
         return packet
 
     def walk_chain(
-        self, chain: Chain, path: tuple[RuleReference, ...], doubt: Unknown | None, depth: int
+        self,
+        chain: Chain,
+        path: tuple[RuleReference, ...],
+        doubt: Unknown | None,
+        depth: int,
+        *,
+        beyond_limit: bool = False,
     ) -> bool:
-        """Walks `chain`; returns whether the packet may come out at its end."""
+        """Walks `chain`; returns whether the packet may come out at its end.
+
+        `beyond_limit`: it comes here only where a rate limit is used up.
+        """
         if depth > 16:
             reason = "the chains jump deeper than the kernel allows"
             self.end("unknown", chain.own_reference(chain.name), path, doubt, reason=reason)
@@ -95,8 +104,9 @@ class Traversal:
         for rule in chain.candidates(self.view):
             if self._is_too_much(chain, path):
                 return False
-            step = _RuleRun(self, chain, rule, path, doubt, depth)
+            step = _RuleRun(self, chain, rule, path, doubt, depth, beyond_limit)
             outcome = step.run()
+            beyond_limit = beyond_limit or step.leaves_the_excess
             if outcome == "next":
                 continue
             if outcome == "ended":
@@ -162,14 +172,18 @@ class _RuleRun:
     path: tuple[RuleReference, ...]
     outer: Unknown | None
     depth: int
+    beyond_limit: bool
     doubt: Unknown | None = None
     """Why this rule only may match."""
     return_doubt: Unknown | None = None
     """Why its verdict map only may return."""
+    leaves_the_excess: bool = False
+    """Whether it takes all packets that match it but those above its rate limit."""
 
     def run(self) -> Outcome:
         before = self.traversal.view.packet
         outcome: Outcome = "next"
+        by_rate = True
         for item in self.rule.items:
             if isinstance(item, Verdict):
                 outcome = self._verdict(item)
@@ -187,9 +201,12 @@ class _RuleRun:
                 truth = item(self.traversal.view)
                 if isinstance(truth, Unknown):
                     self.doubt = first_doubt(self.doubt, truth)
+                    by_rate = by_rate and truth.rate
                 elif not truth:
                     break
                 continue
+            taken = isinstance(item, Verdict) and item.kind in ("accept", "return")
+            self.leaves_the_excess = taken and self.doubt is not None and by_rate
             if outcome != "next":
                 break
         if self.doubt is not None:
@@ -209,6 +226,11 @@ class _RuleRun:
     def _all_doubt(self) -> Unknown | None:
         return first_doubt(self.doubt, self.outer)
 
+    @property
+    def _never_exceeded(self) -> bool:
+        """Whether it stops only what is above a rate limit, which its counter says was nothing so far."""
+        return self.beyond_limit and self.doubt is None and self.rule.packets == 0
+
     def _end(self, kind: EndingKind, binding: Nat | None = None, reason: str = "") -> Outcome:
         walk = self.traversal
         walk.end(kind, self.chain.reference(self.rule), self.path, self._all_doubt, binding, reason)
@@ -226,6 +248,8 @@ class _RuleRun:
             return "returned"
         if verdict.kind in ("jump", "goto"):
             return self._jump(verdict)
+        if verdict.kind in ("drop", "reject") and self._never_exceeded:
+            return "next"
         if verdict.kind in ("drop", "reject", "accept"):
             return self._end(verdict.kind)
         return self._end("unknown", reason=verdict.reason)
@@ -240,7 +264,7 @@ class _RuleRun:
             walk.end(
                 "unknown", target.own_reference(target.name), path, Unknown(target.doubt), reason=target.doubt
             )
-        alive = walk.walk_chain(target, path, self._all_doubt, self.depth + 1)
+        alive = walk.walk_chain(target, path, self._all_doubt, self.depth + 1, beyond_limit=self.beyond_limit)
         if not alive:
             return "ended"
         return "returned" if verdict.kind == "goto" else "next"

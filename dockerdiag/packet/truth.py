@@ -9,6 +9,8 @@ class Unknown:
     """What cannot be judged, and why. It has no truth of its own: asking for it is a mistake."""
 
     reason: str
+    rate: bool = False
+    """Whether it is open since a packet matches only while a rate limit is not used up."""
 
     def __bool__(self) -> bool:
         raise TypeError(f"neither true nor false: {self.reason}")

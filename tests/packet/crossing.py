@@ -71,9 +71,10 @@ def at(firewall: Firewall, packet: Packet, hook: Hook = "forward", layer: Layer 
 
 
 def filter_table(*rules: str, policy: str = "ACCEPT", chains: tuple[str, ...] = ()) -> str:
-    """iptables-save's words for a filter table."""
+    """iptables-save's words for a filter table; a rule may begin with its counters."""
     declared = "".join(f":{chain} - [0:0]\n" for chain in chains)
-    lines = "".join(f"[3:180] -A {rule}\n" for rule in rules)
+    counted = (rule if rule.startswith("[") else f"[3:180] {rule}" for rule in rules)
+    lines = "".join(f"{rule.replace('] ', '] -A ', 1)}\n" for rule in counted)
     return f"*filter\n:INPUT ACCEPT [0:0]\n:FORWARD {policy} [0:0]\n:OUTPUT ACCEPT [0:0]\n{declared}{lines}COMMIT\n"
 
 

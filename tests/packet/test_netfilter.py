@@ -87,6 +87,38 @@ def test_doubtful_return_lets_both_ways_go_on() -> None:
     assert forwarded(*rules, policy="DROP", chains=("A",)).verdict == "drop"
 
 
+@pytest.mark.parametrize(
+    ("rules", "verdict"),
+    [
+        (("FORWARD -m limit --limit 1/sec -j ACCEPT", "[0:0] FORWARD -j DROP"), "accept"),
+        (("FORWARD -m limit --limit 1/sec -j ACCEPT", "[3:180] FORWARD -j DROP"), "unknown"),
+        (
+            (
+                "FORWARD -p tcp -m limit --limit 1/sec -j ACCEPT",
+                "FORWARD -p udp -j RETURN",
+                "FORWARD -j DROP",
+            ),
+            "unknown",
+        ),
+        (("FORWARD -m string --algo bm --string x -j ACCEPT", "[0:0] FORWARD -j DROP"), "unknown"),
+        (("FORWARD -j A", "A -m limit --limit 1/sec -j RETURN", "[0:0] A -j DROP"), "accept"),
+        (("FORWARD -j A", "A -m limit --limit 1/sec -j RETURN", "[9:99] A -j DROP"), "unknown"),
+        # These drop the first packets, not those above the limit.
+        (("[0:0] FORWARD -m limit --limit 1/sec -j DROP",), "unknown"),
+        (("FORWARD -m limit --limit 1/sec -j A", "[0:0] A -j DROP"), "unknown"),
+        (
+            (
+                "FORWARD -m hashlimit --hashlimit-above 1/sec --hashlimit-name x -j RETURN",
+                "[0:0] FORWARD -j DROP",
+            ),
+            "unknown",
+        ),
+    ],
+)
+def test_what_is_above_a_rate_limit_was_nothing_so_far(rules: tuple[str, ...], verdict: str) -> None:
+    assert forwarded(*rules, chains=("A",)).verdict == verdict
+
+
 def test_certain_drop_elsewhere_beats_a_doubt() -> None:
     firewall = replace(
         nft(chain("late", "forward", prio=10, policy="drop")),

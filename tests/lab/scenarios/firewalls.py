@@ -10,6 +10,12 @@ FIREWALLD_BEFORE_DOCKER = (
     "systemctl start docker",
 )
 
+RELOADED = (
+    "firewall-cmd --reload",
+    "timeout 20 sh -c 'until firewall-cmd --state; do sleep 0.2; done'",
+    "sleep 3",
+)
+
 SCENARIOS = (
     Scenario(
         name="ufw-routed-denied",
@@ -22,6 +28,53 @@ SCENARIOS = (
         break_=("firewall-cmd --zone=docker --remove-interface=docker0",),
         mend=(RESTART,),
         cause=Cause("forward-policy", "*", ("inet firewalld", "reject")),
+    ),
+    Fault(
+        name="firewalld-panic",
+        setup=FIREWALLD_BEFORE_DOCKER,
+        break_=("firewall-cmd --panic-on",),
+        mend=("firewall-cmd --panic-off",),
+        cause=Cause("forward-policy", "network:bridge", ("firewalld_policy_drop",)),
+    ),
+    Fault(
+        name="firewalld-policy-drops",
+        setup=(
+            *FIREWALLD_BEFORE_DOCKER,
+            "firewall-cmd --permanent --new-policy=quarantine",
+            "firewall-cmd --permanent --policy=quarantine --add-ingress-zone=docker",
+            "firewall-cmd --permanent --policy=quarantine --add-egress-zone=ANY",
+            "firewall-cmd --permanent --policy=quarantine --set-priority=-10",
+        ),
+        break_=("firewall-cmd --permanent --policy=quarantine --set-target=DROP", *RELOADED),
+        mend=("firewall-cmd --permanent --policy=quarantine --set-target=CONTINUE", *RELOADED),
+        cause=Cause("forward-policy", "network:bridge", ("filter_FWD_policy_quarantine", "drop")),
+    ),
+    Fault(
+        name="firewalld-zone-refuses",
+        setup=FIREWALLD_BEFORE_DOCKER,
+        break_=("firewall-cmd --permanent --zone=docker --set-target=default", *RELOADED),
+        mend=("firewall-cmd --permanent --zone=docker --set-target=ACCEPT", *RELOADED),
+        cause=Cause("forward-policy", "network:bridge", ("inet firewalld", "reject")),
+    ),
+    Fault(
+        name="firewalld-subnet-in-drop-zone",
+        setup=FIREWALLD_BEFORE_DOCKER,
+        break_=("firewall-cmd --zone=drop --add-source=172.17.0.0/16",),
+        mend=("firewall-cmd --zone=drop --remove-source=172.17.0.0/16",),
+        cause=Cause("forward-policy", "network:bridge", ("inet firewalld", "drop")),
+        # Its undo gives the subnet to no zone: which one had it before, the rules do not tell.
+        undone=False,
+    ),
+    Scenario(
+        name="rate-limits-far-from-used-up",
+        setup=(
+            "iptables -N syn-flood",
+            "iptables -A syn-flood -m limit --limit 50/second --limit-burst 100 -j RETURN",
+            "iptables -A syn-flood -j DROP",
+            "iptables -I DOCKER-USER -p tcp --syn -j syn-flood",
+            "iptables -I DOCKER-USER 2 -m string --algo bm --string BitTorrent -j DROP",
+            "iptables -A OUTPUT -m owner --uid-owner nobody -j DROP",
+        ),
     ),
     Scenario(
         name="vpn-half-routes",

@@ -78,6 +78,14 @@ SCENARIOS = (
         cause=Cause("masquerade", "network:six"),
     ),
     Fault(
+        name="ipv6-rules-switched-off",
+        suites=("sid",),
+        setup=(write(DAEMON_JSON, '{"ip6tables": false, "userland-proxy": false}'), RESTART, UNIQUE_LOCAL),
+        containers=(Container(network="six", options="--publish 8080:80", traffic=SIX),),
+        mend=("ip6tables -t nat -A POSTROUTING -s fd00:dead:beef::/64 -o eth0 -j MASQUERADE",),
+        cause=Cause("masquerade", "network:six", ("ip6tables",)),
+    ),
+    Fault(
         name="ipv6-masquerade-deleted",
         suites=("sid",),
         setup=(UNIQUE_LOCAL,),

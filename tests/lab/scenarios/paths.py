@@ -57,6 +57,12 @@ SCENARIOS = (
         remedy=False,
     ),
     Fault(
+        name="container-gateway-wrong",
+        break_=(f"{IN_WEB} ip route replace default via 172.17.0.99",),
+        mend=("docker restart web",),
+        cause=Cause("packet-path", "container:web", ("172.17.0.99",)),
+    ),
+    Fault(
         name="container-route-gone",
         break_=(f"{IN_WEB} ip route del default",),
         mend=(f"{IN_WEB} ip route add default via 172.17.0.1",),
