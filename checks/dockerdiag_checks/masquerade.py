@@ -151,7 +151,7 @@ def _told_no_ipv6_rules(case: Case) -> bool:
 
 def _ip6tables_off(case: Case, hit: Hit, network: Network | None, status: Status) -> Finding:
     setting = case.settings["ip6tables"]
-    remedy = turn_on(setting, case.settings)
+    remedy = turn_on(setting, case)
     return Finding(
         code="ip6tables-off",
         status=status,
