@@ -8,14 +8,15 @@ closed. Whatever breaks that raises the version. A reader of version 1 ignores k
 
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
 from math import isfinite
 from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 
 from dockerdiag.report import SCHEMA_VERSION, Report
+from dockerdiag.validation import InvalidError, refuse_too_many_values, validator
 
 _KEYS = (
     "schema_version",
@@ -40,6 +41,11 @@ class ReportError(ValueError):
 @cache
 def _adapter() -> TypeAdapter[Report]:
     return TypeAdapter(Report)
+
+
+@cache
+def _validated() -> Callable[[Any], Report]:
+    return validator(_adapter())
 
 
 def to_dict(report: Report) -> dict[str, Any]:
@@ -67,11 +73,9 @@ def from_dict(values: Any) -> Report:
             f"the report has schema version {version}; this program reads version {SCHEMA_VERSION}"
         )
     try:
-        return _adapter().validate_python(values)
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        place = ".".join(str(part) for part in first["loc"])
-        raise ReportError(f"this is not a report: {place}: {first['msg']}") from error
+        return _validated()(values)
+    except InvalidError as error:
+        raise ReportError(f"this is not a report: {error}") from None
 
 
 def dumps(report: Report, *, indent: int | None = 2) -> str:
@@ -90,7 +94,10 @@ def loads(text: str | bytes) -> Report:
         ReportError: the text is no JSON, or not that of a report.
     """
     try:
+        refuse_too_many_values(text.encode(errors="replace") if isinstance(text, str) else text)
         values = json.loads(text)
+    except InvalidError as error:
+        raise ReportError(f"this is not a report: {error}") from None
     except (ValueError, RecursionError) as error:
         raise ReportError(f"this is not JSON: {error}") from error
     return from_dict(values)

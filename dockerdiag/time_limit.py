@@ -36,7 +36,12 @@ class TimeLimit:
     @property
     def reason(self) -> str:
         """Why something is unknown that it ended."""
-        return f"the deadline of {self._seconds:g} s passed before it was judged"
+        return f"{self.told} before it was judged"
+
+    @property
+    def told(self) -> str:
+        """That it passed, in words."""
+        return f"the deadline of {self._seconds:g} s passed"
 
     @contextmanager
     def interrupting(self) -> Iterator[None]:

@@ -12,7 +12,7 @@ from dockerdiag.cli.delivery import print_result
 from dockerdiag.cli.errors import fail_usage
 
 SECONDS = 60.0
-"""How long to judge one snapshot may take."""
+"""How long to read one file, and to judge one snapshot, may take."""
 
 
 @app.command("diff")
@@ -34,7 +34,7 @@ def diff(
 
     known = formats()[0]
     try:
-        before, after = sources.load_file(old, known), sources.load_file(new, known)
+        before, after = (sources.load_file(one, known, TimeLimit(SECONDS)) for one in (old, new))
     except AskedError as error:
         fail_usage(str(error))
     if isinstance(before, Snapshot) and isinstance(after, Snapshot):

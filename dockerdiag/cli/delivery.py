@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from dockerdiag.report import Report
 
 
+RENDERING_SECONDS = 20.0
+"""How long each format may take, also after the deadline: what was found must be told."""
+
+
 def format_named(known: "Mapping[str, Format]", name: str) -> "Format":
     """The format of that name; wrong usage where there is none."""
     if name not in known:
@@ -85,9 +89,15 @@ def deliver(
 
 
 def rendered(form: "Format", report: "Report", options: "RenderOptions") -> str | None:
-    """The report in a format; None where another package's format fails, which is said to be its fault."""
+    """The report in a format; None, and why on stderr, where another package's format fails, or it takes too long."""
+    from dockerdiag.time_limit import TimeIsUp, TimeLimit  # noqa: PLC0415
+
     try:
-        return form.render(report, options)
+        with TimeLimit(RENDERING_SECONDS).interrupting():
+            return form.render(report, options)
+    except TimeIsUp:
+        say(f"the report in format {form.name} was not ready within {RENDERING_SECONDS:g} s")
+        return None
     except Exception as error:
         if form.distribution == "dockerdiag":
             raise

@@ -39,7 +39,7 @@ class Prepared:
     def load(self, asked: "Asked") -> "Snapshot | Report":
         """What the file holds, or what this host is."""
         if self.from_file is not None:
-            return sources.load_file(self.from_file, self.known)
+            return sources.load_file(self.from_file, self.known, self.limit)
         return sources.read_host(self.limit, asked, self.root, probe=self.probe)
 
     def options(self, report: "Report", *, verbose: bool) -> "RenderOptions":

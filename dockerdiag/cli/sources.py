@@ -71,8 +71,23 @@ def _progress() -> Iterator[Callable[[str], None] | None]:
         yield lambda text: status.update(Text(text))
 
 
-def load_file(path: Path, known: "Mapping[str, Format]") -> "Snapshot | Report":
-    """Reads a snapshot, or a report in a format that can be read back."""
+def load_file(path: Path, known: "Mapping[str, Format]", limit: "TimeLimit") -> "Snapshot | Report":
+    """Reads a snapshot, or a report in a format that can be read back.
+
+    Raises:
+        AskedError: it is neither, or to read it takes longer than there is time.
+    """
+    from dockerdiag.asked import AskedError  # noqa: PLC0415
+    from dockerdiag.time_limit import TimeIsUp  # noqa: PLC0415
+
+    try:
+        with limit.interrupting():
+            return _loaded(path, known)
+    except TimeIsUp:
+        raise AskedError(f"{path} cannot be read: {limit.told} first") from None
+
+
+def _loaded(path: Path, known: "Mapping[str, Format]") -> "Snapshot | Report":
     from dockerdiag.asked import AskedError  # noqa: PLC0415
     from dockerdiag.snapshot.store import SnapshotError, load  # noqa: PLC0415
 

@@ -1,5 +1,6 @@
 """An engine's networks and containers, from what its API says of them."""
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -9,6 +10,7 @@ from dockerdiag.snapshot import Container, Endpoint, IpamPool, Network, PortBind
 from dockerdiag.snapshot.secrets import PROXY_VARIABLES, mask_variables
 
 _PROJECT, _SERVICE = "com.docker.compose.project", "com.docker.compose.service"
+_PORT = re.compile("[0-9]{1,5}")
 _ALIVE = frozenset(("running", "paused"))
 
 
@@ -108,7 +110,7 @@ def _ports(told: Mapping[str, Any]) -> Iterator[PortBinding]:
         port, _, protocol = name.partition("/")
         for binding in items(told, name):
             host_port = text(binding, "HostPort")
-            if port.isdecimal() and host_port.isdecimal():
+            if _PORT.fullmatch(port) and _PORT.fullmatch(host_port):
                 yield PortBinding(protocol or "tcp", int(port), text(binding, "HostIp"), int(host_port))
 
 

@@ -37,7 +37,7 @@ def read_engine(tree: Tree, deadline: Deadline) -> Engine:
     Raises:
         ReadError: where there is none, or it gives no answer to who it is.
     """
-    endpoint = choose_endpoint()
+    endpoint = choose_endpoint(tree=tree)
     shown = mask_text(endpoint.url).text
     try:
         client = _within(deadline, partial(_connect, endpoint, tree))

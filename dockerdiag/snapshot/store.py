@@ -8,6 +8,7 @@ import io
 import json
 import os
 import zlib
+from collections.abc import Callable, Iterator
 from functools import cache
 from ipaddress import ip_network
 from math import isfinite
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from dockerdiag.bounded_file import read_bounded
 from dockerdiag.snapshot.model import SCHEMA_VERSION, Snapshot, Unread
+from dockerdiag.validation import InvalidError, refuse_too_many_values, validator
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
@@ -35,6 +37,11 @@ def _adapter() -> "TypeAdapter[Snapshot]":
     from pydantic import TypeAdapter  # noqa: PLC0415 - building validators is what costs, so only where needed
 
     return TypeAdapter(Snapshot)
+
+
+@cache
+def _validated() -> Callable[[Any], Snapshot]:
+    return validator(_adapter())
 
 
 def dump(snapshot: Snapshot, *, compress: bool = False) -> bytes:
@@ -87,6 +94,10 @@ def loads(content: bytes) -> Snapshot:
     if len(content) > MAXIMUM_SIZE:
         raise SnapshotError(f"it is larger than {MAXIMUM_SIZE // 1024**2} MiB")
     try:
+        refuse_too_many_values(content)
+    except InvalidError as error:
+        raise SnapshotError(str(error)) from None
+    try:
         # Decoded here, for json itself lets lone surrogates pass; and no number that JSON has no word for.
         document = json.loads(content.decode(), parse_constant=_finite, parse_float=_finite)
     except (ValueError, RecursionError):
@@ -94,15 +105,11 @@ def loads(content: bytes) -> Snapshot:
     if b"\\ud" in content or b"\\uD" in content:
         document = without_surrogates(document)
     _refuse_other_versions(document)
-    from pydantic import ValidationError  # noqa: PLC0415 - see _adapter
-
     try:
-        snapshot = _adapter().validate_python(document)
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-        place = ".".join(str(part) for part in first["loc"])
-        raise SnapshotError(f"it is not a snapshot: {place}: {first['msg']}") from None
-    _refuse_impossible_routes(snapshot)
+        snapshot = _validated()(document)
+    except InvalidError as error:
+        raise SnapshotError(f"it is not a snapshot: {error}") from None
+    _refuse_impossible_networks(snapshot)
     return snapshot
 
 
@@ -146,18 +153,26 @@ def _refuse_other_versions(document: object) -> None:
         )
 
 
-def _refuse_impossible_routes(snapshot: Snapshot) -> None:
-    """The kernel's own fields hold networks and addresses; what is none cannot be walked."""
-    namespaces = (snapshot.network, *snapshot.namespaces.values())
-    for namespace in namespaces:
-        if isinstance(namespace, Unread) or isinstance(namespace.routes, Unread):
-            continue
-        for route in namespace.routes:
-            try:
-                ip_network(route.destination, strict=False)
-                ip_network(route.source or "::/0", strict=False)
-            except ValueError as error:
-                raise SnapshotError(f"it is not a snapshot: a route: {error}") from None
+def _refuse_impossible_networks(snapshot: Snapshot) -> None:
+    """The kernel's and the engine's own fields hold networks; what is none cannot be walked."""
+    try:
+        for prefix in _prefixes(snapshot):
+            ip_network(prefix, strict=False)
+    except ValueError as error:
+        raise SnapshotError(f"it is not a snapshot: {error}") from None
+
+
+def _prefixes(snapshot: Snapshot) -> Iterator[str]:
+    for namespace in (snapshot.network, *snapshot.namespaces.values()):
+        if not isinstance(namespace, Unread) and not isinstance(namespace.routes, Unread):
+            for route in namespace.routes:
+                yield route.destination
+                if route.source:
+                    yield route.source
+    if not isinstance(snapshot.engine, Unread) and not isinstance(snapshot.engine.networks, Unread):
+        for network in snapshot.engine.networks:
+            for pool in network.pools:
+                yield from (prefix for prefix in (pool.subnet, pool.ip_range) if prefix)
 
 
 def _decompress(content: bytes) -> bytes:

@@ -253,6 +253,28 @@ def test_under_sudo_the_invoking_users_choice(tmp_path: Path, monkeypatch: pytes
     assert chosen == EngineEndpoint("unix:///run/user/1000/docker.sock", "mine")
 
 
+def test_below_another_root_the_hosts_choice(tmp_path: Path) -> None:
+    own, host = tmp_path / "own/.docker", tmp_path / "host"
+    for directory, name, url in (
+        (own, "own", "tcp://own:1"),
+        (host / "home/admin/.docker", "far", "tcp://far:1"),
+    ):
+        directory.mkdir(parents=True)
+        (directory / "config.json").write_text(json.dumps({"currentContext": name}))
+        make_context(directory, name, url)
+    environment = {"HOME": str(own.parent)}
+    assert choose_endpoint(environment, Tree("/")) == EngineEndpoint("tcp://own:1", "own")
+    # Without its list of accounts the host's root is at home in /root, where nothing is.
+    assert choose_endpoint(environment, Tree(host)) == EngineEndpoint("unix:///var/run/docker.sock")
+    (host / "etc").mkdir()
+    (host / "etc/passwd").write_text("root:x:0:0:root:/home/admin:/bin/bash\n")
+    assert choose_endpoint(environment, Tree(host)) == EngineEndpoint("tcp://far:1", "far")
+    assert choose_endpoint({**environment, "DOCKER_CONFIG": str(own)}, Tree(host)).context == "own"
+    (host / "root").symlink_to("/home/admin")
+    (host / "etc/passwd").write_text("root:x:0:0:root:/root:/bin/bash\n")
+    assert choose_endpoint(environment, Tree(host)).context == "far"
+
+
 def test_a_late_engine_leaves_no_thread_that_holds_the_process(fake: FakeEngine) -> None:
     fake.hangs = "/info"
     with pytest.raises(ReadError):
