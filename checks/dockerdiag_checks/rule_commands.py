@@ -1,9 +1,12 @@
 """Shell lines that add rules, in both iptables variants and in nft.
 
 A packet is let pass where it is stopped: an accept for this network's packets, put right before the rule that drops
-them (or at the end of a chain whose policy does), opens nothing that an earlier rule has closed.
+them (or at the end of a chain whose policy does), opens nothing that an earlier rule has closed. Where that rule
+itself names a protocol and ports, so does the accept.
 """
 
+import re
+import shlex
 from collections.abc import Iterable, Sequence
 from ipaddress import ip_network
 from shlex import quote
@@ -18,6 +21,9 @@ MARK = "dockerdiag"
 """How the comment begins by which a rule that a remedy added to nft is found again."""
 
 _LAST = 1 << 30
+_NFT_PORT = re.compile(r"\b(tcp|udp) (dport|sport) (\d+(?:-\d+)?)(?= |$)")
+_MULTIPORT = {"--dports", "--sports", "--ports"}
+_PORTS = {"--dport", "--sport", *_MULTIPORT}
 _TRACKED = ("established", "related")
 
 
@@ -33,16 +39,40 @@ def let_pass(
         subnets: The networks' own: an accept that cannot name both links names the subnet.
         beside: Other halts; where an accept for `halts` fits one of them too, it is put before that as well.
     """
-    wanted: dict[tuple[str, ...], Halt] = {}
+    wanted: dict[tuple[tuple[str, ...], tuple[str, ...]], Halt] = {}
     for halt in halts:
-        wanted.setdefault(_accepted(halt, subnets), halt)
-    wanted.pop((), None)
+        if accepted := _accepted(halt, subnets):
+            wanted.setdefault((accepted, narrowed(halt)), halt)
     for halt in beside:
         accepted = _accepted(halt, subnets)
-        if accepted in wanted and _place(halt) < _place(wanted[accepted]):
-            wanted[accepted] = halt
-    ordered = sorted(wanted.items(), key=lambda item: (item[0][:4], -_place(item[1]), item[1].direction))
-    return tuple(_accept(halt, accepted[4:]) for accepted, halt in ordered)
+        for key, before in list(wanted.items()):
+            if key[0] == accepted and _place(halt) < _place(before):
+                wanted[key] = halt
+    ordered = sorted(wanted.items(), key=lambda item: (item[0][0][:4], -_place(item[1]), item[1].direction))
+    return tuple(_accept(halt, accepted[4:], ports) for (accepted, ports), halt in ordered)
+
+
+def narrowed(halt: Halt) -> tuple[str, ...]:
+    """The protocol and the ports that the rule itself names, as its tool takes them; empty where it names none.
+
+    An accept that names them too lets exactly those packets pass that the rule stops.
+    """
+    rule = _rule(halt)
+    if rule is None or rule.index is None or rule.family == "bridge" or asked_service(halt) is not None:
+        return ()
+    if rule.backend == "nft":
+        found = _NFT_PORT.search(rule.text)
+        return tuple(found.groups()) if found is not None else ()
+    try:
+        words = shlex.split(rule.text)
+    except ValueError:
+        return ()
+    if "-p" not in words or "!" in words:
+        return ()
+    protocol = words[words.index("-p") + 1]
+    ports = [word for at, word in enumerate(words) if {word, words[at - 1]} & _PORTS]
+    module = "multiport" if set(ports) & _MULTIPORT else protocol
+    return ("-p", protocol, *(("-m", module, *ports) if ports else ()))
 
 
 def _place(halt: Halt) -> int:
@@ -63,12 +93,13 @@ def _accepted(halt: Halt, subnets: Sequence[str]) -> tuple[str, ...]:
     return (rule.backend, rule.family, rule.table, rule.chain, *matches(rule, halt, subnets))
 
 
-def _accept(halt: Halt, matches: Sequence[str]) -> Change:
+def _accept(halt: Halt, matches: Sequence[str], ports: Sequence[str]) -> Change:
     rule = _rule(halt)
     assert rule is not None  # noqa: S101 - those without one were left out
     if rule.backend == "nft":
-        return _nft_rule(rule, f"{' '.join(matches)} counter accept", _mark(halt.direction, halt.packet))
-    return _iptables_rule(rule, halt.packet.family, (*matches, "-j", "ACCEPT"))
+        mark = " ".join((_mark(halt.direction, halt.packet), *ports))
+        return _nft_rule(rule, f"{' '.join((*matches, *ports))} counter accept", mark)
+    return _iptables_rule(rule, halt.packet.family, (*matches, *ports, "-j", "ACCEPT"))
 
 
 def _mark(direction: str, packet: Packet) -> str:

@@ -6,7 +6,7 @@ from dockerdiag.case import Case, Hit
 from dockerdiag.report import Remedy, RuleReference
 from dockerdiag_checks.commands import AtEngineStart, Change, sh
 from dockerdiag_checks.engine_restart import restart_risk
-from dockerdiag_checks.rule_commands import asked_service, delete_rule, iptables
+from dockerdiag_checks.rule_commands import asked_service, delete_rule, iptables, narrowed
 from dockerdiag_checks.wording import listed, retry
 
 
@@ -29,7 +29,11 @@ def accepted(case: Case, hit: Hit, changes: Sequence[Change]) -> tuple[Remedy, .
 
 def _let_pass(case: Case, hit: Hit, rule: RuleReference, changes: Sequence[Change]) -> Remedy:
     way = listed(hit.networks, "network")
-    opens = f"Lets what {way} sends and gets pass the rest of chain {rule.chain}, and opens nothing else."
+    named = {" ".join(narrowed(halt)) for halt in hit.halts}
+    only = f" ({named.pop()})" if len(named) == 1 and "" not in named else ""
+    opens = (
+        f"Lets what {way} sends and gets{only} pass the rest of chain {rule.chain}, and opens nothing else."
+    )
     services = {asked_service(halt) for halt in hit.halts}
     if None not in services:
         ports = [f"{port}/{protocol}" for protocol, port in sorted(one for one in services if one)]
@@ -41,7 +45,7 @@ def _let_pass(case: Case, hit: Hit, rule: RuleReference, changes: Sequence[Chang
         # There an answer still has the host's own address, and looks like any packet for the host.
         answer = before_routing[0].packet
         opens = (
-            f"Lets all that comes in by {answer.in_link} for {answer.addresses.destination} pass the rest of "
+            f"Lets all{only} that comes in by {answer.in_link} for {answer.addresses.destination} pass the rest of "
             f"chain {rule.chain}: what another rule there refuses is let in too."
         )
     flag = "ip6tables" if rule.family == "ip6" else "iptables"

@@ -198,7 +198,29 @@ def test_an_accept_in_nft_that_knows_one_link_only(space: Space, six: bool) -> N
     rule = nft_rule(space, "inet", "early", "tcp dport 443 drop")
     wanted = f"ip6 saddr {SUBNET6}" if six else f"ip saddr {SUBNET}"
     changes = let_pass([halt(rule, "early", six=six, out=None)], [SUBNET, SUBNET6])
-    prove(space, changes, lambda rules: f'iifname "docker0" {wanted} counter accept' in rules)
+    prove(space, changes, lambda rules: f'iifname "docker0" {wanted} tcp dport 443 counter accept' in rules)
+
+
+@pytest.mark.parametrize("backend", ["iptables-nft", LEGACY])
+@pytest.mark.parametrize(
+    ("spec", "ports"),
+    [
+        ("-p tcp -m tcp --dport 443", "-p tcp -m tcp --dport 443"),
+        ("-s 172.16.0.0/12 -p udp -m udp --sport 53:99 --dport 53", "-p udp -m udp --sport 53:99 --dport 53"),
+        ("-p tcp -m multiport --dports 80,443", "-p tcp -m multiport --dports 80,443"),
+        ("-p tcp -m comment --comment 'no --dport 7'", "-p tcp"),
+        ("! -p udp", ""),
+        ("-p tcp -m tcp ! --dport 80", ""),
+        ("-s 172.16.0.0/12", ""),
+    ],
+)
+def test_an_accept_names_the_ports_that_the_rule_names(
+    space: Space, backend: str, spec: str, ports: str
+) -> None:
+    space.run(f"{backend} -A FORWARD {spec} -j DROP")
+    rule = replace(iptables_rule(backend, "filter", "FORWARD", 1), text=f"-A FORWARD {spec} -j DROP")
+    wanted = " ".join(f"-A FORWARD -i docker0 -o eth0.100 {ports} -j ACCEPT".split())
+    prove(space, let_pass([halt(rule, "FORWARD")], [SUBNET]), lambda rules: wanted in rules)
 
 
 def test_an_accept_in_the_bridge_family_names_no_port(space: Space) -> None:
