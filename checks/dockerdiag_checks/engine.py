@@ -42,6 +42,7 @@ from dockerdiag.report import Evidence, Finding, Remedy, Status
 from dockerdiag.snapshot import Engine, ServiceUnit, Shim, TextFile, Unread
 from dockerdiag_checks.commands import sh
 from dockerdiag_checks.engine_failures import START, STARTED, STARTS, explained
+from dockerdiag_checks.next_steps import as_root
 from dockerdiag_checks.setting_files import refused_keys, without_keys
 
 NEEDS = ()
@@ -258,12 +259,16 @@ def _containers_run_on(case: Case) -> tuple[Evidence, ...]:
 
 def _how_to_go_on(case: Case) -> tuple[Remedy, ...]:
     if not case.snapshot.host.root:
-        # sudo's own PATH does not have the folder of a virtual environment.
-        as_root = 'sudo "$(command -v dockerdiag)"'
-        return (Remedy(summary="Ask as root: the engine's socket and the rules are root's", now=(as_root,)),)
+        return (as_root(case),)
     if isinstance(case.snapshot.service, ServiceUnit):
         seen = ("systemctl status docker.service", "journalctl -u docker.service -n 50")
-        return (Remedy(summary="See why it is silent", verify=seen),)
+        return (
+            Remedy(
+                summary="To find out: see why it is silent",
+                verify=seen,
+                risk="Reads only; changes nothing on this host.",
+            ),
+        )
     return (
         Remedy(summary="See what a full report looks like, on a recorded host", now=("dockerdiag demo",)),
     )

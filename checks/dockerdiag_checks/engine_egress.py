@@ -41,6 +41,7 @@ from dockerdiag.report import Evidence, Finding, Remedy, Status
 from dockerdiag_checks.confinement import Confinement, by_address, by_link, lifted, whole
 from dockerdiag_checks.egress_targets import Target, targets
 from dockerdiag_checks.host_names import nobody_asked, stopped_servers
+from dockerdiag_checks.next_steps import engine_asks
 from dockerdiag_checks.output_rules import chosen_destinations_only, let_out
 from dockerdiag_checks.path_remedies import host_is_offline, mend_host_first
 from dockerdiag_checks.rule_remedies import where
@@ -136,6 +137,7 @@ def _stopped(case: Case, met: list[tuple[Target, Halt]]) -> Finding:
             subject=case.engine_subject,
             summary=f"Whether the engine's own packets to {target.name} get out cannot be told: {halt.reason}",
             evidence=_evidence(target.journey, halt),
+            remedies=(engine_asks(case),),
         )
     target, halt = certain[0]
     names = " and ".join(dict.fromkeys(one.name for one, _ in certain))

@@ -20,6 +20,7 @@ from dockerdiag_checks.name_resolution import (
     isolated,
     resolutions,
 )
+from dockerdiag_checks.next_steps import reading
 from dockerdiag_checks.wording import listed, retry
 
 _LOOPBACK = IPv4Address("127.0.0.1")
@@ -57,6 +58,7 @@ def nobody_asked(case: Case) -> Iterator[Finding]:
                 Status.UNKNOWN,
                 case.host,
                 f"The host's nameservers are not known: {case.snapshot.resolv_conf.reason}",
+                remedies=(reading(case, "see what the host's file holds", "cat /etc/resolv.conf"),),
             )
         return
     servers = host_servers(case)

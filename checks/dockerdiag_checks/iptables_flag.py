@@ -42,6 +42,7 @@ from dockerdiag.report import Evidence, Finding, Remedy, Status
 from dockerdiag.snapshot import Unread
 from dockerdiag_checks.commands import sh
 from dockerdiag_checks.engine_restart import restart_risk
+from dockerdiag_checks.next_steps import reading
 from dockerdiag_checks.other_services import after_engine, in_use, service_state
 from dockerdiag_checks.rule_commands import iptables
 from dockerdiag_checks.rule_loaders import flushes, own_tables_only
@@ -76,7 +77,22 @@ def CHECK(case: Case) -> Iterator[Finding | Located]:  # noqa: N802 - a module's
             status=Status.UNKNOWN,
             subject=case.engine_subject,
             summary=f"Whether the engine makes its rules cannot be told: {reason}",
+            remedies=(_to_find_out(case),),
         )
+
+
+def _to_find_out(case: Case) -> Remedy:
+    process = case.settings.process
+    told = f"/proc/{process.pid}/cmdline" if process is not None else "/proc/$(pidof dockerd)/cmdline"
+    file = case.settings.daemon_json
+    return reading(
+        case,
+        "see what dockerd was started with, and what its log says of its rules; what its file says now is in force "
+        "after its next start",
+        rf"tr '\0' '\n' < {told}",
+        *((sh("grep", "-n", "iptables", file.path),) if file is not None else ()),
+        "journalctl -u docker.service -b | grep -i -e iptables -e firewall",
+    )
 
 
 def _off(case: Case, hits: tuple[Hit, ...]) -> Finding:

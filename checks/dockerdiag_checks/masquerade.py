@@ -278,7 +278,9 @@ def _finding(
         summary=summary,
         count=hit.count,
         evidence=(*evidence, way),
-        remedies=translate(case, hit, network, before) if status is not Status.UNKNOWN else (),
+        remedies=translate(case, hit, network, before)
+        if status is not Status.UNKNOWN
+        else to_find_out(case, hit),
     )
 
 

@@ -7,6 +7,7 @@ from dockerdiag.packet.flow import Journey
 from dockerdiag.probed import Compared
 from dockerdiag.report import Remedy
 from dockerdiag_checks.commands import sh
+from dockerdiag_checks.wording import retry
 
 _TABLE = ("inet", "dockerdiag_trace")
 _LINKS_SEEN = "any"
@@ -24,6 +25,43 @@ def trace(case: Case, journey: Journey) -> tuple[Remedy, ...]:
     """How the kernel tells each rule that a walk's packet meets."""
     names = tuple(member.name for member in journey.flow.source.members[:1])
     return tuple(_kernel_trace(case, names, journey))
+
+
+def reading(case: Case, what: str, *lines: str) -> Remedy:
+    """What settles it by reading alone; where only root may read it, by asking again as root."""
+    if not case.snapshot.host.root:
+        return as_root(case)
+    return Remedy(
+        summary=f"To find out: {what}",
+        now=lines,
+        verify=retry(case),
+        risk="Reads only; changes nothing on this host.",
+    )
+
+
+def as_root(case: Case) -> Remedy:
+    """The same question as root."""
+    # sudo's own PATH does not have the folder of a virtual environment.
+    (again,) = retry(case)
+    line = f'sudo "$(command -v dockerdiag)"{again.removeprefix("dockerdiag")}'
+    return Remedy(
+        summary="To find out: ask as root, who may read it",
+        now=(line,),
+        verify=(line,),
+        risk="Reads only; changes nothing on this host.",
+    )
+
+
+def engine_asks(case: Case) -> Remedy:
+    """Has dockerd itself send what a rule about programs, users or control groups may stop."""
+    line = sh("docker", "search", "--limit", "1", "hello-world")
+    return Remedy(
+        summary="To find out: have dockerd itself ask Docker's registry for one name, and see whether an answer comes",
+        now=(line,),
+        verify=(line, *retry(case)),
+        risk="dockerd sends a few real packets by its own way out. Counters rise and connection tracking notes them; "
+        "no image, no rule and no setting changes.",
+    )
 
 
 def capture(case: Case, compared: Compared) -> Remedy:

@@ -34,6 +34,8 @@ def mending(case: Case, hit: Hit, code: str) -> tuple[Remedy, ...]:
         return (mend_host_first(case),)
     if (mended := _by_name(case, hit, code)) is not None:
         return mended
+    if (asked_anew := _unfixed(case, hit)) is not None:
+        return (asked_anew,)
     if halt.namespace is not None:
         return (_gateway_out_there(case, hit),) if _on_parents_network(halt) else _in_container(case, hit)
     if halt.kind == "reverse-path" and halt.link is not None:
@@ -53,6 +55,34 @@ def mending(case: Case, hit: Hit, code: str) -> tuple[Remedy, ...]:
     if remedies:
         return remedies
     return (_to_be_seen(case, halt),)
+
+
+def _unfixed(case: Case, hit: Hit) -> Remedy | None:
+    """Deletes a neighbour that somebody fixed to a wrong hardware address: the kernel then asks who it is."""
+    halt = hit.halt
+    entry = halt.neighbour
+    if entry is None or entry.state != "permanent" or entry.mac is None or halt.link is None:
+        return None
+    inside = halt.namespace is not None
+    there = ("dev", halt.link)
+    lines = (
+        sh("ip", "neigh", "del", entry.address, *there),
+        sh("ip", "neigh", "replace", entry.address, "lladdr", entry.mac, *there, "nud", "permanent"),
+        sh("ip", "neigh", "show", entry.address, *there),
+    )
+    do, undo, show = (
+        tuple(in_namespace(name, line) for name in hit.containers) if inside else (line,) for line in lines
+    )
+    return Remedy(
+        summary=f"Have {entry.address} asked for its hardware address again, instead of the fixed {entry.mac}",
+        now=do,
+        verify=(*show, *retry(case)),
+        undo=undo,
+        risk=(
+            "Who fixed it may have meant to keep others from answering for that address: now whoever answers first is "
+            "believed. Who added it will add it again unless it is removed there too."
+        ),
+    )
 
 
 def _without_rule(case: Case, halt: Halt) -> Remedy | None:

@@ -41,6 +41,7 @@ from dockerdiag.snapshot import Unread
 from dockerdiag_checks.commands import sh, write_file
 from dockerdiag_checks.egress_targets import PROXY_PORTS
 from dockerdiag_checks.engine_restart import restart_risk
+from dockerdiag_checks.next_steps import reading
 from dockerdiag_checks.setting_files import RESTART, evidence_of, file_origin
 
 NEEDS = ("engine", "daemons", "service")
@@ -69,6 +70,13 @@ def CHECK(case: Case) -> Iterator[Finding]:  # noqa: N802 - a module's check is 
                     Status.UNKNOWN,
                     SUBJECT,
                     f"{name} of the running engine: {setting.running.reason}",
+                    remedies=(
+                        reading(
+                            case,
+                            "ask the engine which proxies it uses (without credentials)",
+                            "docker info --format '{{.HTTPProxy}} {{.HTTPSProxy}} {{.NoProxy}}'",
+                        ),
+                    ),
                 )
         elif setting.pending:
             yield _pending(case, setting)
@@ -122,7 +130,11 @@ def _dead(case: Case) -> Iterator[Finding]:
                 "Containers are not affected"
             ),
             evidence=tuple(piece for setting in settings for piece in evidence_of(setting)),
-            remedies=_remedies(case, settings) if status is Status.FAIL else (),
+            remedies=(
+                _remedies(case, settings)
+                if status is Status.FAIL
+                else (reading(case, "see who listens on this host", "ss -Hltnp"),)
+            ),
         )
 
 

@@ -37,17 +37,20 @@ def let_pass(
     Args:
         halts: Those without a rule are left out.
         subnets: The networks' own: an accept that cannot name both links names the subnet.
-        beside: Other halts; where an accept for `halts` fits one of them too, it is put before that as well.
+        beside: Other halts; where an accept for `halts` fits one of them too, that is let pass as well.
     """
-    wanted: dict[tuple[tuple[str, ...], tuple[str, ...]], Halt] = {}
+    alike: dict[tuple[str, ...], list[Halt]] = {}
     for halt in halts:
         if accepted := _accepted(halt, subnets):
-            wanted.setdefault((accepted, narrowed(halt)), halt)
+            alike.setdefault(accepted, []).append(halt)
     for halt in beside:
-        accepted = _accepted(halt, subnets)
-        for key, before in list(wanted.items()):
-            if key[0] == accepted and _place(halt) < _place(before):
-                wanted[key] = halt
+        alike.get(_accepted(halt, subnets), []).append(halt)
+    wanted: dict[tuple[tuple[str, ...], tuple[str, ...]], Halt] = {}
+    for accepted, stopped in alike.items():
+        # An accept for all that one of the rules stops does for the others too.
+        whole = any(not narrowed(halt) for halt in stopped)
+        for halt in sorted(stopped, key=_place):
+            wanted.setdefault((accepted, () if whole else narrowed(halt)), halt)
     ordered = sorted(wanted.items(), key=lambda item: (item[0][0][:4], -_place(item[1]), item[1].direction))
     return tuple(_accept(halt, accepted[4:], ports) for (accepted, ports), halt in ordered)
 

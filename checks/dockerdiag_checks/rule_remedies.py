@@ -30,7 +30,7 @@ def accepted(case: Case, hit: Hit, changes: Sequence[Change]) -> tuple[Remedy, .
 def _let_pass(case: Case, hit: Hit, rule: RuleReference, changes: Sequence[Change]) -> Remedy:
     way = listed(hit.networks, "network")
     named = {" ".join(narrowed(halt)) for halt in hit.halts}
-    only = f" ({named.pop()})" if len(named) == 1 and "" not in named else ""
+    only = "" if "" in named else f" ({' and '.join(sorted(named))})"
     opens = (
         f"Lets what {way} sends and gets{only} pass the rest of chain {rule.chain}, and opens nothing else."
     )

@@ -36,6 +36,7 @@ from dockerdiag.registry import check
 from dockerdiag.report import Evidence, Finding, Remedy, Status
 from dockerdiag.snapshot import Container
 from dockerdiag_checks.commands import sh
+from dockerdiag_checks.next_steps import as_root
 from dockerdiag_checks.wording import listed, retry
 
 NEEDS = ("engine", "engine.containers")
@@ -65,7 +66,7 @@ def CHECK(case: Case) -> Iterator[Located | Finding]:  # noqa: N802 - a module's
         places = [one.namespace or "" for one in (*apart, *((owner,) if owner else ()))]
         if owner is not None and owner.namespace and any(place.startswith(_UNSEEN) for place in places):
             if apart:
-                yield _unseen(owner, apart)
+                yield _unseen(case, owner, apart)
             continue
         behind = [one for one in apart if _stopped(case, one)]
         if behind:
@@ -78,7 +79,7 @@ def _stopped(case: Case, container: Container) -> bool:
     return any(journey.halts and journey.halts[0].certain for journey in walks)
 
 
-def _unseen(owner: Container, apart: list[Container]) -> Finding:
+def _unseen(case: Case, owner: Container, apart: list[Container]) -> Finding:
     return Finding(
         code="shared-namespace-unknown",
         status=Status.UNKNOWN,
@@ -88,6 +89,7 @@ def _unseen(owner: Container, apart: list[Container]) -> Finding:
             "cannot be told: only root may see their namespaces"
         ),
         count=len(apart),
+        remedies=(as_root(case),),
     )
 
 

@@ -238,6 +238,23 @@ def test_one_accept_for_two_rules_of_a_chain() -> None:
     assert change.do == "iptables-nft -I DOCKER-USER 1 -i docker0 -o eth0.100 -j ACCEPT"
 
 
+def test_an_accept_for_each_of_two_rules_that_name_ports() -> None:
+    names, web, all_ = (
+        replace(
+            iptables_rule("iptables-nft", "filter", "DOCKER-USER", at), text=f"-A DOCKER-USER {spec}-j DROP"
+        )
+        for at, spec in ((1, "-p udp --dport 53 "), (4, "-p tcp --dport 443 "), (6, ""))
+    )
+    both = let_pass([halt(web, "FORWARD")], [SUBNET], [halt(names, "FORWARD"), halt(web, "FORWARD")])
+    ways = "-i docker0 -o eth0.100"
+    assert [change.do for change in both] == [
+        f"iptables-nft -I DOCKER-USER 4 {ways} -p tcp -m tcp --dport 443 -j ACCEPT",
+        f"iptables-nft -I DOCKER-USER 1 {ways} -p udp -m udp --dport 53 -j ACCEPT",
+    ]
+    (whole,) = let_pass([halt(web, "FORWARD")], [SUBNET], [halt(all_, "FORWARD"), halt(names, "FORWARD")])
+    assert whole.do == f"iptables-nft -I DOCKER-USER 1 {ways} -j ACCEPT"
+
+
 def test_what_no_rule_stops_needs_no_accept() -> None:
     rule = iptables_rule("iptables-nft", "filter", "FORWARD", 1)
     assert let_pass([replace(halt(rule, "FORWARD"), rule=None, netfilter=None)], [SUBNET]) == ()

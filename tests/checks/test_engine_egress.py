@@ -171,3 +171,10 @@ def test_an_nft_policy_with_chosen_destinations() -> None:
     assert judged(nft_output(NAMES, chosen)).verdict is Verdict.OK
     near = f"{nft_match('ip', 'daddr', chr(34) + '127.0.0.1' + chr(34))}, {ACCEPT}"
     assert judged(nft_output(NAMES, near)).verdict is Verdict.BROKEN
+
+
+def test_a_rule_about_programs_is_settled_by_dockerd_itself() -> None:
+    report = judged(output("-m cgroup --path system.slice -p tcp -m tcp --dport 443 -j DROP"))
+    (step,) = told(report)["egress-unknown"].remedies
+    assert step.now == ("docker search --limit 1 hello-world",)
+    assert "no rule and no setting changes" in step.risk

@@ -84,6 +84,8 @@ def test_a_file_changed_since_does_not_matter_where_the_engine_tells_that_it_tra
 def test_a_file_changed_since_is_unknown_only_where_rules_are_missing() -> None:
     live = engine(live_restore=True)
     changed = daemon_json('{"iptables": true}', modified_at=1e12)
-    assert "iptables-flag-unknown" in told(judged(live, changed, without_rules))
+    (step,) = told(judged(live, changed, without_rules))["iptables-flag-unknown"].remedies
+    assert any("/cmdline" in line for line in step.now)
+    assert "changes nothing" in step.risk
     assert "iptables-flag-unknown" not in told(judged(live, changed))
     assert "iptables-flag-unknown" not in told(judged(live, changed, first_in("FORWARD", "-j DROP")))

@@ -20,6 +20,8 @@ HEADINGS = (
     "References",
 )
 SUBJECT = re.compile(r"(host|engine|network|container|link|file|unit):.+")
+NOTHING_TO_SETTLE = ("engine-elsewhere", "engine-not-found")
+"""The engine is elsewhere, or nowhere: there is nothing on this host that more would be known of."""
 CODE = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 
 
@@ -64,6 +66,15 @@ def test_findings_are_well_formed(one: Recorded) -> None:
             assert all(remedy.verify or remedy is not finding.remedies[0] for remedy in finding.remedies), (
                 finding.code
             )
+
+
+@pytest.mark.parametrize("one", recorded(), ids=name_of)
+def test_what_is_unknown_has_a_next_step_that_says_what_it_changes(one: Recorded) -> None:
+    for finding in findings(one):
+        if finding.status is Status.UNKNOWN and finding.code not in NOTHING_TO_SETTLE:
+            assert finding.remedies, finding.code
+            assert finding.remedies[0].summary.startswith("To find out: "), finding.code
+            assert finding.remedies[0].risk, finding.code
 
 
 @pytest.mark.parametrize("one", recorded(), ids=name_of)

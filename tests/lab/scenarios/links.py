@@ -141,6 +141,14 @@ SCENARIOS = (
         cause=Cause("packet-path", "link:eth0", ("net.ipv4.conf.eth0.rp_filter = 1",)),
     ),
     Fault(
+        name="gateway-fixed-to-a-wrong-address",
+        break_=(
+            "ip neigh replace 198.51.100.1 lladdr $(cat /sys/class/net/docker0/address) dev eth0 nud permanent",
+        ),
+        mend=("ip neigh del 198.51.100.1 dev eth0",),
+        cause=Cause("packet-path", "link:eth0", ("neighbour 198.51.100.1 dev eth0",)),
+    ),
+    Fault(
         name="rp-filter-strict-at-boot",
         tunnel=True,
         break_=(
