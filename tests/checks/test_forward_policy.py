@@ -37,10 +37,26 @@ def test_the_accept_comes_right_before_the_drop() -> None:
     )
 
 
-def test_one_accept_serves_two_rules_of_one_chain_and_comes_before_both() -> None:
+def test_two_rules_of_one_chain_are_passed_together_by_what_each_names() -> None:
     report = judged(
         first_in("DOCKER-USER", "-i docker0 -p tcp -j REJECT --reject-with tcp-reset"),
         first_in("DOCKER-USER", "-i docker0 -p udp -j REJECT --reject-with icmp-port-unreachable"),
+    )
+    findings = [f for result in report.results for f in result.findings if f.code == "rule-rejects"]
+    assert len(findings) == 2
+    # The later place first, so that no insertion moves another's.
+    accepts = {
+        "iptables-legacy -I DOCKER-USER 2 -i docker0 -o eth0 -p tcp -j ACCEPT",
+        "iptables-legacy -I DOCKER-USER 1 -i docker0 -o eth0 -p udp -j ACCEPT",
+    }
+    assert [set(finding.remedies[0].now) for finding in findings] == [accepts, accepts]
+    assert [line.split()[3] for line in findings[0].remedies[0].now] == ["2", "1"]
+
+
+def test_one_accept_serves_two_rules_of_one_chain_and_comes_before_both() -> None:
+    report = judged(
+        first_in("DOCKER-USER", "-i docker0 -p tcp -j REJECT --reject-with tcp-reset"),
+        first_in("DOCKER-USER", "-i docker0 ! -p tcp -j REJECT --reject-with icmp-port-unreachable"),
     )
     findings = [f for result in report.results for f in result.findings if f.code == "rule-rejects"]
     assert len(findings) == 2
@@ -65,8 +81,11 @@ def test_an_answer_in_the_raw_table_has_no_state_yet() -> None:
     report = judged(with_table(raw))
     assert report.cause is not None
     remedy = report.cause.remedies[0]
-    assert remedy.now == ("iptables-legacy -t raw -I PREROUTING 1 -i eth0 -d 198.51.100.2 -j ACCEPT",)
-    assert "all that comes in by eth0 for 198.51.100.2" in remedy.risk
+    ports = "-p tcp -m tcp --sport 443"
+    assert remedy.now == (
+        f"iptables-legacy -t raw -I PREROUTING 1 -i eth0 -d 198.51.100.2 {ports} -j ACCEPT",
+    )
+    assert f"all ({ports}) that comes in by eth0 for 198.51.100.2" in remedy.risk
 
 
 def test_a_rule_that_cannot_be_judged_is_unknown_with_the_way_to_find_out() -> None:
