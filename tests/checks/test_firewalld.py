@@ -26,14 +26,3 @@ def test_a_zone_that_refuses_at_several_places_is_told_once(suite: str) -> None:
     report = judged(recorded=f"firewalld-zone-refuses-{suite}")
     told = [f for result in report.results if result.check == "forward-policy" for f in result.findings]
     assert len(told) == 1
-
-
-def test_the_rule_that_translates_is_not_taken_for_the_one_that_redirects() -> None:
-    for scenario, rule in (
-        ("redirected-to-a-dead-proxy", "REDIRECT"),
-        ("names-redirected-to-nobody", "DNAT"),
-    ):
-        cause = judged(recorded=f"{scenario}-trixie").cause
-        assert cause is not None
-        assert rule in cause.evidence[0].text
-        assert cause.remedies[0].now == ("iptables-nft -t nat -D PREROUTING 1",)

@@ -1,7 +1,7 @@
 """Rules that settle a packet before the right one, in tables where nobody looks; and rules that are all gone."""
 
 from tests.lab.scenario import RESTART, Cause, Container, Fault, Traffic, write
-from tests.lab.wires import DEFAULT_TARGET, SERVER
+from tests.lab.wires import DEFAULT_TARGET
 
 REFUSES_AT_PREROUTING = """
 table inet gate {
@@ -86,17 +86,6 @@ SCENARIOS = (
         containers=(Container(traffic=(Traffic(DEFAULT_TARGET, 443),)),),
         mend=("iptables -t nat -D PREROUTING 1",),
         cause=Cause("packet-path", "network:bridge", ("REDIRECT", "3129")),
-    ),
-    Fault(
-        name="names-redirected-to-nobody",
-        # A machine that is not there: the packets pass translation before they are lost.
-        break_=(
-            "iptables -t nat -I PREROUTING -i docker0 -p udp --dport 53 -j DNAT --to-destination 198.51.100.99:53",
-            "timeout 8 busybox ping -c 1 -W 5 198.51.100.99; true",
-        ),
-        containers=(Container(traffic=(Traffic(SERVER, 53, "udp"),)),),
-        mend=("iptables -t nat -D PREROUTING 1",),
-        cause=Cause("packet-path", "link:eth0", ("DNAT", "198.51.100.99")),
     ),
     Fault(
         name="nft-refuses-at-prerouting",
