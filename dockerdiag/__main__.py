@@ -1,6 +1,5 @@
 """The console script. `--version` answers before anything heavy is imported."""
 
-import gc
 import os
 import signal
 import sys
@@ -21,8 +20,6 @@ def main() -> int:
             os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
             return 74
         return 0
-    # A run ends within a minute or so: what little lies in cycles may stay, and to look for it takes a twentieth of it.
-    gc.disable()
     from dockerdiag.cli import run  # noqa: PLC0415 - typer costs more than all of --version
 
     return run()
