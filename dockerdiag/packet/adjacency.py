@@ -31,7 +31,11 @@ class Adjacency:
         fault = terrain.links.fault(link)
         if fault is None:
             return False
-        if not (link.kind == "veth" and link.up and self._far_end_is_down(terrain, link)):
+        far_end = self._far_end(terrain, link) if link.kind == "veth" and link.up else None
+        if far_end is not None and far_end.up:
+            # The kernel gives both ends carrier as soon as both are up: they were read at two moments.
+            return False
+        if far_end is None:
             at = f"link {fault.link}"
             self._trail.halt(
                 terrain, fault.link, "link", Disposition.DROPPED, at, fault.reason, packet, link=fault.link
@@ -40,13 +44,12 @@ class Adjacency:
             self.mended.add(link.name)
         return True
 
-    def _far_end_is_down(self, terrain: Terrain, link: Link) -> bool:
-        """Whether a veth has no carrier for the other end is down, which that end's own halt tells."""
+    def _far_end(self, terrain: Terrain, link: Link) -> Link | None:
+        """A veth's other end; where that is down, its own halt tells it."""
         if terrain.is_host:
             station = self._world.container_end(link)
-            return station is not None and station.link is not None and not station.link.up
-        other = self._world.host_end(link)
-        return other is not None and not other.up
+            return None if station is None else station.link
+        return self._world.host_end(link)
 
     def gone_with_its_link(self, terrain: Terrain, packet: Packet) -> bool:
         """Whether a container has no route since its link is down, which takes the routes away; says so."""
