@@ -8,7 +8,8 @@ hangs or ends its process is reported as that package's fault; the rest goes on.
 import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from importlib.metadata import EntryPoint, entry_points
+from functools import cache
+from importlib.metadata import Distribution, EntryPoint, entry_points
 from typing import Any, TypeVar
 
 from dockerdiag.apart import ApartError, run_apart
@@ -193,4 +194,10 @@ def _read_apart(entry: EntryPoint, text: str) -> Report:
 
 
 def _distribution(entry: EntryPoint) -> str:
-    return entry.dist.name if entry.dist is not None else "unknown"
+    return _name(entry.dist) if entry.dist is not None else "unknown"
+
+
+@cache
+def _name(distribution: Distribution) -> str:
+    # Each time it is asked, importlib reads and parses all that the package says of itself.
+    return distribution.name

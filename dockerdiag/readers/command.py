@@ -11,7 +11,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from typing import IO
 
 from dockerdiag.readers.deadline import Deadline
@@ -42,10 +42,13 @@ class Output:
 def find_tool(*names: str) -> str | None:
     """Path of the first of `names` that is installed; a plain user's PATH leaves out the sbin directories."""
     path = os.pathsep.join((os.environ.get("PATH", ""), *_SYSTEM_PATH))
-    for name in names:
-        if found := shutil.which(name, path=path):
-            return found
-    return None
+    return next((found for name in names if (found := _found(name, path))), None)
+
+
+@cache
+def _found(name: str, path: str) -> str | None:
+    # The same few tools are run in every container's network namespace.
+    return shutil.which(name, path=path)
 
 
 def python_module(module: str, *arguments: str) -> tuple[list[str], dict[str, str]]:

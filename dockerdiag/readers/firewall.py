@@ -154,7 +154,6 @@ def _registered_tables(version: Literal[4, 6]) -> tuple[str, ...]:
 def _ipsets() -> tuple[IpSet, ...]:
     if not _there("ip_set"):
         return ()
-    # pyroute2 leaves its socket open when it is refused.
     if not may_administer_network():
         raise ReadError(denied())
     from dockerdiag.readers.ipsets import read_ipsets  # noqa: PLC0415 - few hosts have sets

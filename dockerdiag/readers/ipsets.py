@@ -4,14 +4,24 @@ import socket
 from collections.abc import Iterator
 from typing import Any
 
-from pyroute2 import IPSet as IPSetSocket
-
+from dockerdiag.readers.bare_package import bare_package
 from dockerdiag.readers.errors import ReadError
+from dockerdiag.readers.netlink import Netlink, attribute
 from dockerdiag.snapshot import IpSet
+
+with bare_package("pyroute2"):
+    from pyroute2.netlink.nfnetlink import NFNL_SUBSYS_IPSET
+    from pyroute2.netlink.nfnetlink.ipset import IPSET_CMD_LIST, ipset_msg
 
 MAXIMUM_MEMBERS = 262_144
 """More in all sets together are not read: their messages would take minutes to decode."""
 
+_NETFILTER = 12
+"""NETLINK_NETFILTER, which Python does not name."""
+_LIST = NFNL_SUBSYS_IPSET << 8 | IPSET_CMD_LIST
+_ANY_FAMILY = bytes(4)
+_PROTOCOL, _OLDEST_PROTOCOL = 1, 6
+"""IPSET_ATTR_PROTOCOL, and what every kernel with ip_set accepts."""
 _FAMILIES = {socket.AF_INET: "inet", socket.AF_INET6: "inet6"}
 _NOMATCH = 0x4
 _PROTOCOLS = {1: "icmp", 6: "tcp", 17: "udp", 58: "icmpv6", 132: "sctp", 136: "udplite"}
@@ -22,12 +32,12 @@ def read_ipsets() -> tuple[IpSet, ...]:
 
     Raises:
         ReadError: where there are more members than can be read.
-        pyroute2.netlink.exceptions.NetlinkError: where the kernel refuses.
+        OSError: where the kernel refuses.
     """
     kinds: dict[str, tuple[str, str]] = {}
     members: dict[str, list[str]] = {}
-    with IPSetSocket() as ipset:
-        for message in ipset.list():
+    with Netlink(_NETFILTER, {_LIST: ipset_msg}) as netlink:
+        for message in netlink.dump(_LIST, _ANY_FAMILY + attribute(_PROTOCOL, bytes((_OLDEST_PROTOCOL,)))):
             attributes = _attributes(message)
             name = attributes["IPSET_ATTR_SETNAME"]
             # A large set comes in several messages; only the first tells its type.

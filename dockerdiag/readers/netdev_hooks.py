@@ -2,9 +2,11 @@
 
 from typing import Any
 
-from pyroute2.nftables.main import NFTables
-
+from dockerdiag.readers.bare_package import bare_package
 from dockerdiag.snapshot import NetdevHook
+
+with bare_package("pyroute2"):
+    from pyroute2.nftables.main import NFTables
 
 _FAMILIES = {1: "inet", 2: "ip", 3: "arp", 5: "netdev", 7: "bridge", 10: "ip6"}
 

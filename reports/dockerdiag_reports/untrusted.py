@@ -40,6 +40,8 @@ def line(text: str) -> str:
 
 def lines(text: str) -> list[str]:
     """The text's lines, each harmless; tabs reach to the next multiple of eight."""
+    if text.isascii() and text.isprintable():
+        return [text]
     harmless = _ESCAPE_SEQUENCE.sub("", text)
     return [_shown(part.expandtabs(8)) for part in _LINE_END.split(harmless)]
 
@@ -98,9 +100,17 @@ def _cleaned(value: T) -> T:
             risk=line(value.risk),
         )
     elif is_dataclass(value) and not isinstance(value, type):
-        cleaned = replace(value, **{each.name: _cleaned(getattr(value, each.name)) for each in fields(value)})
+        changed = {}
+        for each in fields(value):
+            old = getattr(value, each.name)
+            new = _cleaned(old)
+            if new is not old:
+                changed[each.name] = new
+        cleaned = replace(value, **changed) if changed else value
     elif isinstance(value, Mapping):
         cleaned = {_cleaned(key): _cleaned(item) for key, item in value.items()}
     elif isinstance(value, tuple | list):
-        cleaned = type(value)(_cleaned(item) for item in value)
+        items = [_cleaned(item) for item in value]
+        if any(new is not old for new, old in zip(items, value, strict=True)):
+            cleaned = type(value)(items)
     return cast("T", cleaned)
