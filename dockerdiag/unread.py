@@ -1,8 +1,8 @@
 """The parts of a snapshot by name, and those that could not be read."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import fields, is_dataclass
 
+from dockerdiag.dataclass_fields import field_names
 from dockerdiag.snapshot import NOT_PROBED, PREDATED, Snapshot, Unread
 
 
@@ -43,8 +43,8 @@ def _unread(part: object, path: str, names: Mapping[str, str]) -> Iterator[tuple
                 yield from _unread(value, f"{path}[{names.get(key, key)}]", names)
     elif isinstance(part, tuple):
         for index, value in enumerate(part):
-            if is_dataclass(value):
+            if field_names(value):
                 yield from _unread(value, f"{path}[{getattr(value, 'name', index)}]", names)
-    elif is_dataclass(part):
-        for one in fields(part):
-            yield from _unread(getattr(part, one.name), f"{path}.{one.name}".lstrip("."), names)
+    else:
+        for name in field_names(part):
+            yield from _unread(getattr(part, name), f"{path}.{name}".lstrip("."), names)

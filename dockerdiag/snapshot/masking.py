@@ -7,11 +7,12 @@ to be searched whole, and a rule must stay the rule that it is: there only what 
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import fields, is_dataclass, replace
+from dataclasses import fields, replace
 from functools import lru_cache
 from operator import is_
 from typing import Any, TypeVar, cast
 
+from dockerdiag.dataclass_fields import field_names
 from dockerdiag.snapshot.model import Firewall, Snapshot
 from dockerdiag.snapshot.names import texts_in
 from dockerdiag.snapshot.secrets import MASK, mask_text, mask_variable
@@ -45,19 +46,19 @@ def _masked(value: T) -> T:
     elif isinstance(value, Firewall):
         rules: dict[str, Any] = {one.name: _rules(getattr(value, one.name)) for one in fields(value)}
         masked = replace(value, **rules)
-    elif is_dataclass(value) and not isinstance(value, type):
-        changed = {}
-        for one in fields(value):
-            old = getattr(value, one.name)
-            new = _masked(old)
-            if new is not old:
-                changed[one.name] = new
-        masked = replace(value, **changed) if changed else value
     elif isinstance(value, Mapping):
         masked = {key: _named(key, item) for key, item in value.items()}
     elif isinstance(value, tuple):
         items = tuple(map(_masked, value))
         masked = value if all(map(is_, items, value)) else items
+    elif names := field_names(value):
+        changed = {}
+        for name in names:
+            old = getattr(value, name)
+            new = _masked(old)
+            if new is not old:
+                changed[name] = new
+        masked = replace(masked, **changed) if changed else value
     return cast("T", masked)
 
 

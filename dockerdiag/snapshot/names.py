@@ -2,8 +2,9 @@
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field, fields, is_dataclass
+from dataclasses import dataclass, field
 
+from dockerdiag.dataclass_fields import field_names
 from dockerdiag.snapshot.model import Container, Engine, NetworkNamespace, Snapshot, TextFile, Unread
 
 KINDS = ("host", "container", "network", "project", "service", "alias", "image", "context", "user", "link")
@@ -259,6 +260,6 @@ def texts_in(part: object) -> Iterator[str]:
     elif isinstance(part, tuple):
         for value in part:
             yield from texts_in(value)
-    elif is_dataclass(part):
-        for one in fields(part):
-            yield from texts_in(getattr(part, one.name))
+    else:
+        for name in field_names(part):
+            yield from texts_in(getattr(part, name))

@@ -18,6 +18,8 @@ def template(name: str, *, markup: bool = False) -> Template:
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
+        # A run renders once: to make the template's code better takes longer than it saves.
+        optimized=False,
         # Not select_autoescape: it goes by the file's suffix and leaves report.html.j2 unescaped.
         autoescape=markup,  # noqa: S701 - the docstring says what escapes the others
     )

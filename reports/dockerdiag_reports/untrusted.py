@@ -9,9 +9,10 @@ sees it.
 import re
 import unicodedata
 from collections.abc import Mapping
-from dataclasses import fields, is_dataclass, replace
+from dataclasses import replace
 from typing import Any, TypeVar, cast
 
+from dockerdiag.dataclass_fields import field_names
 from dockerdiag.report import Evidence, Remedy, Report
 
 _ESCAPE_SEQUENCE = re.compile(
@@ -99,14 +100,14 @@ def _cleaned(value: T) -> T:
             undo=tuple(map(command, value.undo)),
             risk=line(value.risk),
         )
-    elif is_dataclass(value) and not isinstance(value, type):
+    elif names := field_names(value):
         changed = {}
-        for each in fields(value):
-            old = getattr(value, each.name)
+        for name in names:
+            old = getattr(value, name)
             new = _cleaned(old)
             if new is not old:
-                changed[each.name] = new
-        cleaned = replace(value, **changed) if changed else value
+                changed[name] = new
+        cleaned = replace(cleaned, **changed) if changed else value
     elif isinstance(value, Mapping):
         cleaned = {_cleaned(key): _cleaned(item) for key, item in value.items()}
     elif isinstance(value, tuple | list):
