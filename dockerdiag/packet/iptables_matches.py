@@ -50,7 +50,8 @@ UNKNOWABLE = {
 }
 
 
-_RARELY_MET = ("--hashlimit-above", "--connlimit-above", "--string", "--hex-string")
+_ABOVE = ("--hashlimit-above", "--connlimit-above")
+_CONTENT = ("--string", "--hex-string")
 
 
 def unknown_match(reason: str, *, rate: bool = False) -> Match:
@@ -66,6 +67,18 @@ def _is_rate(extension: Extension) -> bool:
     return extension.name == "limit"
 
 
+def _is_excess(extension: Extension) -> bool:
+    """Whether a limit must be exceeded. One that never was is not exceeded by the one packet that is walked."""
+    limit = extension.option(*_ABOVE)
+    return limit is not None and not limit.inverted and limit.value != "0"
+
+
+def _is_content(extension: Extension) -> bool:
+    """Whether some content is asked for. The packet that is walked has none that traffic never had so far."""
+    content = extension.option(*_CONTENT)
+    return content is not None and not content.inverted
+
+
 def always(_: View) -> Truth:
     """A match that every packet meets (`comment`, `nfacct`)."""
     return True
@@ -78,14 +91,17 @@ class MatchReader:
     version: Literal[4, 6]
     sets: IpSets
 
-    def read(self, rule: RuleWords, *, never_met: bool = False) -> list[Match]:
-        """The matches of `rule`, in order; `never_met`: its counter says that no packet met them all so far."""
+    def read(
+        self, rule: RuleWords, *, never_met: bool = False, others_were_met: Callable[[], bool] = lambda: False
+    ) -> list[Match]:
+        """The matches of `rule`, in order.
+
+        `never_met`: its counter says that no packet met them all so far; `others_were_met`: whether packets came
+        to other rules of its table meanwhile.
+        """
         matches = [self._basic(option) for option in rule.basics]
         for extension in rule.matches:
-            # A limit that was never exceeded is not exceeded by the one packet that is walked, nor has that one
-            # the content that none has had so far.
-            limit = extension.option(*_RARELY_MET)
-            if never_met and limit is not None and not limit.inverted:
+            if never_met and (_is_excess(extension) or (_is_content(extension) and others_were_met())):
                 matches.append(lambda _: False)
             else:
                 matches += self._extension(extension)

@@ -181,7 +181,11 @@ def _asks_for_excess(name: str, body: Json) -> bool:
         return False
     if name in ("set", "map"):
         return any(_asks_for_excess(*one) for stateful in body.get("stmt") or [] for one in stateful.items())
-    return name in ("limit", "ct count") and body.get("inv") is True
+    return (
+        name in ("limit", "ct count")
+        and body.get("inv") is True
+        and 0 not in (body.get("rate"), body.get("val"))
+    )
 
 
 def _packets(statements: list[Json]) -> int | None:

@@ -119,6 +119,24 @@ def test_what_is_above_a_rate_limit_was_nothing_so_far(rules: tuple[str, ...], v
     assert forwarded(*rules, chains=("A",)).verdict == verdict
 
 
+CONTENT = "FORWARD -m string --algo bm --string x -j DROP"
+
+
+@pytest.mark.parametrize(
+    ("rules", "verdict"),
+    [
+        ((f"[0:0] {CONTENT}", "[7:420] FORWARD -j ACCEPT"), "accept"),
+        # Nothing has come by since it was loaded.
+        ((f"[0:0] {CONTENT}", "[0:0] FORWARD -j ACCEPT"), "unknown"),
+        ((f"[1:60] {CONTENT}", "[7:420] FORWARD -j ACCEPT"), "unknown"),
+        (("[0:0] FORWARD -m connlimit --connlimit-above 3 -j DROP",), "accept"),
+        (("[0:0] FORWARD -m connlimit --connlimit-above 0 -j DROP",), "unknown"),
+    ],
+)
+def test_what_traffic_never_had_is_not_met(rules: tuple[str, ...], verdict: str) -> None:
+    assert forwarded(*rules).verdict == verdict
+
+
 def test_certain_drop_elsewhere_beats_a_doubt() -> None:
     firewall = replace(
         nft(chain("late", "forward", prio=10, policy="drop")),
