@@ -1,6 +1,6 @@
 """Other firewalls and routes on the host: in peace with Docker, or not."""
 
-from tests.lab.scenario import RESTART, Cause, Fault, Scenario
+from tests.lab.scenario import RESTART, Cause, Fault, Scenario, drop_in
 
 # A newer firewalld counts as started before it answers; an engine that comes too early joins no zone.
 FIREWALLD_BEFORE_DOCKER = (
@@ -8,6 +8,15 @@ FIREWALLD_BEFORE_DOCKER = (
     "systemctl enable --now firewalld",
     "timeout 20 sh -c 'until firewall-cmd --state; do sleep 0.2; done'",
     "systemctl start docker",
+)
+
+# The same at boot, where nobody waits between the two.
+FIREWALLD_BEFORE_DOCKER_AT_BOOT_TOO = (
+    drop_in(
+        "firewalld.conf",
+        "ExecStartPre=/usr/bin/timeout 20 sh -c 'until firewall-cmd --state; do sleep 0.2; done'",
+    ),
+    *FIREWALLD_BEFORE_DOCKER,
 )
 
 RELOADED = (
@@ -31,7 +40,7 @@ SCENARIOS = (
     ),
     Fault(
         name="firewalld-panic",
-        setup=FIREWALLD_BEFORE_DOCKER,
+        setup=FIREWALLD_BEFORE_DOCKER_AT_BOOT_TOO,
         break_=("firewall-cmd --panic-on",),
         mend=("firewall-cmd --panic-off",),
         cause=Cause("forward-policy", "network:bridge", ("firewalld_policy_drop",)),
@@ -39,7 +48,7 @@ SCENARIOS = (
     Fault(
         name="firewalld-policy-drops",
         setup=(
-            *FIREWALLD_BEFORE_DOCKER,
+            *FIREWALLD_BEFORE_DOCKER_AT_BOOT_TOO,
             "firewall-cmd --permanent --new-policy=quarantine",
             "firewall-cmd --permanent --policy=quarantine --add-ingress-zone=docker",
             "firewall-cmd --permanent --policy=quarantine --add-egress-zone=ANY",

@@ -84,6 +84,8 @@ SCENARIOS = (
         containers=(Container(network="six", options="--publish 8080:80", traffic=SIX),),
         mend=("ip6tables -t nat -A POSTROUTING -s fd00:dead:beef::/64 -o eth0 -j MASQUERADE",),
         cause=Cause("masquerade", "network:six", ("ip6tables",)),
+        # The rules that the engine has made stay until the next boot.
+        undone=False,
     ),
     Fault(
         name="ipv6-masquerade-deleted",
