@@ -74,7 +74,7 @@ def _is_excess(extension: Extension) -> bool:
 
 
 def _is_content(extension: Extension) -> bool:
-    """Whether some content is asked for. The packet that is walked has none that traffic never had so far."""
+    """Whether some content is asked for. A rule that never saw it has stopped nobody so far."""
     content = extension.option(*_CONTENT)
     return content is not None and not content.inverted
 
@@ -91,17 +91,11 @@ class MatchReader:
     version: Literal[4, 6]
     sets: IpSets
 
-    def read(
-        self, rule: RuleWords, *, never_met: bool = False, others_were_met: Callable[[], bool] = lambda: False
-    ) -> list[Match]:
-        """The matches of `rule`, in order.
-
-        `never_met`: its counter says that no packet met them all so far; `others_were_met`: whether packets came
-        to other rules of its table meanwhile.
-        """
+    def read(self, rule: RuleWords, *, never_met: bool = False) -> list[Match]:
+        """The matches of `rule`, in order; `never_met`: its counter says that no packet met them all so far."""
         matches = [self._basic(option) for option in rule.basics]
         for extension in rule.matches:
-            if never_met and (_is_excess(extension) or (_is_content(extension) and others_were_met())):
+            if never_met and (_is_excess(extension) or _is_content(extension)):
                 matches.append(lambda _: False)
             else:
                 matches += self._extension(extension)

@@ -69,10 +69,6 @@ class SavedTable:
     incompatible: str | None = None
     """What the tool says where it cannot print the table."""
 
-    def counted_packets(self) -> bool:
-        """Whether any rule has been met: traffic came by since the table was loaded."""
-        return any(_packets(line) for chain in self.chains.values() for line in chain.lines)
-
 
 def read_save(text: str) -> dict[str, SavedTable]:
     """The tables of an iptables-save output, by name. Lines that are none of its are left out."""
@@ -148,7 +144,7 @@ def _prefix(text: str | None) -> Prefix | None:
 def _read(line: str, table: SavedTable, reader: MatchReader) -> tuple[Item, ...]:
     words: RuleWords = split_rule(line)
     return (
-        *reader.read(words, never_met=line.startswith("[0:"), others_were_met=table.counted_packets),
+        *reader.read(words, never_met=line.startswith("[0:")),
         *read_target(words, reader.version, table.chains),
     )
 

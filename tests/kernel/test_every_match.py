@@ -407,7 +407,7 @@ IPTABLES_DOUBTS = (
     "-m connlimit --connlimit-upto 5",
     "-m statistic --mode random --probability 0.5",
     "-m statistic --mode nth --every 2 --packet 0",
-    "-m string --string GET --algo bm",
+    "-m string ! --string GET --algo bm",
     "-m u32 --u32 0>>22&0x3C@4=0x29",
     '-m bpf --bytecode "1,6 0 0 1"',
     "-m time --timestart 00:00 --timestop 12:00",
@@ -483,6 +483,20 @@ MASKED = nft(
 )
 def test_a_limit_that_was_never_exceeded_stops_nothing(kernel: Kernel, words: str) -> None:
     assert_met(kernel, nft(Asked(words, meets=False, family="ip")), Asked(words, meets=False))
+
+
+@pytest.mark.parametrize("variant", ["nft", "legacy"])
+@pytest.mark.parametrize(
+    "words",
+    [
+        "-m string --string GET --algo bm",
+        "-m connlimit --connlimit-above 3",
+        "-m hashlimit --hashlimit-above 100/second --hashlimit-name asked",
+    ],
+)
+def test_what_iptables_never_counted_stops_nothing(kernel: Kernel, words: str, variant: str) -> None:
+    case = Asked(words, meets=False)
+    assert_met(kernel, iptables(case, variant), case)
 
 
 @pytest.mark.parametrize("variant", ["nft", "legacy"])
