@@ -17,7 +17,23 @@ ip -j -6 route show table all
 ip -j rule
 ip -j -6 rule
 ip -j neigh
-sysctl --all --ignore --pattern '^net\.(ipv4\.(ip_|conf|neigh)|ipv6\.(conf|neigh)|bridge|netfilter)' 2>/dev/null
+# The same keys as dockerdiag: `sysctl --all` would have the kernel try every namespace at every step.
+cd /proc/sys/net
+grep -s '' ipv4/ip_forward ipv4/ip_local_port_range ipv4/ip_no_pmtu_disc ipv4/fib_multipath_hash_policy \
+    ipv4/neigh/default/gc_thresh? ipv6/neigh/default/gc_thresh? \
+    netfilter/nf_conntrack_count netfilter/nf_conntrack_max netfilter/nf_conntrack_tcp_be_liberal bridge/*
+cd ipv4/conf
+for link in *; do
+    grep -s '' "$link/forwarding" "$link/rp_filter" "$link/route_localnet" "$link/arp_ignore" "$link/arp_filter" \
+        "$link/accept_local" "$link/src_valid_mark" "$link/send_redirects" "$link/ignore_routes_with_linkdown" \
+        "$link/log_martians" "$link/proxy_arp"
+done
+cd ../../ipv6/conf
+for link in *; do
+    grep -s '' "$link/forwarding" "$link/force_forwarding" "$link/accept_ra" "$link/disable_ipv6" "$link/proxy_ndp" \
+        "$link/ignore_routes_with_linkdown"
+done
+cd /
 systemctl cat docker.service
 systemctl show docker.service
 cat /etc/docker/daemon.json /etc/resolv.conf /etc/hosts 2>/dev/null
