@@ -9,7 +9,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
+from itertools import count
 from pathlib import Path
+from threading import Lock
 
 from pydantic import TypeAdapter
 
@@ -113,7 +115,10 @@ class Lab:
     containers: list[Container] = field(default_factory=list)
     _servers: "dict[str, subprocess.Popen[str]]" = field(default_factory=dict)
     _holders: "dict[str, subprocess.Popen[bytes]]" = field(default_factory=dict)
-    _words: int = 0
+    _words: "count[int]" = field(default_factory=count)
+    _heard: dict[str, set[str]] = field(default_factory=dict)
+    """Lines that each server has printed; probes may run side by side."""
+    _hearing: Lock = field(default_factory=Lock)
 
     def name(self, role: str) -> str:
         """The namespace's name as iproute2 has it."""
@@ -211,13 +216,14 @@ class Lab:
         """Whether a datagram arrives at a server, and whether an answer comes back."""
         stream = self._servers[server].stdout
         assert stream is not None
-        self._words += 1
-        word = f"word{self._words}"
+        word = f"word{next(self._words)}"
         command = [*self.inside(role), sys.executable, "-S", "-c", _CLIENT, destination, str(SERVICE), word]
         client = subprocess.run(command, capture_output=True, text=True, check=True)
         os.set_blocking(stream.fileno(), False)
-        arrived = f"got {word}\n" in iter(stream.readline, "")
-        return arrived, client.stdout.strip() == "yes"
+        with self._hearing:
+            heard = self._heard.setdefault(server, set())
+            heard.update(iter(stream.readline, ""))
+        return f"got {word}\n" in heard, client.stdout.strip() == "yes"
 
     def serve(self, role: str) -> None:
         """Starts a server that answers."""
