@@ -146,6 +146,12 @@ class Case:
             return f"its process {process.pid} runs in another network namespace"
         return None
 
+    def engine_unlike(self) -> str | None:
+        """Why neither causes nor remedies of Docker's hold for this engine; None where they do."""
+        if self.engine is not None and self.engine.is_podman:
+            return "it is Podman, whose links, rules and services are not Docker's"
+        return None
+
     @cached_property
     def networks(self) -> tuple[Network, ...]:
         """Its networks; empty where they could not be read."""

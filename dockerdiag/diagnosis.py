@@ -254,8 +254,9 @@ def _judge(check: Check, case: Case | None, limit: TimeLimit, missing: str) -> t
                 return Result(check.name, check.title, Status.SKIP, part.reason), []
             status = Status.SKIP if part == PREDATED else Status.UNKNOWN
             return Result(check.name, check.title, status, unread), []
-    if check.needs and not check.anywhere and case.engine_elsewhere() is not None:
-        return Result(check.name, check.title, Status.SKIP, f"the engine: {case.engine_elsewhere()}"), []
+    other = (None if check.anywhere else case.engine_elsewhere()) or case.engine_unlike()
+    if check.needs and other is not None:
+        return Result(check.name, check.title, Status.SKIP, f"the engine: {other}"), []
     try:
         if check.distribution != OWN:
             located = _located_apart(check, case, limit)

@@ -20,7 +20,8 @@ docker-proxy serves; packets to addresses still pass.
 
 An engine that is not there at all is *unknown*, not broken: nothing here says that there should be one. The same goes
 for one that runs elsewhere (a remote context, Docker Desktop's machine, rootless Docker in a network namespace of its
-own): the rules and links of this host say nothing about its containers.
+own): the rules and links of this host say nothing about its containers. Podman's socket answers as Docker's does; its
+packets can be walked (`dockerdiag trace`), but what Docker's checks ask, and what mends Docker, does not hold for it.
 
 ## Remedy
 
@@ -96,13 +97,40 @@ def _answers(case: Case, engine: Engine) -> Finding:
             summary=f"{what} answers, but {elsewhere}: what is read here says nothing about its containers",
             remedies=(_there(case, engine),),
         )
+    unlike = case.engine_unlike()
+    if unlike is not None:
+        return Finding(
+            code="engine-not-docker",
+            status=Status.UNKNOWN,
+            subject=case.engine_subject,
+            summary=f"{what} answers, but {unlike}: its packets are walked, causes and remedies are not told",
+            remedies=(_walked(case),),
+        )
     return Finding(
         code="engine-answers", status=Status.PASS, subject=case.engine_subject, summary=f"{what} answers"
     )
 
 
+def _walked(case: Case) -> Remedy:
+    """How to see what becomes of a packet where no check says it."""
+    running = next((one.name for one in case.containers if one.pid is not None), None)
+    walk = (sh("dockerdiag", "trace", running, "1.1.1.1:443"),) if running is not None else ()
+    return Remedy(
+        summary="See where a packet ends; what ends it is mended as Podman's manual has it",
+        verify=(*walk, "podman network ls"),
+    )
+
+
 def _there(case: Case, engine: Engine) -> Remedy:
     """How to read where the containers are."""
+    if engine.is_podman and engine.local:
+        return Remedy(
+            summary="As the user whose containers they are, look into the network namespace that Podman gave them",
+            verify=(
+                "podman unshare --rootless-netns ip route",
+                "podman unshare --rootless-netns nft list ruleset",
+            ),
+        )
     process = case.settings.process
     inside = engine.local and process is not None and process.namespace_is_host is False
     if engine.rootless:

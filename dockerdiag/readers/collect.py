@@ -93,6 +93,7 @@ def collect(seconds: float, destinations: tuple[str, ...], progress: Progress, r
     found = others.results()
     network = _network(found["network"])
     asked = tuple(dict.fromkeys((*asked, *nameservers([found["resolv_conf"]]))))
+    engine = _with_bridges_seen(engine, network)
     network = replace(network, route_answers=_route_answers(network, engine, containers, asked))
     service, journal = _pair(found["service"])
     daemons = found["daemons"]
@@ -192,6 +193,21 @@ def _local_containers(engine: Engine | Unread) -> tuple[Container, ...]:
     if isinstance(engine, Unread) or not engine.local or isinstance(engine.containers, Unread):
         return ()
     return engine.containers
+
+
+def _with_bridges_seen(engine: Engine | Unread, host: NetworkNamespace) -> Engine | Unread:
+    """Tells the bridges of an engine that does not name them: each holds its network's gateway."""
+    if isinstance(engine, Unread) or not engine.is_podman or isinstance(engine.networks, Unread):
+        return engine
+    if isinstance(host.links, Unread) or isinstance(host.addresses, Unread):
+        return engine
+    names = {link.index: link.name for link in host.links if link.kind == "bridge"}
+    holders = {one.address: names[one.link] for one in host.addresses if one.link in names}
+    networks = tuple(
+        replace(one, bridge_seen=next((holders[p.gateway] for p in one.pools if p.gateway in holders), ""))
+        for one in engine.networks
+    )
+    return replace(engine, networks=networks)
 
 
 # -- the kernel's routes ------------------------------------------------------------------------------------

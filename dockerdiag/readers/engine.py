@@ -18,7 +18,7 @@ from dockerdiag.readers.fields import boolean, items, mapping, number, text, tex
 from dockerdiag.readers.files import Tree
 from dockerdiag.readers.local_engine import LocalEngine
 from dockerdiag.readers.resolver import read_container_resolv_conf
-from dockerdiag.snapshot import Container, Engine, Network, SwarmNode, Unread
+from dockerdiag.snapshot import PODMAN, Container, Engine, Network, SwarmNode, Unread
 from dockerdiag.snapshot.secrets import mask_text, mask_variable
 
 T = TypeVar("T")
@@ -212,8 +212,8 @@ def _with_resolver(
 def _platform(version: Mapping[str, Any], info: Mapping[str, Any]) -> str:
     named = text(mapping(version, "Platform"), "Name")
     components = [text(one, "Name") for one in items(version, "Components")]
-    if "Podman Engine" in components:
-        return "Podman Engine"
+    if PODMAN in components:
+        return PODMAN
     if "docker desktop" in text(info, "OperatingSystem").lower():
         return named or "Docker Desktop"
     return named or next(iter(components), "")

@@ -2,6 +2,7 @@
 
 from dockerdiag.snapshot.model import (
     NOT_PROBED,
+    PODMAN,
     PREDATED,
     RULE_MAKERS,
     Address,
@@ -46,6 +47,7 @@ from dockerdiag.snapshot.probes import Probe, RisenCounter
 
 __all__ = [
     "NOT_PROBED",
+    "PODMAN",
     "PREDATED",
     "RULE_MAKERS",
     "Address",

@@ -512,13 +512,19 @@ class Network:
     pools: tuple[IpamPool, ...] = ()
     options: Mapping[str, str] = field(default_factory=dict)
     compose_project: str | None = None
+    bridge_seen: str | None = None
+    """Of Podman, which does not tell its bridges' names: the link that holds the gateway's address, empty where none
+    does."""
 
     @property
     def bridge(self) -> str | None:
-        """Name of its Linux bridge, None where its driver makes none."""
+        """Name of its Linux bridge, None where its driver makes none, or none is there to be seen."""
         if self.driver != "bridge" or self.config_only:
             return None
-        return self.options.get("com.docker.network.bridge.name") or f"br-{self.id[:12]}"
+        named = self.options.get("com.docker.network.bridge.name")
+        if not named and self.bridge_seen is not None:
+            return self.bridge_seen or None
+        return named or f"br-{self.id[:12]}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -593,6 +599,10 @@ class SwarmNode:
     """Of UDP, for what overlay networks send each other; a worker knows the default alone."""
 
 
+PODMAN = "Podman Engine"
+"""`Engine.platform` of Podman."""
+
+
 @dataclass(frozen=True, slots=True)
 class Engine:
     """The engine that answered."""
@@ -624,6 +634,11 @@ class Engine:
     warnings: tuple[str, ...] = ()
     networks: tuple[Network, ...] | Unread = ()
     containers: tuple[Container, ...] | Unread = ()
+
+    @property
+    def is_podman(self) -> bool:
+        """Whether it is Podman, which answers by Docker's API and makes links and rules of its own."""
+        return self.platform == PODMAN
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,19 @@
 from dataclasses import replace
 
-from dockerdiag.report import Status, Verdict
-from dockerdiag.snapshot import LogLine, Snapshot, Unread
-from tests.checks.hosts import Change, cause_of, daemon_json, engine, judged, service, told
+from dockerdiag.report import Disposition, Finding, Status, Verdict
+from dockerdiag.snapshot import PODMAN, LogLine, Snapshot, Unread
+from tests.checks.hosts import (
+    Change,
+    cause_of,
+    daemon_json,
+    default_bridge,
+    engine,
+    first_in,
+    judged,
+    links,
+    service,
+    told,
+)
 
 FAILED = service(active_state="failed", sub_state="failed", result="exit-code", main_pid=None)
 
@@ -90,3 +101,37 @@ def test_a_rootless_engine_is_looked_at_in_its_namespace() -> None:
 def test_a_desktops_machine_is_named() -> None:
     found = told(judged(engine(local=False, platform="Docker Desktop 4.40")))["engine-elsewhere"]
     assert "Docker Desktop" in found.remedies[0].summary
+
+
+def podman(snapshot: Snapshot) -> Snapshot:
+    """As if Podman answered: it names no bridge, and no dockerd runs."""
+    for change in (engine(platform=PODMAN), default_bridge(options={}, bridge_seen="docker0")):
+        snapshot = change(snapshot)
+    return replace(snapshot, daemons=(), service=None)
+
+
+def test_podman_is_walked_and_no_check_of_dockers_speaks() -> None:
+    report = judged(podman)
+    assert (report.verdict, report.exit_code, set(told(report))) == (
+        Verdict.UNKNOWN,
+        3,
+        {"engine-not-docker"},
+    )
+    assert {walk.disposition for walk in report.walks} == {Disposition.DELIVERED}
+
+
+def test_what_stops_podmans_packets_is_seen_in_the_walk_without_dockers_remedies() -> None:
+    report = judged(podman, first_in("DOCKER-USER", "-i docker0 -j DROP"), links("docker0", mtu=1400))
+    assert set(told(report)) == {"engine-not-docker"}
+    assert {walk.disposition for walk in report.walks} == {Disposition.DROPPED}
+    (finding,) = told(report).values()
+    assert all("docker.service" not in line and "restart docker" not in line for line in lines_of(finding))
+
+
+def test_a_users_podman_is_looked_at_in_that_users_namespace() -> None:
+    found = told(judged(podman, engine(rootless=True)))["engine-elsewhere"]
+    assert found.remedies[0].verify[0] == "podman unshare --rootless-netns ip route"
+
+
+def lines_of(finding: Finding) -> list[str]:
+    return [line for one in finding.remedies for line in (*one.now, *one.lasting, *one.verify, *one.undo)]

@@ -4,8 +4,9 @@ import os
 import subprocess
 from dataclasses import replace
 
-from dockerdiag.readers.collect import _without_ended, _without_reader
-from dockerdiag.snapshot import Container, Engine, Unread
+from dockerdiag.readers.collect import _with_bridges_seen, _without_ended, _without_reader
+from dockerdiag.snapshot import PODMAN, Container, Engine, IpamPool, Network, Unread
+from tests.checks.hosts import host
 
 
 def container(name: str, pid: int, namespace: str) -> Container:
@@ -48,3 +49,15 @@ def test_namespace_that_another_container_shares_stays() -> None:
     unread = Unread("its process has gone")
     _, namespaces = _without_ended(engine(loops, joined), {"net:[1]": unread})
     assert namespaces == {"net:[1]": unread}
+
+
+def test_podmans_bridges_are_those_that_hold_the_gateways() -> None:
+    used = Network("2f25" * 16, "podman", "bridge", pools=(IpamPool("172.17.0.0/16", "172.17.0.1"),))
+    unused = Network("3f25" * 16, "unused", "bridge", pools=(IpamPool("10.89.0.0/24", "10.89.0.1"),))
+    told = replace(engine(), networks=(used, unused))
+    here = host().network
+    seen = _with_bridges_seen(replace(told, platform=PODMAN), here)
+    assert isinstance(seen, Engine)
+    assert not isinstance(seen.networks, Unread)
+    assert [one.bridge for one in seen.networks] == ["docker0", None]
+    assert _with_bridges_seen(told, here) == told
