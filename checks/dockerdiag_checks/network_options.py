@@ -15,6 +15,7 @@ in that range cannot be reached from containers, nor from the host.
 
 - The default route, the two halves `0.0.0.0/1` and `128.0.0.0/1` of a VPN, and supernets such as 10.0.0.0/8 by a
   gateway: the network's own route is more specific.
+- A resolver of the host that is a container of the network, or the network's gateway.
 - host, none, macvlan, ipvlan and overlay networks have no bridge, and no rules on this host. Overlay networks lead out
   by docker_gwbridge.
 - `enable_icc=false` and `host_binding_ipv4` concern neighbours and published ports, not the way out.
@@ -112,7 +113,7 @@ def _overlaps(case: Case) -> Iterator[Finding]:
                 what = f"the route {way.destination} by {', '.join(sorted(way.links))}"
                 yield _overlap(network, what, subnet, Status.WARN)
         for address in resolvers:
-            if address in subnet and address not in _gateways(network):
+            if address in subnet and address not in (*_gateways(network), *_members(case, network)):
                 yield _overlap(network, f"the host's resolver {address}", subnet, Status.WARN)
 
 
@@ -161,6 +162,12 @@ def _asked_for_all(rules: tuple[RoutingRule, ...] | Unread) -> set[int | None]:
 
 def _gateways(network: Network) -> tuple[object, ...]:
     return tuple(ip_address(pool.gateway.partition("/")[0]) for pool in network.pools if pool.gateway)
+
+
+def _members(case: Case, network: Network) -> tuple[object, ...]:
+    """The addresses of its containers: one of them may well be the resolver."""
+    ends = [end for one in case.containers for end in one.endpoints if end.network == network.name]
+    return tuple(ip_address(text) for end in ends for text in (end.address, end.address6) if text)
 
 
 def _resolvers(file: TextFile | Unread | None) -> Iterator[str]:

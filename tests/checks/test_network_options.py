@@ -88,6 +88,7 @@ def test_a_resolver_inside_the_subnet() -> None:
 
     assert "subnet-overlap" in told(judged(resolver("172.17.3.3")))
     assert "subnet-overlap" not in told(judged(resolver("172.17.0.1")))
+    assert "subnet-overlap" not in told(judged(resolver("172.17.0.2")))
 
 
 def test_options_that_do_not_concern_the_way_out() -> None:
