@@ -9,6 +9,7 @@ from dockerdiag.configuration.settings import value_of
 from dockerdiag.destination import Destination, DestinationError
 from dockerdiag.packet.flow import Journey
 from dockerdiag.packet.packet import IPAddress
+from dockerdiag.report import Disposition
 
 PROXY_PORTS = {"http": 80, "https": 443, "socks5": 1080, "socks5h": 1080}
 """Of a proxy's URL without a port, as Go takes it."""
@@ -42,9 +43,17 @@ def targets(case: Case) -> tuple[Target, ...]:
     """The destinations that can be walked; none where the proxy's address is not known here."""
     proxy = proxy_of(case)
     if not proxy:
-        address = DEFAULT_ADDRESSES[0]
-        journey = case.from_host(address, _REGISTRY_PORT, "tcp")
-        return (Target(address, "the internet", journey, anywhere=True),) if journey is not None else ()
+        journeys = [case.from_host(address, _REGISTRY_PORT, "tcp") for address in DEFAULT_ADDRESSES]
+        ways = [one for one in journeys if one is not None]
+        # Registries have addresses of both families, and whoever has no route of one asks by the other.
+        chosen = next(
+            (one for one in ways if one.disposition is not Disposition.NO_ROUTE), next(iter(ways), None)
+        )
+        return (
+            (Target(chosen.flow.destination, "the internet", chosen, anywhere=True),)
+            if chosen is not None
+            else ()
+        )
     where = _address_of(case, proxy)
     if where is None:
         return ()

@@ -41,9 +41,9 @@ from dockerdiag.report import Evidence, Finding, Remedy, Status
 from dockerdiag_checks.confinement import Confinement, by_address, by_link, lifted, whole
 from dockerdiag_checks.egress_targets import Target, targets
 from dockerdiag_checks.host_names import nobody_asked, stopped_servers
+from dockerdiag_checks.host_ways import host_is_offline, mend_host_first, no_way_out
 from dockerdiag_checks.next_steps import engine_asks
 from dockerdiag_checks.output_rules import chosen_destinations_only, let_out
-from dockerdiag_checks.path_remedies import host_is_offline, mend_host_first
 from dockerdiag_checks.rule_remedies import where
 from dockerdiag_checks.wording import retry
 
@@ -82,7 +82,11 @@ def CHECK(case: Case) -> Iterator[Finding]:  # noqa: N802 - a module's check is 
                 yield finding
         # Nobody listening on a proxy of this host is what proxy-dropins asks.
         elif halt is not None and halt.kind != "listener" and not _told_of_containers(case, halt):
-            at = "offline" if halt.kind == "no-route" and host_is_offline(case, 4) else halt.at
+            at = (
+                "offline"
+                if halt.kind == "no-route" and host_is_offline(case, halt.packet.family)
+                else halt.at
+            )
             stopped.setdefault(at, []).append((target, halt))
     for at, met in stopped.items():
         yield _offline(case, met[0][1]) if at == "offline" else _stopped(case, met)
@@ -120,10 +124,10 @@ def _offline(case: Case, halt: Halt) -> Finding:
         code="host-offline",
         status=Status.FAIL,
         subject=case.host,
-        summary=f"The host itself has no way out: {halt.reason.rstrip('.')} (the engine's own packets)",
+        summary=f"{no_way_out(case, halt.packet.family)}: {halt.reason.rstrip('.')} (the engine's own packets)",
         explains=("dns-unreachable *",),
         evidence=(Evidence(halt.place, halt.at),),
-        remedies=(mend_host_first(case),),
+        remedies=(mend_host_first(case, halt.packet.family),),
     )
 
 

@@ -30,7 +30,8 @@ of this shows in a firewall.
   asked about by `-c`).
 - A reverse path filter, loose or strict, now or by a file, that lets these packets pass; a VPN that answers come back
   by.
-- A host without a way to the IPv6 internet, where only IPv6 is meant (a note).
+- A host without a way to the IPv6 internet, whose containers have IPv4; one without IPv4, whose containers get out by
+  IPv6 (notes).
 - A part that could not be read where it decides: that is *unknown*, with the reason.
 
 ## Remedy
@@ -55,10 +56,11 @@ from dockerdiag.registry import check
 from dockerdiag.report import Evidence, Finding, Remedy, RuleReference, Status
 from dockerdiag_checks.commands import sh
 from dockerdiag_checks.default_bridge import default_bridge_gone, without_default_bridge
+from dockerdiag_checks.host_ways import host_is_offline, no_way_out, not_meant
 from dockerdiag_checks.name_resolution import asks_for_names, names_lost
 from dockerdiag_checks.next_steps import to_find_out
 from dockerdiag_checks.path_causes import named, values, who
-from dockerdiag_checks.path_remedies import host_is_offline, mending
+from dockerdiag_checks.path_remedies import mending
 from dockerdiag_checks.redirection import REDIRECTED, leading_astray, not_redirected
 from dockerdiag_checks.reverse_path_at_boot import strict_at_boot
 from dockerdiag_checks.rule_remedies import where
@@ -134,7 +136,7 @@ def _stopped(case: Case, hit: Hit) -> Finding:
     halt = hit.halt
     status = case.severity(hit)
     offline = halt.kind == "no-route" and halt.namespace is None and host_is_offline(case, halt.packet.family)
-    if status is Status.FAIL and offline and halt.packet.family == 6:
+    if status in (Status.FAIL, Status.WARN) and offline and not_meant(case, hit):
         status = Status.NOTE
     astray = leading_astray(hit) if status is Status.FAIL else None
     if status is Status.UNKNOWN:
@@ -147,7 +149,7 @@ def _stopped(case: Case, hit: Hit) -> Finding:
         code=code,
         status=status,
         subject=case.host if offline else _subject(case, hit),
-        summary=f"{_led(hit, astray)}{_what(halt, offline)} ({containers_of(hit)}, {_way(hit)})",
+        summary=f"{_led(hit, astray)}{_what(case, halt, offline)} ({containers_of(hit)}, {_way(hit)})",
         count=hit.count,
         explains=(*_what_follows(hit, code), *names_lost(hit)),
         evidence=(
@@ -190,13 +192,13 @@ def _what_follows(hit: Hit, code: str) -> tuple[str, ...]:
     )
 
 
-def _what(halt: Halt, offline: bool) -> str:
+def _what(case: Case, halt: Halt, offline: bool) -> str:
     if halt.rule is not None and halt.netfilter is not None:
         word = "rejected" if halt.netfilter.verdict == "reject" else "dropped"
         policy = "the policy of " if halt.kind == "policy" else ""
         return f"The container's own firewall: {word} by {policy}{where(halt.rule)}"
     reason = halt.reason.rstrip(".")
-    return f"The host itself has no way out: {reason}" if offline else reason
+    return f"{no_way_out(case, halt.packet.family)}: {reason}" if offline else reason
 
 
 def _evidence(case: Case, halt: Halt) -> tuple[Evidence, ...]:

@@ -8,6 +8,7 @@ from dockerdiag.report import Remedy
 from dockerdiag.snapshot import Route, Unread
 from dockerdiag_checks.commands import AtEngineStart, Change, in_namespace, set_sysctl, sh
 from dockerdiag_checks.egress_targets import targets
+from dockerdiag_checks.host_ways import has_default, mend_host_first
 from dockerdiag_checks.link_remedies import (
     another_subnet,
     arp_answered,
@@ -24,14 +25,13 @@ from dockerdiag_checks.wording import containers_of, listed, retry, subnets_of
 _MAIN = 254
 _FORWARDING = 3
 """BR_STATE_FORWARDING of a bridge port."""
-_DEFAULT = {4: "0.0.0.0/0", 6: "::/0"}
 
 
 def mending(case: Case, hit: Hit, code: str) -> tuple[Remedy, ...]:
     """What mends it, narrowest first."""
     halt = hit.halt
     if code == "host-offline":
-        return (mend_host_first(case),)
+        return (mend_host_first(case, halt.packet.family),)
     if (mended := _by_name(case, hit, code)) is not None:
         return mended
     if (asked_anew := _unfixed(case, hit)) is not None:
@@ -115,38 +115,6 @@ def _by_name(case: Case, hit: Hit, code: str) -> tuple[Remedy, ...] | None:
     if code == "duplicate-bridge-route" and (gone := without_orphan(case, hit)) is not None:
         return (gone,)
     return None
-
-
-def host_is_offline(case: Case, family: int) -> bool:
-    """Whether the host's own packets have no way out either, as far as its kernel and its routes tell."""
-    network = case.snapshot.network
-    bridges = {one.bridge for one in case.networks}
-    answers = [one for one in network.route_answers if one.source is None and one.in_link is None]
-    own = [
-        one
-        for one in answers
-        if (":" in one.destination) == (family == 6)
-        and (one.error is not None or one.out_link not in bridges)
-    ]
-    if own:
-        return all(one.error is not None for one in own)
-    return not _has_default(case, family)
-
-
-def _has_default(case: Case, family: int) -> bool:
-    routes = case.snapshot.network.routes
-    return not isinstance(routes, Unread) and any(
-        (one.destination, one.table, one.type) == (_DEFAULT[family], _MAIN, "unicast") for one in routes
-    )
-
-
-def mend_host_first(case: Case) -> Remedy:
-    """Where the host has no way out, nothing of Docker is to be mended."""
-    return Remedy(
-        summary="Mend the host's own network first: Docker is not the cause",
-        verify=("ip route show default", *retry(case)),
-        risk="None.",
-    )
 
 
 def _started_again(case: Case, hit: Hit) -> Remedy:
@@ -304,7 +272,7 @@ def _past_policy(case: Case, hit: Hit) -> Remedy | None:
     rules = case.snapshot.network.rules
     family = hit.halt.packet.family
     subnet = next((one for one in subnets_of(case, hit) if (":" in one) == (family == 6)), None)
-    if isinstance(rules, Unread) or subnet is None or not _has_default(case, family):
+    if isinstance(rules, Unread) or subnet is None or not has_default(case, family):
         return None
     blamed = hit.halt.routing_rule
     if blamed is not None and blamed.table == _MAIN and blamed.action == "lookup":

@@ -103,6 +103,53 @@ def test_a_host_that_is_offline_is_said_to_be_no_matter_of_dockers() -> None:
     assert "Docker is not the cause" in report.cause.remedies[0].summary
 
 
+def without_ipv4(snapshot: Snapshot) -> Snapshot:
+    """Takes the uplink's IPv4 addresses and routes; IPv6 still leads out."""
+    here = snapshot.network
+    assert isinstance(here.addresses, tuple)
+    assert isinstance(here.routes, tuple)
+    assert isinstance(here.links, tuple)
+    uplink = next(link.index for link in here.links if link.name == "eth0")
+    return network(
+        addresses=tuple(one for one in here.addresses if (one.family, one.link) != (4, uplink)),
+        routes=tuple(
+            one for one in here.routes if one.family == 6 or all(hop.link != uplink for hop in one.next_hops)
+        ),
+        route_answers=(),
+    )(snapshot)
+
+
+def test_a_host_of_ipv6_alone_is_not_without_any_way_out() -> None:
+    report = judged(without_ipv4, recorded="ipv6-translated-trixie")
+    assert report.verdict is Verdict.OK
+    note = told(report, Status.NOTE)["host-offline"]
+    assert note.summary.startswith("The host itself has no way out over IPv4: ")
+
+
+def test_containers_of_ipv4_alone_do_not_get_out_of_a_host_of_ipv6_alone() -> None:
+    report = judged(without_ipv4)
+    assert cause_of(report) == ("packet-path", "host-offline", "host:lab")
+    assert report.cause is not None
+    assert "over IPv4" in report.cause.summary
+    assert "--ipv6" in report.cause.remedies[0].summary
+
+
+def test_a_lost_ipv4_route_is_a_fault_though_ipv6_leads_out() -> None:
+    report = judged(
+        lambda snapshot: replace(snapshot, network=without_default(snapshot.network)),
+        network(route_answers=()),
+        recorded="ipv6-translated-trixie",
+    )
+    assert cause_of(report) == ("packet-path", "host-offline", "host:lab")
+    assert told(report)["host-offline"].summary.startswith("The host itself has no way out over IPv4: ")
+
+
+def test_the_engine_of_a_host_of_ipv6_alone_gets_out_by_that() -> None:
+    stopped = engine(containers=())
+    report = judged(without_ipv4, stopped, recorded="ipv6-translated-trixie")
+    assert all(one.check != "engine-egress" or one.status is Status.PASS for one in report.results)
+
+
 def test_containers_without_a_route_on_a_host_that_is_online() -> None:
     rules = host().network.rules
     assert isinstance(rules, tuple)
