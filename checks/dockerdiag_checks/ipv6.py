@@ -2,9 +2,9 @@
 
 ## What it asks
 
-Whether the host's own IPv6 route comes from router advertisements that the kernel no longer takes, since it forwards;
-whether addresses that containers use on the uplink's own prefix are answered for there; and, for a container that is
-asked about by `-c`, whether it has IPv6 at all.
+Whether the host's own IPv6 route comes, or came, from router advertisements that the kernel no longer takes, since it
+forwards; whether addresses that containers use on the uplink's own prefix are answered for there; and, for a container
+that is asked about by `-c`, whether it has IPv6 at all.
 
 ## Why it breaks containers
 
@@ -15,7 +15,8 @@ translated, the router asks on the link who has a container's address, and nobod
 ## What is normal and not reported
 
 - `accept_ra` 0: systemd-networkd, NetworkManager and dhcpcd take router advertisements themselves.
-- `accept_ra` 2, and a default route that somebody set.
+- `accept_ra` 2, a link that does not forward itself, and a default route that somebody set.
+- No IPv6 default route, where no link has an address of the internet's that the kernel made from an advertisement.
 - A prefix that is routed to this host, a proxy for neighbour discovery (`proxy_ndp`, ndppd), and translated networks.
 - A container without IPv6: the default (a note where it is asked about by `-c` and the host has IPv6).
 
@@ -36,7 +37,7 @@ from ipaddress import ip_address, ip_network
 from dockerdiag.case import Case, Traced
 from dockerdiag.registry import check
 from dockerdiag.report import Evidence, Finding, Remedy, Status
-from dockerdiag.snapshot import NetworkManagers, Route, Unread
+from dockerdiag.snapshot import Address, NetworkManagers, Route, Unread
 from dockerdiag_checks.commands import AtEngineStart, set_sysctl, sh, write_file
 from dockerdiag_checks.wording import listed, retry
 
@@ -45,6 +46,7 @@ NEEDS = ("engine", "engine.networks", "network.links", "network.routes", "networ
 _MAIN = 254
 _SIX = 6
 _DEFAULT = "::/0"
+_GLOBAL = ip_network("2000::/3")
 
 
 @check(
@@ -86,38 +88,85 @@ def _advertisements(case: Case) -> Iterator[Finding]:
     defaults = [one for one in _routes(case) if one.destination == _DEFAULT and one.table == _MAIN]
     if any(one.protocol != "ra" and one.type == "unicast" for one in defaults):
         return
+    if not defaults:
+        yield from _expired(case)
     for route in defaults:
         link = next((names[hop.link] for hop in route.next_hops if hop.link in names), None)
-        key = f"net/ipv6/conf/{link}/accept_ra"
-        if link is None or _sysctl(case, key) != "1":
-            continue
-        change = set_sysctl(key, "2", "1")
-        path = f"/etc/sysctl.d/99-zz-dockerdiag-accept-ra-{link.replace('/', '-')}.conf"
-        name = key if "." in key else key.replace("/", ".")
-        yield Finding(
-            code="accept-ra-lost",
-            status=Status.WARN,
-            subject=f"link:{link}",
-            summary=(
+        if link is not None and _ignores_advertisements(case, link):
+            yield _lost(
+                case,
+                link,
                 f"The host's IPv6 default route by {link} expires: it is from a router advertisement, and "
-                "the kernel takes no more of them now that it forwards"
-            ),
-            evidence=(
+                "the kernel takes no more of them now that it forwards",
                 Evidence("ip -6 route", f"default dev {link} proto ra"),
-                Evidence("sysctl", f"{name} = 1"),
-                Evidence("sysctl", "net.ipv6.conf.all.forwarding = 1"),
-            ),
-            remedies=(
-                Remedy(
-                    summary=f"Take router advertisements on {link} though the host forwards",
-                    now=(change.do,),
-                    lasting=(write_file(path, f"{name} = 2"),),
-                    verify=(f"sysctl {name}", "ip -6 route show default", *retry(case)),
-                    undo=(change.undo, sh("rm", "-f", path)),
-                    risk="Who may send router advertisements on that link decides the host's IPv6 route, as before.",
+            )
+
+
+def _expired(case: Case) -> Iterator[Finding]:
+    """Links that still have the address that an advertisement gave them, which lives longer than its route."""
+    names, addresses = _names(case), case.snapshot.network.addresses
+    if isinstance(addresses, Unread):
+        return
+    told: set[str] = set()
+    for one in addresses:
+        link = names.get(one.link)
+        if link is None or link in told or not _by_the_kernel(one) or not _ignores_advertisements(case, link):
+            continue
+        told.add(link)
+        yield _lost(
+            case,
+            link,
+            f"The host has no IPv6 default route: {link} has its address from a router advertisement, and the kernel "
+            "takes no more of them now that it forwards",
+            Evidence("ip -6 address", f"{one.address}/{one.prefix_length} dev {link} {' '.join(one.flags)}"),
+            Evidence("ip -6 route", "no default route"),
+        )
+
+
+def _by_the_kernel(address: Address) -> bool:
+    """Whether the kernel made it from an advertisement of a prefix of the internet's.
+
+    A unique local prefix is often told by who is no router.
+    """
+    made = "mngtmpaddr" in address.flags and "noprefixroute" not in address.flags
+    return made and address.family == _SIX and ip_address(address.address) in _GLOBAL
+
+
+def _ignores_advertisements(case: Case, link: str) -> bool:
+    """Whether the kernel would take advertisements there if the link did not forward."""
+    there = f"net/ipv6/conf/{link}"
+    return _sysctl(case, f"{there}/accept_ra") == "1" and _sysctl(case, f"{there}/forwarding") != "0"
+
+
+def _lost(case: Case, link: str, summary: str, *evidence: Evidence) -> Finding:
+    key = f"net/ipv6/conf/{link}/accept_ra"
+    change = set_sysctl(key, "2", "1")
+    path = f"/etc/sysctl.d/99-zz-dockerdiag-accept-ra-{link.replace('/', '-')}.conf"
+    name = key if "." in key else key.replace("/", ".")
+    return Finding(
+        code="accept-ra-lost",
+        status=Status.WARN,
+        subject=f"link:{link}",
+        summary=summary,
+        evidence=(
+            *evidence,
+            Evidence("sysctl", f"{name} = 1"),
+            Evidence("sysctl", "net.ipv6.conf.all.forwarding = 1"),
+        ),
+        remedies=(
+            Remedy(
+                summary=f"Take router advertisements on {link} though the host forwards",
+                now=(change.do,),
+                lasting=(write_file(path, f"{name} = 2"),),
+                verify=(f"sysctl {name}", "ip -6 route show default", *retry(case)),
+                undo=(change.undo, sh("rm", "-f", path)),
+                risk=(
+                    "Who may send router advertisements on that link decides the host's IPv6 route, as before. A route "
+                    "that is gone comes back with the router's next advertisement, some minutes at the most."
                 ),
             ),
-        )
+        ),
+    )
 
 
 def _on_link(case: Case) -> Iterator[Finding]:
