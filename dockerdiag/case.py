@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple
 from dockerdiag.configuration.daemon import DaemonSettings
 from dockerdiag.configuration.settings import Unknown, value_of
 from dockerdiag.packet.flow import Flow, Halt, Journey, Source
-from dockerdiag.packet.packet import IPAddress
+from dockerdiag.packet.packet import IPAddress, without_zone, zone_of
 from dockerdiag.packet.walk import Walker
 from dockerdiag.probed import Compared
 from dockerdiag.report import Disposition, Finding, Status
@@ -117,7 +117,8 @@ class Case:
         """The walk of a packet that the host sends itself, as the engine does; None where nothing is walked."""
         if self.walker is None:
             return None
-        flow = Flow(Source(namespace=self.snapshot.network, user=_ROOT), destination, protocol, port)
+        source = Source(namespace=self.snapshot.network, user=_ROOT)
+        flow = Flow(source, without_zone(destination), protocol, port, zone=zone_of(destination))
         key = (destination, port, protocol)
         if key not in self._from_host:
             self._from_host[key] = self.walker.walk(flow)

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from dockerdiag.asked import Asked
 from dockerdiag.diagnosis import asked_case
+from dockerdiag.packet.packet import without_zone
 from dockerdiag.packet.plan import resolvers, sources, upstream
 from dockerdiag.packet.world import World
 from dockerdiag.readers import send_probes
@@ -55,7 +56,7 @@ def _senders(snapshot: Snapshot, asked: Asked) -> "tuple[Sender, ...]":
 
 def _servers(world: World, container: Container) -> tuple[str, ...]:
     """The resolvers of a container's own file, then those that the engine's resolver asks for it."""
-    beyond = (str(one) for one in resolvers(container, upstream(world)))
+    beyond = (str(without_zone(one)) for one in resolvers(container, upstream(world)))
     return tuple(dict.fromkeys((*_nameservers(container.resolv_conf), *beyond)))
 
 

@@ -8,7 +8,7 @@ from ipaddress import ip_address
 from dockerdiag.case import Case, Hit, Traced
 from dockerdiag.configuration.settings import Known
 from dockerdiag.packet.flow import Halt, Journey
-from dockerdiag.packet.packet import IPAddress
+from dockerdiag.packet.packet import IPAddress, without_zone
 from dockerdiag.report import Disposition, Evidence
 from dockerdiag.snapshot import Container, NameService, TextFile
 from dockerdiag.snapshot.resolv_conf import EMBEDDED, FALLBACK, ResolvConf, Server, parse_resolv_conf
@@ -172,12 +172,12 @@ def _resolution(case: Case, container: Container, file: ResolvConf, traced: tupl
     fallback = _used_fallback(case, container, file, behind)
     if behind is None:
         return Resolution(container, file, traced, None, fallback)
-    asked = [AskedServer(server, by_destination.get(server.address)) for server in own]
+    asked = [AskedServer(server, by_destination.get(without_zone(server.address))) for server in own]
     for server in behind:
         journey = (
             case.from_host(server.address, DNS_PORT, "udp")
             if server.from_host
-            else by_destination.get(server.address)
+            else by_destination.get(without_zone(server.address))
         )
         link = journey.uplink if journey is not None and server.from_host else None
         confinement = by_address(case, server.address) or by_link(case, link)

@@ -87,6 +87,8 @@ class Flow:
     port: int | None = 443
     published: Published | None = None
     """Of a packet from outside."""
+    zone: str | None = None
+    """The link, by name or index, that a link-local destination is on."""
 
     @property
     def to(self) -> str:

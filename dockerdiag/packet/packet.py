@@ -17,6 +17,17 @@ EPHEMERAL_PORTS = (32768, 60999)
 RANDOM_PORTS = (1024, 65535)
 """Where NAT looks for a source port when it is told to choose at random."""
 
+
+def without_zone(address: IPAddress) -> IPAddress:
+    """The address as packets have it: the link that `fe80::1%eth0` names is the sender's to know."""
+    return IPv6Address(int(address)) if address.version == 6 else address
+
+
+def zone_of(address: IPAddress) -> str | None:
+    """The link by which its sender reaches a link-local address, None where it does not say."""
+    return address.scope_id if isinstance(address, IPv6Address) else None
+
+
 Protocol = Literal["tcp", "udp", "icmp", "icmpv6"]
 PROTOCOL_NUMBERS: dict[str, int] = {"icmp": 1, "tcp": 6, "udp": 17, "icmpv6": 58}
 

@@ -9,7 +9,7 @@ from dockerdiag.packet.alike import Likeness
 from dockerdiag.packet.flow import Flow, Journey, Published, Source
 from dockerdiag.packet.inbound import host_address, neighbour_of, ways_outside
 from dockerdiag.packet.own_rules import ADDRESS
-from dockerdiag.packet.packet import IPAddress, Protocol
+from dockerdiag.packet.packet import IPAddress, Protocol, without_zone, zone_of
 from dockerdiag.packet.walk import Walker
 from dockerdiag.packet.world import Terrain, World
 from dockerdiag.snapshot.model import Container, Network, PortBinding, TextFile, Unread
@@ -167,7 +167,8 @@ def _to_resolvers(world: World, source: Source, has_six: bool) -> Iterator[Erran
             yield Errand(Flow(source, EMBEDDED, "udp", _DNS_PORT), resolver=False)
         for server in resolvers(source.container, upstream(world)):
             if server.version == 4 or has_six or server.is_loopback:
-                yield Errand(Flow(source, server, "udp", _DNS_PORT), resolver=True)
+                flow = Flow(source, without_zone(server), "udp", _DNS_PORT, zone=zone_of(server))
+                yield Errand(flow, resolver=True)
 
 
 def bindings(container: Container, port: int, protocol: str = "tcp") -> tuple[PortBinding, ...]:

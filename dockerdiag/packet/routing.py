@@ -263,11 +263,13 @@ class Router:
         source_port: PortRange | None = None,
         destination_port: PortRange | None = None,
         mark: int | None = 0,
+        out_link: str | None = None,
     ) -> Decision:
         """Routes a packet that a process of this namespace sends, and chooses its source if it has none."""
         query = Query(
             destination,
             source,
+            out_link=out_link,
             mark=mark,
             protocol=PROTOCOL_NUMBERS[protocol],
             source_port=source_port,

@@ -263,6 +263,7 @@ class Trip(Movement):
             source_port=addresses.source_port,
             destination_port=addresses.destination_port,
             mark=packet.mark,
+            out_link=self._bound_to(terrain, addresses.destination),
         )
         if source is None:
             chosen = decision.source or beginning.any_address(terrain, packet.family)
@@ -273,6 +274,14 @@ class Trip(Movement):
                 self.network = self.world.network_of(terrain.owner, self.sent_from)
             self.trail.hop(terrain, "process", f"{self.flow.source.name} sends from {self.sent_from}")
         return decision, packet
+
+    def _bound_to(self, terrain: Terrain, destination: IPAddress) -> str | None:
+        """The link that the sender's own address for its destination names; a rewritten one is found by routes."""
+        zone = self.flow.zone
+        if zone is None or destination != self.flow.destination:
+            return None
+        named = terrain.links.get(zone) or terrain.links.by_index.get(int(zone) if zone.isdecimal() else 0)
+        return named.name if named is not None else zone
 
     def _isolated(self, terrain: Terrain, packet: Packet) -> bool:
         """Says that there is no way because somebody chose none: a container without network, or internal only."""

@@ -21,6 +21,7 @@ class Server:
     """A server that is asked for names."""
 
     address: IPv4Address | IPv6Address
+    """A link-local one with its zone (`fe80::1%eth0`)."""
     from_host: bool = False
     """Whether the engine asks it from the host's network namespace, not from the container's."""
 
@@ -97,17 +98,19 @@ def parse_resolv_conf(text: str) -> ResolvConf:
 
 def _is_server(word: str) -> bool:
     try:
-        ip_address(_bare(word))
+        _address(word)
     except ValueError:
         return False
     return True
 
 
 def _server(word: str) -> Server:
-    return Server(ip_address(_bare(word)), from_host=_FROM_HOST.fullmatch(word) is not None)
+    return Server(_address(word), from_host=_FROM_HOST.fullmatch(word) is not None)
 
 
-def _bare(word: str) -> str:
-    """Without `host(…)`, and without the link that an IPv6 address may name."""
+def _address(word: str) -> IPv4Address | IPv6Address:
+    """Without `host(…)`; with the link that it names where the address alone does not tell the link."""
     match = _FROM_HOST.fullmatch(word)
-    return (match[1] if match else word).partition("%")[0]
+    written = match[1] if match else word
+    address = ip_address(written.partition("%")[0])
+    return ip_address(written) if address.version == 6 and address.is_link_local else address

@@ -178,3 +178,20 @@ def test_a_rule_about_programs_is_settled_by_dockerd_itself() -> None:
     (step,) = told(report)["egress-unknown"].remedies
     assert step.now == ("docker search --limit 1 hello-world",)
     assert "no rule and no setting changes" in step.risk
+
+
+def asks(server: str) -> Change:
+    """The host has this nameserver alone."""
+    file = TextFile("/etc/resolv.conf", f"nameserver {server}\n")
+    return lambda snapshot: replace(snapshot, resolv_conf=file)
+
+
+@pytest.mark.parametrize("zone", ["eth0", "2"])
+def test_a_link_local_resolver_is_asked_by_the_link_that_its_zone_names(zone: str) -> None:
+    assert judged(asks(f"fe80::1%{zone}"), recorded="plain-sid").verdict is Verdict.OK
+
+
+def test_a_link_local_resolver_on_a_link_that_is_not_there() -> None:
+    found = told(judged(asks("fe80::1%wlan7"), recorded="plain-sid"))
+    assert found["egress-stopped"].status is Status.FAIL
+    assert "fe80::1%wlan7" in found["egress-stopped"].summary

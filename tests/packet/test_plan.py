@@ -112,7 +112,7 @@ def test_resolvers_behind_the_engines_own() -> None:
         "nameserver 127.0.0.11\noptions ndots:0\n# ExtServers: [192.0.2.53 host(127.0.0.53) fe80::1%eth0]\n"
     )
     found = resolvers(container(resolv_conf=TextFile("/etc/resolv.conf", text)))
-    assert [str(address) for address in found] == ["192.0.2.53", "fe80::1"]
+    assert [str(address) for address in found] == ["192.0.2.53", "fe80::1%eth0"]
 
 
 def test_resolvers_behind_an_older_engines_own() -> None:

@@ -28,7 +28,7 @@ def test_the_engines_own_resolver_and_whom_it_asks() -> None:
     assert file.forwarded == (
         Server(ip_address("127.0.0.53"), from_host=True),
         Server(ip_address("192.0.2.53")),
-        Server(ip_address("fe80::1")),
+        Server(ip_address("fe80::1%eth0")),
     )
     assert (file.search, file.options[-1]) == (("corp.example", "lab.example"), "ndots:0")
     assert file.based_on == "/etc/resolv.conf"
@@ -56,3 +56,11 @@ def test_what_counts_and_what_does_not() -> None:
     assert file.search == ("b",)
     assert "ndots:5" in file.options
     assert not file.generated
+
+
+def test_the_link_of_a_link_local_server_is_kept_and_no_others() -> None:
+    file = parse_resolv_conf(
+        "nameserver fe80::1%eth0\nnameserver fe80::1%wlan0\nnameserver 2001:db8::53%eth0\n"
+    )
+    assert [str(one.address) for one in file.servers] == ["fe80::1%eth0", "fe80::1%wlan0", "2001:db8::53"]
+    assert parse_resolv_conf("nameserver fe80::1%\n").malformed == ("fe80::1%",)
