@@ -3,7 +3,8 @@
 ## What it asks
 
 Whether the kernel passes packets on that come in by the bridge (the way out) and by the uplink (the way back), and
-whether what will set the switches at the next boot, or at the next `sysctl --system`, leaves that so.
+whether what will set the switches at the next boot, or at the next `sysctl --system`, leaves that so (for IPv6 too,
+where a network has it).
 
 ## Why it breaks containers
 
@@ -15,8 +16,8 @@ network manager that clears it afterwards cuts off every container until the eng
 
 - Links that carry no container's traffic may have forwarding off.
 - `net.ipv6.conf.LINK.forwarding` decides nothing: for IPv6 only `net.ipv6.conf.all.forwarding` does.
-- That no file sets `net.ipv4.ip_forward`: the engine does, unless it runs with `--ip-forward=false` or with the
-  nftables backend, which never does.
+- That no file sets `net.ipv4.ip_forward`, nor `net.ipv6.conf.all.forwarding`: the engine does, unless it runs with
+  `--ip-forward=false` or with the nftables backend, which never does.
 
 ## Remedy
 
@@ -47,6 +48,8 @@ NEEDS = ("network.sysctls",)
 
 GLOBAL = {"net/ipv4/ip_forward": "ip-forward-off", "net/ipv6/conf/all/forwarding": "ipv6-forwarding-off"}
 WHOLE = "net/ipv4/ip_forward"
+WHOLE_SIX = "net/ipv6/conf/all/forwarding"
+BORN_WITH = "net/ipv4/conf/default/forwarding"
 
 
 def _forwarding(halt: Halt) -> bool:
@@ -149,9 +152,8 @@ def _although(case: Case, key: str) -> tuple[Evidence, ...]:
     if key in GLOBAL or isinstance(sysctls, Unread) or sysctls.get(WHOLE) != "1":
         return ()
     found = [Evidence("sysctl, on, but not for this link", f"{_name(WHOLE)} = 1")]
-    born_with = "net/ipv4/conf/default/forwarding"
-    if sysctls.get(born_with) == "0":
-        found.append(Evidence("sysctl, which each new link copies", f"{_name(born_with)} = 0"))
+    if sysctls.get(BORN_WITH) == "0":
+        found.append(Evidence("sysctl, which each new link copies", f"{_name(BORN_WITH)} = 0"))
     return tuple(found)
 
 
@@ -182,31 +184,47 @@ def _unmute(case: Case, key: str) -> tuple[str, ...]:
 
 
 def _after_a_reboot(case: Case) -> Iterator[Finding]:
-    if not any(network.bridge for network in case.networks) or isinstance(case.snapshot.boot_sysctls, Unread):
+    bridged = [network for network in case.networks if network.bridge]
+    if not bridged or isinstance(case.snapshot.boot_sysctls, Unread):
         return
-    key = WHOLE
-    zero = _zero_at_boot(case, key)
-    if zero is not None:
-        yield _bomb(case, zero, key)
+    if (zero := _zero_at_boot(case, WHOLE)) is not None:
+        yield _bomb(case, zero, WHOLE)
     elif later := tuple(_single_links_at_boot(case)):
         yield from later
-    elif final(case.snapshot.boot_sysctls, key).systemd is None and _engine_leaves_it(case):
-        yield Finding(
-            code="ip-forward-not-persisted",
-            status=Status.WARN,
-            subject=case.host,
-            summary="Forwarding is on now, but nothing turns it on after a reboot: the engine is set to leave it alone",
-            evidence=(Evidence("sysctl.d", f"no file sets {_name(key)}"),),
-            remedies=(
-                Remedy(
-                    summary="Turn it on at boot",
-                    now=(write_file(_own_file(key), f"{_name(key)} = 1"),),
-                    verify=retry(case),
-                    undo=(sh("rm", "-f", _own_file(key)),),
-                    risk="None now: it is on already.",
-                ),
+    else:
+        yield from _left_alone(case, WHOLE)
+    if any(network.ipv6 and not network.internal for network in bridged) and _is_on(case, WHOLE_SIX):
+        zero = _zero_at_boot(case, WHOLE_SIX)
+        yield from (_bomb(case, zero, WHOLE_SIX),) if zero is not None else _left_alone(case, WHOLE_SIX)
+
+
+def _is_on(case: Case, key: str) -> bool:
+    sysctls = case.snapshot.network.sysctls
+    return not isinstance(sysctls, Unread) and sysctls.get(key) == "1"
+
+
+def _left_alone(case: Case, key: str) -> Iterator[Finding]:
+    """Where neither a file nor the engine turns it on."""
+    boot = case.snapshot.boot_sysctls
+    if isinstance(boot, Unread) or final(boot, key).systemd is not None or not _engine_leaves_it(case):
+        return
+    what = "IPv6 forwarding" if key == WHOLE_SIX else "Forwarding"
+    yield Finding(
+        code="ipv6-forwarding-not-persisted" if key == WHOLE_SIX else "ip-forward-not-persisted",
+        status=Status.WARN,
+        subject=case.host,
+        summary=f"{what} is on now, but nothing turns it on after a reboot: the engine is set to leave it alone",
+        evidence=(Evidence("sysctl.d", f"no file sets {_name(key)}"),),
+        remedies=(
+            Remedy(
+                summary="Turn it on at boot",
+                now=(write_file(_own_file(key), f"{_name(key)} = 1"),),
+                verify=retry(case),
+                undo=(sh("rm", "-f", _own_file(key)),),
+                risk="None now: it is on already.",
             ),
-        )
+        ),
+    )
 
 
 def _engine_leaves_it(case: Case) -> bool:
@@ -235,9 +253,11 @@ def _single_links_at_boot(case: Case) -> Iterator[Finding]:
 def _bomb(case: Case, zero: Assigned, key: str) -> Finding:
     origin = zero.origin
     link = None if key in GLOBAL else key.split("/")[3]
+    what = "IPv6 forwarding" if key == WHOLE_SIX else "Forwarding"
+    then = "is set to leave it alone" if _engine_leaves_it(case) else "turns it on only when it starts"
     summary = (
-        f"Forwarding is on now, but {origin.source} turns it off at boot and whenever it is applied again; "
-        "the engine turns it on only when it starts"
+        f"{what} is on now, but {origin.source} turns it off at boot and whenever it is applied again; "
+        f"the engine {then}"
     )
     if link is not None:
         summary = (
@@ -245,7 +265,7 @@ def _bomb(case: Case, zero: Assigned, key: str) -> Finding:
             f"{_name(WHOLE)} on and leaves its links as they are"
         )
     return Finding(
-        code="link-forwarding-off-at-boot" if link else "ip-forward-off-at-boot",
+        code="link-forwarding-off-at-boot" if link else f"{GLOBAL[key]}-at-boot",
         status=Status.WARN,
         subject=f"link:{link}" if link else case.host,
         summary=summary,

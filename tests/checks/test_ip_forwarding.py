@@ -51,3 +51,32 @@ def test_an_engine_that_leaves_forwarding_alone_needs_a_file() -> None:
 
 def test_ipv6_switches_of_links_decide_nothing() -> None:
     assert judged(sysctls({"net/ipv6/conf/docker0/forwarding": "0"})).verdict is Verdict.OK
+
+
+SIX = "ipv6-translated-trixie"
+SIX_OFF = "net.ipv6.conf.all.forwarding = 0\n"
+
+
+def test_a_file_that_will_turn_ipv6_forwarding_off_is_a_warning_where_a_network_has_ipv6() -> None:
+    report = judged(sysctl_d("/etc/sysctl.d/60-cis.conf", SIX_OFF), recorded=SIX)
+    assert cause_of(report) == ("ip-forwarding", "ipv6-forwarding-off-at-boot", "host:lab")
+    assert report.cause is not None
+    assert report.cause.remedies[0].now[0] == "sed -i.before-dockerdiag '1s/^/# /' /etc/sysctl.d/60-cis.conf"
+    assert judged(sysctl_d("/etc/sysctl.d/60-cis.conf", SIX_OFF)).verdict is Verdict.OK
+
+
+def test_a_later_file_that_turns_ipv6_forwarding_on_silences_an_earlier_one() -> None:
+    report = judged(
+        sysctl_d("/etc/sysctl.d/60-cis.conf", SIX_OFF),
+        sysctl_d("/etc/sysctl.d/90-own.conf", SIX_OFF.replace("0", "1")),
+        recorded=SIX,
+    )
+    assert report.verdict is Verdict.OK
+
+
+def test_an_engine_that_leaves_forwarding_alone_needs_a_file_for_ipv6_too() -> None:
+    persisted = sysctl_d("/etc/sysctl.d/90-own.conf", "net.ipv4.ip_forward = 1\n")
+    report = judged(command_line("--ip-forward=false"), persisted, recorded=SIX)
+    found = {code for code in told(report) if "forward" in code}
+    assert found == {"ipv6-forwarding-not-persisted"}
+    assert judged(recorded=SIX).verdict is Verdict.OK
