@@ -2,9 +2,9 @@
 
 ## What it asks
 
-Whether the kernel passes packets on that come in by the bridge (the way out) and by the uplink (the way back), and
-whether what will set the switches at the next boot, or at the next `sysctl --system`, leaves that so (for IPv6 too,
-where a network has it).
+Whether the kernel passes packets on that come in by the bridge (the way out) and by the uplink (the way back), whether
+what will set the switches at the next boot, or at the next `sysctl --system`, leaves that so (for IPv6 too, where a
+network has it), and whether networks that are made from now on will forward.
 
 ## Why it breaks containers
 
@@ -16,6 +16,8 @@ network manager that clears it afterwards cuts off every container until the eng
 
 - Links that carry no container's traffic may have forwarding off.
 - `net.ipv6.conf.LINK.forwarding` decides nothing: for IPv6 only `net.ipv6.conf.all.forwarding` does.
+- A file that sets `net.ipv4.conf.default.forwarding` to 0 and no other: at boot the engine turns forwarding on after
+  it, and this too.
 - That no file sets `net.ipv4.ip_forward`, nor `net.ipv6.conf.all.forwarding`: the engine does, unless it runs with
   `--ip-forward=false` or with the nftables backend, which never does.
 
@@ -196,6 +198,7 @@ def _after_a_reboot(case: Case) -> Iterator[Finding]:
     if any(network.ipv6 and not network.internal for network in bridged) and _is_on(case, WHOLE_SIX):
         zero = _zero_at_boot(case, WHOLE_SIX)
         yield from (_bomb(case, zero, WHOLE_SIX),) if zero is not None else _left_alone(case, WHOLE_SIX)
+    yield from _born_without(case)
 
 
 def _is_on(case: Case, key: str) -> bool:
@@ -222,6 +225,41 @@ def _left_alone(case: Case, key: str) -> Iterator[Finding]:
                 verify=retry(case),
                 undo=(sh("rm", "-f", _own_file(key)),),
                 risk="None now: it is on already.",
+            ),
+        ),
+    )
+
+
+def _born_without(case: Case) -> Iterator[Finding]:
+    """What links that are made from now on copy: the engine leaves a new bridge as it is born."""
+    sysctls = case.snapshot.network.sysctls
+    if isinstance(sysctls, Unread) or sysctls.get(BORN_WITH) != "0" or not _is_on(case, WHOLE):
+        return
+    change = set_sysctl(BORN_WITH, "1", "0")
+    yield Finding(
+        code="new-links-without-forwarding",
+        status=Status.WARN,
+        subject=case.host,
+        summary=(
+            "The networks that are there forward, but each that is made from now on will not: new links copy "
+            f"{_name(BORN_WITH)}, which is 0"
+        ),
+        evidence=(
+            Evidence("sysctl", f"{_name(BORN_WITH)} = 0"),
+            Evidence("sysctl, on, but not for new links", f"{_name(WHOLE)} = 1"),
+            *_who_sets(case, BORN_WITH),
+        ),
+        remedies=(
+            Remedy(
+                summary="Let new links forward too",
+                now=(change.do,),
+                lasting=(
+                    *_mute(case, BORN_WITH),
+                    write_file(_own_file(BORN_WITH), f"{_name(BORN_WITH)} = 1"),
+                ),
+                verify=(f"sysctl {_name(BORN_WITH)}", *retry(case)),
+                undo=(change.undo, sh("rm", "-f", _own_file(BORN_WITH)), *_unmute(case, BORN_WITH)),
+                risk="Links that are made from now on forward, as the FORWARD rules allow; others stay as they are.",
             ),
         ),
     )

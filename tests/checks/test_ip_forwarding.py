@@ -80,3 +80,20 @@ def test_an_engine_that_leaves_forwarding_alone_needs_a_file_for_ipv6_too() -> N
     found = {code for code in told(report) if "forward" in code}
     assert found == {"ipv6-forwarding-not-persisted"}
     assert judged(recorded=SIX).verdict is Verdict.OK
+
+
+def test_bridges_that_are_made_from_now_on() -> None:
+    born_without = sysctls({"net/ipv4/conf/default/forwarding": "0"})
+    report = judged(born_without)
+    assert cause_of(report) == ("ip-forwarding", "new-links-without-forwarding", "host:lab")
+    assert report.cause is not None
+    assert report.cause.remedies[0].now == ("sysctl -w net.ipv4.conf.default.forwarding=1",)
+    file = sysctl_d("/etc/sysctl.d/60-cis.conf", "net.ipv4.conf.default.forwarding = 0\n")
+    told_of_it = judged(born_without, file).cause
+    assert told_of_it is not None
+    assert any(piece.source == "/etc/sysctl.d/60-cis.conf:1" for piece in told_of_it.evidence)
+
+
+def test_the_engine_turns_on_what_such_a_file_alone_turns_off_at_boot() -> None:
+    file = sysctl_d("/etc/sysctl.d/60-cis.conf", "net.ipv4.conf.default.forwarding = 0\n")
+    assert judged(file).verdict is Verdict.OK
