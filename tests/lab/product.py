@@ -10,6 +10,8 @@ from pathlib import Path
 from tests.lab.cache import build_once, recipe_key
 from tests.lab.roots import CHECKOUT, VENV, in_layer, layers, progress, run_quietly
 
+KEPT = 30
+"""Builds in the cache: several checkouts may share it, and hosts of an older one still run."""
 SOURCES = ("pyproject.toml", "README.md", "LICENSE", "dockerdiag", "checks", "reports")
 
 
@@ -20,12 +22,12 @@ def layers_with_product(suite: str) -> tuple[Path, ...]:
         progress("this checkout has no pyproject.toml: the host boots without the product")
         return below
     sources = hash_of_sources()
-    wheel = build_once("wheel", sources, build_wheel, keep=8)
+    wheel = build_once("wheel", sources, build_wheel, keep=KEPT)
 
     def install(folder: Path) -> None:
         install_wheel(next(wheel.glob("*.whl")), below, folder)
 
-    layer = build_once(f"product-{suite}", recipe_key(below[0].parent.name, sources), install, keep=8)
+    layer = build_once(f"product-{suite}", recipe_key(below[0].parent.name, sources), install, keep=KEPT)
     return layer / "upper", *below
 
 

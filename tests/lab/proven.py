@@ -15,6 +15,7 @@ from tests.lab.engines import SUITES
 from tests.lab.results import Results
 from tests.lab.scenario import Hit, Scenario
 from tests.lab.scenarios import all_scenarios
+from tests.lab.traced import CASES
 
 DOCS = Path(__file__).parents[2] / "docs"
 CAUSES = DOCS / "causes.toml"
@@ -40,11 +41,8 @@ def catalogue() -> list[dict[str, Any]]:
 def page(kept: Results) -> str:
     """The page for these results."""
     scenarios = {scenario.name: scenario for scenario in all_scenarios()}
-    return (
-        HEAD
-        + "\n".join((*_causes(scenarios, kept), *_pairs(kept), *_healthy(scenarios.values(), kept)))
-        + "\n"
-    )
+    parts = (_causes(scenarios, kept), _pairs(kept), _traced(kept), _healthy(scenarios.values(), kept))
+    return HEAD + "\n".join(line for part in parts for line in part) + "\n"
 
 
 def _causes(scenarios: dict[str, Scenario], kept: Results) -> Iterator[str]:
@@ -84,6 +82,19 @@ def _pairs(kept: Results) -> Iterator[str]:
     for scenario in pairs.SCENARIOS:
         check = f"`{scenario.cause.check}`" if scenario.cause else ""
         yield _row(scenario.name, check, *_cells(scenario.name, kept))
+    yield ""
+
+
+def _traced(kept: Results) -> Iterator[str]:
+    yield from (
+        "## Traced",
+        "",
+        "What `dockerdiag trace` names to the rule or route; the healthy twin of each is delivered.",
+        "",
+    )
+    yield from (_row("hosts", "ends at", *SUITES), _row(*["---"] * 5))
+    for case in CASES:
+        yield _row(case.name, " … ".join(case.at).strip(), *_cells(f"trace: {case.name}", kept))
     yield ""
 
 

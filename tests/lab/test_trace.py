@@ -4,176 +4,21 @@ Each case is one host: the twin is set up and measured first, then the fault is 
 """
 
 import os
-from dataclasses import dataclass
+from collections.abc import Callable
 
 import pytest
 
 from tests.lab.drive import assert_traffic_flows, assert_traffic_is_hit, set_up
 from tests.lab.engines import chosen_suites
 from tests.lab.host import LabHost
-from tests.lab.scenario import DAEMON_JSON, Container, Fault, Traffic, write
+from tests.lab.results import Step
+from tests.lab.scenario import Container, Fault, Traffic
+from tests.lab.traced import CASES, Traced
 from tests.lab.wires import DEFAULT_TARGET
 
 pytestmark = pytest.mark.lab
 
 TARGET = Traffic(DEFAULT_TARGET, 443)
-IN_CONTAINER = "nsenter -t $(docker inspect --format '{{.State.Pid}}' web) -n"
-OWN_NAT = """
-table ip own {
-    chain postrouting {
-        type nat hook postrouting priority srcnat; policy accept;
-        ip saddr 172.16.0.0/12 oifname "eth0" masquerade
-    }
-}
-"""
-ALLOWED_BRIDGES = """
-table inet gate {
-    set bridges { type ifname; elements = { "docker0", "br-lan" } }
-    chain forward {
-        type filter hook forward priority 5; policy accept;
-        ct state established,related accept
-        iifname != @bridges counter drop
-    }
-}
-"""
-
-
-def nft(text: str) -> str:
-    return f"nft -f - <<'END_OF_RULES'\n{text}\nEND_OF_RULES"
-
-
-@dataclass(frozen=True)
-class Traced:
-    """A twin, the fault that it becomes, and the object that the walk must end at."""
-
-    name: str
-    twin: tuple[str, ...]
-    fault: tuple[str, ...]
-    disposition: str
-    at: tuple[str, ...]
-    """Each must occur in the walk's `at`."""
-    setup: tuple[str, ...] = ()
-    reboot: bool = False
-    tunnel: bool = False
-
-
-CASES = (
-    Traced(
-        name="ufw-denies-routed-with-the-engines-iptables-off",
-        setup=(
-            write(DAEMON_JSON, '{"iptables": false}'),
-            write("/etc/nftables.conf", f"flush ruleset\n{OWN_NAT}"),
-            "systemctl enable nftables",
-        ),
-        reboot=True,
-        twin=("ufw default allow routed", "ufw --force enable"),
-        fault=("ufw default deny routed",),
-        disposition="dropped",
-        at=("filter FORWARD", "policy"),
-    ),
-    Traced(
-        name="firewalld-without-dockers-zone",
-        setup=(
-            "systemctl stop docker docker.socket",
-            "systemctl enable --now firewalld",
-            "timeout 30 sh -c 'until firewall-cmd --state; do sleep 0.2; done'",
-            "systemctl start docker",
-        ),
-        twin=("firewall-cmd --get-zone-of-interface=docker0",),
-        fault=("firewall-cmd --zone=docker --remove-interface=docker0",),
-        disposition="rejected",
-        at=("inet firewalld",),
-    ),
-    Traced(
-        name="kill-switch-of-a-vpn",
-        tunnel=True,
-        twin=(
-            "ip route add default via 10.8.0.1 dev tun0 table 51820",
-            "ip rule add not fwmark 51820 table 51820",
-            "ip rule add table main suppress_prefixlength 0",
-        ),
-        fault=("ip route replace blackhole default table 51820",),
-        disposition="dropped",
-        at=("blackhole", "51820"),
-    ),
-    Traced(
-        name="set-of-an-inet-table",
-        twin=(nft(ALLOWED_BRIDGES),),
-        fault=("nft delete element inet gate bridges '{ \"docker0\" }'",),
-        disposition="dropped",
-        at=("inet gate forward",),
-    ),
-    Traced(
-        name="netdev-ingress",
-        twin=(
-            nft(
-                "table netdev edge { chain in { type filter hook ingress device docker0 priority 0; "
-                "ip saddr 172.31.0.0/16 drop; }; }"
-            ),
-        ),
-        fault=("nft add rule netdev edge in ip saddr 172.17.0.0/16 tcp dport 443 drop",),
-        disposition="dropped",
-        at=("netdev edge in",),
-    ),
-    Traced(
-        name="bridge-family",
-        twin=(
-            nft(
-                "table bridge ports { chain pre { type filter hook prerouting priority 0; "
-                "ether type ip ip saddr 172.31.0.0/16 drop; }; }"
-            ),
-        ),
-        fault=("nft add rule bridge ports pre ether type ip ip saddr 172.17.0.0/16 tcp dport 443 drop",),
-        disposition="dropped",
-        at=("bridge ports pre",),
-    ),
-    Traced(
-        name="notrack",
-        twin=("iptables -t raw -A PREROUTING -i docker0 -p udp --dport 9999 -j CT --notrack",),
-        fault=("iptables -t raw -A PREROUTING -i docker0 -p tcp --dport 443 -j CT --notrack",),
-        disposition="not-answered",
-        at=("raw PREROUTING",),
-    ),
-    Traced(
-        name="snat-to-an-address-of-nobody",
-        twin=("iptables -t nat -I POSTROUTING -s 172.17.0.0/16 -o eth0 -j SNAT --to-source 198.51.100.2",),
-        fault=("iptables -t nat -I POSTROUTING -s 172.17.0.0/16 -o eth0 -j SNAT --to-source 198.51.100.77",),
-        disposition="not-answered",
-        at=("nat POSTROUTING rule 1",),
-    ),
-    Traced(
-        name="accept-before-masquerade",
-        twin=("iptables -t nat -I POSTROUTING -s 172.17.0.0/16 -d 10.0.0.0/8 -j ACCEPT",),
-        fault=("iptables -t nat -I POSTROUTING -s 172.17.0.0/16 -j ACCEPT",),
-        disposition="not-answered",
-        at=("nat POSTROUTING rule 1",),
-    ),
-    Traced(
-        name="blackhole-in-another-table",
-        twin=(
-            "ip route add default via 198.51.100.1 table 100",
-            "ip route add 172.17.0.0/16 dev docker0 table 100",
-            "ip rule add from 172.17.0.0/16 lookup 100",
-        ),
-        fault=("ip route replace blackhole default table 100",),
-        disposition="dropped",
-        at=("blackhole", "100"),
-    ),
-    Traced(
-        name="no-default-route-in-the-container",
-        twin=(f"{IN_CONTAINER} ip route show default",),
-        fault=(f"{IN_CONTAINER} ip route delete default",),
-        disposition="no-route",
-        at=("route",),
-    ),
-    Traced(
-        name="output-drop-inside-the-container",
-        twin=(f"{IN_CONTAINER} iptables -A OUTPUT -p tcp --dport 444 -j DROP",),
-        fault=(f"{IN_CONTAINER} iptables -A OUTPUT -p tcp --dport 443 -j DROP",),
-        disposition="dropped",
-        at=("filter OUTPUT",),
-    ),
-)
 
 
 def planned() -> list[tuple[Traced, str]]:
@@ -187,7 +32,11 @@ def planned() -> list[tuple[Traced, str]]:
 @pytest.mark.parametrize(
     ("case", "suite"), planned(), ids=[f"{case.name}-{suite}" for case, suite in planned()]
 )
-def test_trace_names_the_stop_and_delivers_by_its_twin(case: Traced, suite: str) -> None:
+def test_trace_names_the_stop_and_delivers_by_its_twin(
+    case: Traced, suite: str, record_property: Callable[[str, object], None]
+) -> None:
+    record_property("scenario", f"trace: {case.name}")
+    record_property("suite", suite)
     scenario = Fault(
         name=case.name,
         setup=case.setup,
@@ -201,12 +50,15 @@ def test_trace_names_the_stop_and_delivers_by_its_twin(case: Traced, suite: str)
         host.run_all(case.twin)
         assert_traffic_flows(host, scenario, "on the healthy twin")
         assert_ends(host, ("delivered",), code=0)
+        record_property("proven", Step.FLOWS.value)
         host.run_all(case.fault)
         assert_traffic_is_hit(host, scenario)
-        assert_ends(host, (case.disposition, *case.at), code=2)
+        record_property("proven", Step.STOPPED.value)
+        assert_ends(host, (case.disposition, *case.at), code=2, rule=case.rule)
+        record_property("proven", Step.NAMED.value)
 
 
-def assert_ends(host: LabHost, expected: tuple[str, ...], code: int) -> None:
+def assert_ends(host: LabHost, expected: tuple[str, ...], code: int, rule: str = "") -> None:
     ran = host.dockerdiag("trace", "web", f"{TARGET.address}:{TARGET.port}", "-f", "json")
     walk = ran.json()["walks"][0]
     told = f"{walk['disposition']} at {walk['at']}"
@@ -215,3 +67,5 @@ def assert_ends(host: LabHost, expected: tuple[str, ...], code: int) -> None:
     )
     assert all(part in told for part in expected), f"{told}, not {expected}\n{hops}"
     assert ran.code == code, f"{told}: exit {ran.code}"
+    shown = [hop["rule"]["text"] for hop in walk["hops"] if hop["stop"] and hop["rule"]]
+    assert not rule or any(rule in text for text in shown), f"{told}: {shown}, not {rule}"
