@@ -97,6 +97,7 @@ def collect(seconds: float, destinations: tuple[str, ...], progress: Progress, r
     network = replace(network, route_answers=_route_answers(network, engine, containers, asked))
     service, journal = _pair(found["service"])
     daemons = found["daemons"]
+    told = () if isinstance(daemons, Unread) else daemons
     unit = service if isinstance(service, ServiceUnit) else None
     packages = partial(read_packages, service, found["boot_sysctls"], deadline)
     snapshot = Snapshot(
@@ -108,7 +109,7 @@ def collect(seconds: float, destinations: tuple[str, ...], progress: Progress, r
         engine=engine,
         daemons=daemons,
         service=service,
-        daemon_json=read_daemon_json(tree, () if isinstance(daemons, Unread) else daemons, unit),
+        daemon_json=unread_on_error(partial(read_daemon_json, tree, told, unit)),
         boot_sysctls=found["boot_sysctls"],
         resolv_conf=found["resolv_conf"],
         hosts_file=found["hosts_file"],

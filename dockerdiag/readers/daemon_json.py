@@ -2,9 +2,12 @@
 
 import re
 from collections.abc import Sequence
+from functools import partial
 
+from dockerdiag.readers.deadline import unread_on_error
+from dockerdiag.readers.errors import ReadError
 from dockerdiag.readers.files import Tree
-from dockerdiag.readers.processes import home_of
+from dockerdiag.readers.processes import home_of, user_of, whose_files
 from dockerdiag.snapshot import DaemonProcess, ServiceUnit, TextFile, Unread
 
 _FLAG = re.compile(r"--config-file(?:=|\s+)[\"']?([^\s\"';]+)")
@@ -14,14 +17,26 @@ _SNAP = "/var/snap/docker/current/config/daemon.json"
 
 def read_daemon_json(
     tree: Tree, daemons: Sequence[DaemonProcess], service: ServiceUnit | None
-) -> TextFile | Unread | None:
-    """The file; None where it does not exist."""
-    return tree.read_or_reason(configuration_path(daemons, service))
+) -> TextFile | None:
+    """The file; None where it does not exist.
+
+    Raises:
+        ReadError: where it cannot be read, or only a process that is not root's names it and it is not its user's.
+    """
+    owners = {one.pid: unread_on_error(partial(whose_files, one.pid)) for one in daemons}
+    first = min(
+        daemons, key=lambda one: (owners[one.pid] is not None, not one.namespace_is_host), default=None
+    )
+    path = configuration_path(first, service)
+    owner = owners[first.pid] if first is not None and path != _DEFAULT else None
+    if isinstance(owner, Unread):
+        raise ReadError(owner.reason)
+    return tree.read(path, owner)
 
 
-def configuration_path(daemons: Sequence[DaemonProcess], service: ServiceUnit | None) -> str:
+def configuration_path(daemon: DaemonProcess | None, service: ServiceUnit | None) -> str:
     """Where the configuration is read from."""
-    for daemon in sorted(daemons, key=lambda one: not one.namespace_is_host):
+    if daemon is not None:
         told = _named(" ".join(daemon.command_line)) if isinstance(daemon.command_line, tuple) else None
         return told or _default_of(daemon)
     if service is not None:
@@ -42,10 +57,6 @@ def _named(text: str) -> str | None:
 
 def _default_of(daemon: DaemonProcess) -> str:
     """A rootless daemon reads its user's file."""
-    try:
-        owner, home = home_of(daemon.pid)
-    except OSError:
-        return _DEFAULT
-    if owner == 0 or home is None:
-        return _DEFAULT
-    return f"{home}/.config/docker/daemon.json"
+    user = user_of(daemon.pid)
+    home = home_of(user) if user else None
+    return _DEFAULT if home is None else f"{home}/.config/docker/daemon.json"

@@ -12,16 +12,18 @@ from typing import Any, TypeVar
 from dockerdiag.readers.containers import container, network, pools
 from dockerdiag.readers.deadline import Deadline, unread_on_error, within
 from dockerdiag.readers.endpoint import EngineEndpoint, choose_endpoint
-from dockerdiag.readers.engine_socket import place_in, runs_here, try_socket
+from dockerdiag.readers.engine_socket import place_in, runs_here, try_socket, whose_engine
 from dockerdiag.readers.errors import ReadError, reason
 from dockerdiag.readers.fields import boolean, items, mapping, number, text, texts
 from dockerdiag.readers.files import Tree
 from dockerdiag.readers.local_engine import LocalEngine
 from dockerdiag.readers.resolver import read_container_resolv_conf
-from dockerdiag.snapshot import PODMAN, Container, Engine, Network, SwarmNode, Unread
+from dockerdiag.snapshot import PODMAN, Container, Engine, Network, SwarmNode, TextFile, Unread
 from dockerdiag.snapshot.secrets import mask_text, mask_variable
 
 T = TypeVar("T")
+_ResolvConfReader = Callable[[int | None, str], TextFile | Unread | None]
+"""Reads a container's resolv.conf by its process, else at the path that the engine tells."""
 
 _ANSWER_SECONDS = 10.0
 _DATA_PATH_PORT = 4789
@@ -50,8 +52,10 @@ def read_engine(tree: Tree, deadline: Deadline) -> Engine:
 
 def _ask(client: Any, endpoint: EngineEndpoint, tree: Tree, deadline: Deadline) -> Engine:
     version, info = _object(_within(deadline, client.version)), _object(_within(deadline, client.info))
-    local = runs_here(place_in(tree, endpoint.url), text(info, "Name"), text(info, "KernelVersion"))
+    place = place_in(tree, endpoint.url)
+    local = runs_here(place, text(info, "Name"), text(info, "KernelVersion"))
     networks = unread_on_error(partial(_networks, client, deadline))
+    resolv_conf = _resolv_conf_reader(tree, place, deadline, local=local)
     return Engine(
         endpoint=mask_text(endpoint.url).text,
         context=endpoint.context,
@@ -71,7 +75,9 @@ def _ask(client: Any, endpoint: EngineEndpoint, tree: Tree, deadline: Deadline) 
         default_address_pools=pools(items(info, "DefaultAddressPools")),
         warnings=tuple(mask_text(warning).text for warning in texts(info, "Warnings")),
         networks=networks,
-        containers=unread_on_error(partial(_containers, client, networks, tree, deadline, local=local)),
+        containers=unread_on_error(
+            partial(_containers, client, networks, resolv_conf, deadline, local=local)
+        ),
     )
 
 
@@ -174,7 +180,12 @@ def _objects(told: Any) -> list[Mapping[str, Any]]:
 
 
 def _containers(
-    client: Any, networks: tuple[Network, ...] | Unread, tree: Tree, deadline: Deadline, *, local: bool
+    client: Any,
+    networks: tuple[Network, ...] | Unread,
+    resolv_conf: _ResolvConfReader,
+    deadline: Deadline,
+    *,
+    local: bool,
 ) -> tuple[Container, ...]:
     ids = {} if isinstance(networks, Unread) else {one.name: one.id for one in networks}
     found = []
@@ -185,7 +196,8 @@ def _containers(
         told = _within(deadline, partial(_inspect, client, identity))
         if told is not None:
             one = container(_object(told), ids, local=local)
-            found.append(_with_resolver(one, told, tree, deadline, local=local))
+            pid = one.pid if one.namespace is not None else None
+            found.append(replace(one, resolv_conf=resolv_conf(pid, text(told, "ResolvConfPath"))))
     return tuple(found)
 
 
@@ -199,14 +211,13 @@ def _inspect(client: Any, identity: str) -> Any:
         raise
 
 
-def _with_resolver(
-    one: Container, told: Mapping[str, Any], tree: Tree, deadline: Deadline, *, local: bool
-) -> Container:
+def _resolv_conf_reader(tree: Tree, place: str, deadline: Deadline, *, local: bool) -> _ResolvConfReader:
     if not local:
-        return replace(one, resolv_conf=Unread("the engine runs on another host"))
-    pid = one.pid if one.namespace is not None else None
-    path = text(told, "ResolvConfPath")
-    return replace(one, resolv_conf=read_container_resolv_conf(tree, pid, path, deadline))
+        return lambda *_: Unread("the engine runs on another host")
+    owner = unread_on_error(partial(whose_engine, place))
+    if isinstance(owner, Unread):
+        return lambda *_: owner
+    return lambda pid, path: read_container_resolv_conf(tree, pid, path, deadline, owner)
 
 
 def _platform(version: Mapping[str, Any], info: Mapping[str, Any]) -> str:

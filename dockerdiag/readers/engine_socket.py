@@ -7,7 +7,7 @@ from pathlib import Path
 
 from dockerdiag.readers.errors import ReadError, reason
 from dockerdiag.readers.files import Tree
-from dockerdiag.readers.processes import in_this_pid_namespace, pids, process_name
+from dockerdiag.readers.processes import in_this_pid_namespace, pids, process_name, whose_files
 
 _SECONDS = 5.0
 _ENGINES = frozenset(("dockerd", "podman"))
@@ -67,6 +67,18 @@ def runs_here(url: str, name: str, kernel: str) -> bool:
     # on to wherever: so it must also say that it is this machine.
     system = os.uname()
     return process in _ACTIVATORS and (name, kernel) == (system.nodename, system.release) and _engine_runs()
+
+
+def whose_engine(url: str) -> int | None:
+    """The user whose files alone may be read because the engine at a socket of this host names them.
+
+    Raises:
+        ReadError: where that cannot be told.
+    """
+    owner = _socket_owner(url.removeprefix("unix://"))
+    if owner is None:
+        raise ReadError("whose engine names it cannot be told")
+    return whose_files(owner)
 
 
 def _would_start_engine(path: str, tree: Tree) -> bool:

@@ -41,11 +41,15 @@ class Tree:
         if file is not None:
             yield file
 
-    def read(self, path: str) -> TextFile | None:
+    def read(self, path: str, owner: int | None = None) -> TextFile | None:
         """The file's text, credentials replaced; None where there is none. A link to /dev/null reads empty.
 
+        Args:
+            path: Where it is.
+            owner: The user whose file it must be where that user chose the path; None where root did.
+
         Raises:
-            ReadError: where it cannot be read.
+            ReadError: where it cannot be read, or is another's.
         """
         try:
             with self._open(path) as (descriptor, resolved):
@@ -53,6 +57,8 @@ class Tree:
                 shown = None if resolved == os.path.normpath(path) else resolved
                 if resolved == "/dev/null":
                     return TextFile(path, "", resolved_path=resolved)
+                if owner not in (None, status.st_uid):
+                    raise ReadError("it belongs to another user than the one who names it")
                 content = _content(descriptor, status)
         except (FileNotFoundError, NotADirectoryError):
             return None
@@ -60,10 +66,10 @@ class Tree:
             raise ReadError(reason(error, "CAP_DAC_READ_SEARCH")) from None
         return TextFile(path, mask_text(content.decode(errors="replace")).text, status.st_mtime, shown)
 
-    def read_or_reason(self, path: str) -> TextFile | Unread | None:
+    def read_or_reason(self, path: str, owner: int | None = None) -> TextFile | Unread | None:
         """As `read`, with the reason in place of the error."""
         try:
-            return self.read(path)
+            return self.read(path, owner)
         except ReadError as error:
             return Unread(str(error))
 

@@ -2,6 +2,7 @@
 
 import os
 import pwd
+import stat
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,7 +16,7 @@ from dockerdiag.snapshot.secrets import PROXY_VARIABLES, mask_arguments, mask_va
 
 T = TypeVar("T")
 
-_CAP_NET_ADMIN = 12
+_CAP_NET_ADMIN, _CAP_SYS_ADMIN = 12, 21
 _PTRACE = "CAP_SYS_PTRACE"
 
 
@@ -42,12 +43,16 @@ def process_name(pid: int) -> str | None:
 
 def in_this_pid_namespace(pid: int) -> bool:
     """Whether the process has one PID only: the one by which it is seen here."""
+    return len(_status(pid, "NSpid")) <= 1 and process_name(pid) is not None
+
+
+def _status(pid: int | str, name: str) -> list[str]:
+    """The words of one line of a process's status; none where there is no such process or line."""
     try:
-        status = read_kernel_file(f"/proc/{pid}/status")
+        lines = read_kernel_file(f"/proc/{pid}/status").splitlines()
     except (OSError, ReadError):
-        return False
-    numbers = next((line.split()[1:] for line in status.splitlines() if line.startswith("NSpid:")), [])
-    return len(numbers) <= 1
+        return []
+    return next((line.split()[1:] for line in lines if line.startswith(f"{name}:")), [])
 
 
 def own_line() -> Iterator[int]:
@@ -64,8 +69,7 @@ def own_line() -> Iterator[int]:
 
 def may_administer_network() -> bool:
     """Whether this process has CAP_NET_ADMIN."""
-    status = read_kernel_file("/proc/thread-self/status")
-    effective = next((line.split()[1] for line in status.splitlines() if line.startswith("CapEff:")), "0")
+    effective = next(iter(_status("thread-self", "CapEff")), "0")
     return bool(int(effective, 16) >> _CAP_NET_ADMIN & 1)
 
 
@@ -78,17 +82,48 @@ def namespace_of(pid: int | str) -> str:
     return str(Path(f"/proc/{pid}/ns/net").readlink())
 
 
-def home_of(pid: int) -> tuple[int, str | None]:
-    """A process's user id and that user's home directory.
+def whose_files(pid: int) -> int | None:
+    """The user whose files alone may be read because this process names them; None where any may.
+
+    What root reads for a process of another user, that user could otherwise read in the report.
 
     Raises:
-        OSError: where there is no such process.
+        ReadError: where the process is neither root's nor wholly one user's.
     """
-    owner = os.stat(f"/proc/{pid}").st_uid  # noqa: PTH116 - no Path is needed for one field
+    if os.geteuid() != 0 or _is_of_root(pid):
+        return None
+    users = set(_status(pid, "Uid"))
+    if len(users) != 1 or users == {"0"}:
+        raise ReadError("the process that names it may be under another user's control")
+    return int(users.pop())
+
+
+def _is_of_root(pid: int) -> bool:
+    """Whether root runs it: anybody may call a program dockerd, also one that runs as root for whoever calls it.
+
+    Neither the root of a user namespace, who has another number here, nor that of an unprivileged container counts.
+    """
+    if set(_status(pid, "Uid")) != {"0"}:
+        return False
+    permitted = next(iter(_status(pid, "CapPrm")), "0")
     try:
-        return owner, pwd.getpwuid(owner).pw_dir
+        mode = os.stat(f"/proc/{pid}/exe").st_mode  # noqa: PTH116 - no Path is needed for one field
+    except OSError:
+        return False
+    return bool(int(permitted, 16) >> _CAP_SYS_ADMIN & 1) and not mode & stat.S_ISUID
+
+
+def user_of(pid: int) -> int | None:
+    """The user who started a process, None where there is no such process."""
+    return next(map(int, _status(pid, "Uid")), None)
+
+
+def home_of(user: int) -> str | None:
+    """A user's home directory, None where this host does not know the user."""
+    try:
+        return pwd.getpwuid(user).pw_dir
     except KeyError:
-        return owner, None
+        return None
 
 
 def pids() -> Iterator[int]:

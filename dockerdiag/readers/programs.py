@@ -1,8 +1,11 @@
 """Which iptables the engine runs."""
 
 from collections.abc import Iterable
+from functools import partial
 
+from dockerdiag.readers.deadline import unread_on_error
 from dockerdiag.readers.files import Tree
+from dockerdiag.readers.processes import whose_files
 from dockerdiag.snapshot import DaemonProcess, Program, Unread
 
 _NAMES = ("iptables", "ip6tables")
@@ -11,7 +14,7 @@ _SYSTEMD_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin"
 
 
 def read_programs(tree: Tree, daemons: tuple[DaemonProcess, ...] | Unread) -> tuple[Program, ...]:
-    """By the PATH of the daemon that runs in this network namespace, else by systemd's.
+    """By the PATH of root's daemon that runs in this network namespace, else by systemd's.
 
     Raises:
         ReadError: where a folder of the PATH cannot be listed.
@@ -22,7 +25,9 @@ def read_programs(tree: Tree, daemons: tuple[DaemonProcess, ...] | Unread) -> tu
 
 def _path(daemons: Iterable[DaemonProcess]) -> str:
     for daemon in daemons:
-        if daemon.namespace_is_host is not False and not isinstance(daemon.environment, Unread):
+        if daemon.namespace_is_host is False or isinstance(daemon.environment, Unread):
+            continue
+        if unread_on_error(partial(whose_files, daemon.pid)) is None:
             return daemon.environment.get("PATH") or _SYSTEMD_PATH
     return _SYSTEMD_PATH
 

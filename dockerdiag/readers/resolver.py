@@ -17,14 +17,18 @@ _LONGEST_ADDRESS = 45
 
 
 def read_container_resolv_conf(
-    tree: Tree, pid: int | None, engine_path: str, deadline: Deadline
+    tree: Tree, pid: int | None, engine_path: str, deadline: Deadline, owner: int | None = None
 ) -> TextFile | Unread | None:
-    """The file as the container's processes see it, or as the engine keeps it for one that does not run."""
+    """The file as the container's processes see it, or as the engine keeps it for one that does not run.
+
+    Of the engine of a user other than root it must be that `owner`'s: by a mount of his own any user can have another
+    file in its place.
+    """
 
     def read() -> TextFile | None:
         if pid is not None:
-            return Tree(f"/proc/{pid}/root").read(RESOLV_CONF)
-        return tree.read(engine_path) if engine_path.startswith("/") else None
+            return Tree(f"/proc/{pid}/root").read(RESOLV_CONF, owner)
+        return tree.read(engine_path, owner) if engine_path.startswith("/") else None
 
     try:
         # A container can put a file system of its own there, which answers when it likes.

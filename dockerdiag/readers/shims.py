@@ -7,9 +7,9 @@ from itertools import pairwise
 from dockerdiag.readers.deadline import Deadline
 from dockerdiag.readers.errors import ReadError
 from dockerdiag.readers.files import Tree, read_kernel_file
-from dockerdiag.readers.processes import in_this_pid_namespace, pids, process_name
+from dockerdiag.readers.processes import in_this_pid_namespace, pids, process_name, whose_files
 from dockerdiag.readers.resolver import read_container_resolv_conf
-from dockerdiag.snapshot import Shim
+from dockerdiag.snapshot import Shim, TextFile, Unread
 
 _NAME = "containerd-shim"
 _OF_DOCKER = "moby"
@@ -35,8 +35,14 @@ def _shims(tree: Tree, deadline: Deadline) -> Iterator[Shim]:
         container = _after(words, "-id")
         if _after(words, "-namespace") == _OF_DOCKER and container and _ID.fullmatch(container):
             child = _first_child(pid)
-            found = read_container_resolv_conf(tree, child, "", deadline) if child is not None else None
-            yield Shim(container, found)
+            yield Shim(container, _resolv_conf(tree, pid, child, deadline) if child is not None else None)
+
+
+def _resolv_conf(tree: Tree, shim: int, child: int, deadline: Deadline) -> TextFile | Unread | None:
+    try:
+        return read_container_resolv_conf(tree, child, "", deadline, whose_files(shim))
+    except ReadError as error:
+        return Unread(str(error))
 
 
 def _command_line(pid: int) -> list[str]:

@@ -133,7 +133,9 @@ def test_programs_by_the_daemons_own_path(tmp_path: Path) -> None:
     (tmp_path / "usr/sbin/iptables").symlink_to("xtables-nft-multi")
     (tmp_path / "opt").mkdir()
     (tmp_path / "opt/iptables").symlink_to("/nowhere/iptables")
-    daemon = DaemonProcess(1, None, (), {"PATH": "/opt:/usr/sbin"}, None, None, namespace_is_host=True)
+    daemon = DaemonProcess(
+        os.getpid(), None, (), {"PATH": "/opt:/usr/sbin"}, None, None, namespace_is_host=True
+    )
     assert read_programs(Tree(tmp_path), (daemon,)) == (
         Program("iptables", "/opt/iptables", None),
         Program("ip6tables", None, None),

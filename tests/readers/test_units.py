@@ -105,17 +105,17 @@ def daemon(*arguments: str) -> DaemonProcess:
 
 
 @pytest.mark.parametrize(
-    ("daemons", "exec_start", "path"),
+    ("running", "exec_start", "path"),
     [
-        ((), None, "/etc/docker/daemon.json"),
-        ((daemon(),), "dockerd --config-file /other.json", "/etc/docker/daemon.json"),
-        ((daemon("--config-file=/a.json"),), None, "/a.json"),
-        ((daemon("--config-file", "/b.json", "-D"),), None, "/b.json"),
-        ((), "{ path=/usr/bin/dockerd ; argv[]=/usr/bin/dockerd --config-file=/c.json ; }", "/c.json"),
+        (None, None, "/etc/docker/daemon.json"),
+        (daemon(), "dockerd --config-file /other.json", "/etc/docker/daemon.json"),
+        (daemon("--config-file=/a.json"), None, "/a.json"),
+        (daemon("--config-file", "/b.json", "-D"), None, "/b.json"),
+        (None, "{ path=/usr/bin/dockerd ; argv[]=/usr/bin/dockerd --config-file=/c.json ; }", "/c.json"),
     ],
 )
 def test_the_configuration_file_that_the_daemon_reads(
-    daemons: tuple[DaemonProcess, ...], exec_start: str | None, path: str
+    running: DaemonProcess | None, exec_start: str | None, path: str
 ) -> None:
     unit = ServiceUnit("docker.service", None, (), exec_start=exec_start)
-    assert configuration_path(daemons, unit) == path
+    assert configuration_path(running, unit) == path
