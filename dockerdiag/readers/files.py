@@ -1,6 +1,7 @@
 """Reads files: bounded, never waiting for a FIFO or a device, and never led out of their tree by a link."""
 
 import contextlib
+import ctypes
 import errno
 import os
 import stat
@@ -16,6 +17,20 @@ from dockerdiag.snapshot.secrets import mask_text
 MAXIMUM_SIZE = 1024 * 1024
 _MAXIMUM_LINKS = 40
 _MAXIMUM_NAMES = 4096
+_OF_THE_KERNEL = frozenset(
+    (
+        0x9FA0,  # proc
+        0x62656572,  # sysfs
+        0x64626720,  # debugfs
+        0x74726163,  # tracefs
+        0x73636673,  # securityfs
+        0x62656570,  # configfs
+        0x6165676C,  # pstore
+        0xDE5E81E4,  # efivarfs
+    )
+)
+"""File systems on which reading can wait, take something away (/proc/kmsg) or tell what is root's alone; a container's
+link leads there as easily as to a file."""
 
 
 class Tree:
@@ -156,6 +171,8 @@ class Tree:
 def _content(descriptor: int, status: os.stat_result) -> bytes:
     if not stat.S_ISREG(status.st_mode):
         raise ReadError("it is not a regular file")
+    if _file_system(descriptor) in _OF_THE_KERNEL:
+        raise ReadError("it is a file of the kernel's, not of the host")
     # Through /proc, for an O_PATH descriptor itself cannot be read; it was a regular file and still is.
     readable = os.open(
         f"/proc/self/fd/{descriptor}", os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
@@ -165,6 +182,15 @@ def _content(descriptor: int, status: os.stat_result) -> bytes:
     if len(content) > MAXIMUM_SIZE:
         raise ReadError(f"it is larger than {MAXIMUM_SIZE // 1024**2} MiB")
     return content
+
+
+def _file_system(descriptor: int) -> int:
+    """The kind of file system that a file is on, by its number in linux/magic.h."""
+    # struct statfs begins with it, as a word of the machine; os.statvfs leaves it out.
+    told = (ctypes.c_ulong * 32)()
+    if ctypes.CDLL(None, use_errno=True).fstatfs(descriptor, told) != 0:
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+    return int(told[0])
 
 
 def read_kernel_file(path: str, maximum: int = MAXIMUM_SIZE) -> str:

@@ -63,6 +63,13 @@ def test_nothing_is_waited_for(root: Path) -> None:
         Tree("/").read("/dev/zero")
 
 
+def test_a_file_of_the_kernels_is_none_of_the_hosts() -> None:
+    for path in ("/proc/kmsg", "/proc/version", "/sys/kernel/uevent_seqnum"):
+        if Path(path).exists():
+            with pytest.raises(ReadError, match="a file of the kernel's"):
+                Tree("/").read(path)
+
+
 def test_loops_and_sizes_are_bounded(root: Path) -> None:
     (root / "etc/loop").symlink_to("loop")
     with pytest.raises(ReadError, match="too many symbolic links"):
