@@ -17,6 +17,7 @@ from dockerdiag.readers.files import Tree
 from dockerdiag.readers.firewall_files import read_firewall_files
 from dockerdiag.readers.host import invoking_user, read_host
 from dockerdiag.readers.logs import read_journal, read_kernel_log
+from dockerdiag.readers.module_tree import read_module_tree
 from dockerdiag.readers.name_service import read_name_service
 from dockerdiag.readers.namespace import read_namespace
 from dockerdiag.readers.namespaces import read_namespaces
@@ -45,6 +46,8 @@ from dockerdiag.version import __version__
 
 _ENGINE_SHARE = 0.6
 """How much of the time the engine may take; its containers' namespaces come after it."""
+_FIRST_SHARE = 0.9
+"""How much of the time may pass until all else is read; what depends on that is read in the rest."""
 _MAXIMUM_QUESTIONS = 2000
 
 Progress = Callable[[str], None] | None
@@ -55,7 +58,7 @@ def collect(seconds: float, destinations: tuple[str, ...], progress: Progress, r
     taken_at = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
     deadline = Deadline(seconds)
     tree = Tree(root or "/")
-    host = read_host(tree)
+    host = read_host(tree, deadline)
     others = SideBySide(
         {
             "network": partial(read_namespace, deadline),
@@ -71,8 +74,9 @@ def collect(seconds: float, destinations: tuple[str, ...], progress: Progress, r
             "firewall_files": partial(read_firewall_files, tree),
             "shims": partial(read_shims, tree, deadline),
             "client_proxies": partial(read_client_proxies, tree),
+            "module_tree": partial(read_module_tree, tree),
         },
-        deadline,
+        deadline.at_most(seconds * _FIRST_SHARE),
         progress,
     )
     share = deadline.at_most(seconds * _ENGINE_SHARE)
@@ -99,17 +103,25 @@ def collect(seconds: float, destinations: tuple[str, ...], progress: Progress, r
     daemons = found["daemons"]
     told = () if isinstance(daemons, Unread) else daemons
     unit = service if isinstance(service, ServiceUnit) else None
-    packages = partial(read_packages, service, found["boot_sysctls"], deadline)
+    dependent = SideBySide(
+        {
+            "daemon_json": partial(read_daemon_json, tree, told, unit),
+            "programs": partial(read_programs, tree, daemons),
+            "packages": partial(read_packages, service, found["boot_sysctls"], deadline),
+        },
+        deadline,
+        progress,
+    ).results()
     snapshot = Snapshot(
         taken_at=taken_at,
         tool_version=__version__,
-        host=host,
+        host=replace(host, module_tree=found["module_tree"]),
         network=network,
         namespaces=namespaces,
         engine=engine,
         daemons=daemons,
         service=service,
-        daemon_json=unread_on_error(partial(read_daemon_json, tree, told, unit)),
+        daemon_json=dependent["daemon_json"],
         boot_sysctls=found["boot_sysctls"],
         resolv_conf=found["resolv_conf"],
         hosts_file=found["hosts_file"],
@@ -122,8 +134,8 @@ def collect(seconds: float, destinations: tuple[str, ...], progress: Progress, r
         firewall_files=found["firewall_files"],
         shims=found["shims"],
         client_proxies=found["client_proxies"],
-        programs=unread_on_error(partial(read_programs, tree, daemons)),
-        packages=unread_on_error(packages),
+        programs=dependent["programs"],
+        packages=dependent["packages"],
     )
     return without_credentials(snapshot)
 

@@ -194,13 +194,17 @@ def _file_system(descriptor: int) -> int:
 
 
 def read_kernel_file(path: str, maximum: int = MAXIMUM_SIZE) -> str:
-    """A file below /proc or /sys.
+    """A file below /proc or /sys, or of the kernel's modules.
 
     Raises:
         OSError: where it cannot be read.
-        ReadError: where it is larger than `maximum`.
+        ReadError: where it is larger than `maximum`, or no regular file.
     """
-    with Path(path).open("rb") as file:
+    # Not blocking, for what stands in a file's place may be a FIFO.
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+    with os.fdopen(descriptor, "rb") as file:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise ReadError(f"{path} is not a regular file")
         content = file.read(maximum + 1)
     if len(content) > maximum:
         raise ReadError(f"{path} is larger than {maximum // 1024} KiB")

@@ -1,29 +1,47 @@
 """The machine, and who asked."""
 
 import os
+from functools import partial
 
-from dockerdiag.readers.deadline import unread_on_error
+from dockerdiag.readers.deadline import Deadline, SideBySide, unread_on_error
 from dockerdiag.readers.errors import ReadError
 from dockerdiag.readers.files import Tree, read_kernel_file
-from dockerdiag.readers.module_tree import read_module_tree
 from dockerdiag.readers.modules import loaded_modules
-from dockerdiag.snapshot import Host
+from dockerdiag.readers.processes import process_name
+from dockerdiag.snapshot import Host, Unread
+
+_LINUX = "Linux"
+
+_SECONDS = 3.0
 
 
-def read_host(tree: Tree) -> Host:
-    """What can be told without running anything."""
+def read_host(tree: Tree, deadline: Deadline) -> Host:
+    """What can be told without running anything; which modules there are on disk takes longer, and is left open.
+
+    What is on a file system that does not answer counts as not being there.
+    """
     system = os.uname()
+    # Everything else waits for these few.
+    limit = deadline.at_most(min(_SECONDS, deadline.seconds / 4))
+    parts = SideBySide(
+        {
+            "os_name": partial(_os_name, tree),
+            "systemd": partial(tree.resolve, "/run/systemd/system"),
+            "virtualization": partial(_virtualization, tree, system.release),
+        },
+        limit,
+    ).results()
+    name, systemd, virtualization = (parts[one] for one in ("os_name", "systemd", "virtualization"))
     return Host(
         hostname=system.nodename,
         kernel=system.release,
         architecture=system.machine,
-        os_name=_os_name(tree),
+        os_name=_LINUX if isinstance(name, Unread) else name,
         root=os.geteuid() == 0,
         booted_at=boot_time(),
-        systemd=tree.resolve("/run/systemd/system") is not None,
-        virtualization=_virtualization(tree, system.release),
+        systemd=process_name(1) == "systemd" if isinstance(systemd, Unread) else systemd is not None,
+        virtualization=None if isinstance(virtualization, Unread) else virtualization,
         modules=unread_on_error(loaded_modules),
-        module_tree=unread_on_error(lambda: read_module_tree(tree)),
     )
 
 
@@ -52,7 +70,7 @@ def _os_name(tree: Tree) -> str:
             name, _, value = line.partition("=")
             if name == "PRETTY_NAME":
                 return value.strip().strip("\"'")
-    return "Linux"
+    return _LINUX
 
 
 def _virtualization(tree: Tree, kernel: str) -> str | None:

@@ -72,7 +72,7 @@ def test_the_host_names_itself(tmp_path: Path) -> None:
     (tmp_path / "etc/os-release").symlink_to("../usr/lib/os-release")
     write(tmp_path, "/run/systemd/system/x", "")
     write(tmp_path, "/run/systemd/container", "lxc\n")
-    host = read_host(Tree(tmp_path))
+    host = read_host(Tree(tmp_path), Deadline(20))
     assert (host.os_name, host.systemd, host.virtualization) == ("Some Linux 1 (one)", True, "lxc")
     assert host.kernel == os.uname().release
     assert host.booted_at is not None

@@ -99,6 +99,15 @@ def test_a_module_is_found_in_each_listing(name: str) -> None:
     assert not _has(f"kernel/net/{name}_more.ko\n", name, NEEDED[name])
 
 
+def test_a_listing_that_is_a_fifo_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "lib/modules" / os.uname().release
+    folder.mkdir(parents=True)
+    os.mkfifo(folder / "modules.builtin")
+    monkeypatch.setattr("dockerdiag.readers.module_tree.Path.exists", lambda _: True)
+    with pytest.raises(ReadError, match="not a regular file"):
+        read_module_tree(Tree(tmp_path))
+
+
 def test_a_kernel_without_modules_has_no_tree(tmp_path: Path) -> None:
     if Path("/proc/modules").exists():
         found = read_module_tree(Tree(tmp_path))

@@ -55,6 +55,52 @@ def test_what_stands_where_a_file_belongs(tmp_path: Path, kind: str) -> None:
     assert set(PLACES.values()) <= ran.unread.keys(), ran.unread
 
 
+NEVER_ANSWERS = """
+import ctypes, os, signal, sys, time
+libc = ctypes.CDLL(None)
+libc.prctl(1, signal.SIGKILL)
+for place in sys.argv[1:]:
+    device = os.open("/dev/fuse", os.O_RDWR)
+    options = f"fd={device},rootmode=40000,user_id=0,group_id=0".encode()
+    if libc.mount(b"none", place.encode(), b"fuse", 0, options) != 0:
+        sys.exit("no file system can be mounted")
+print("mounted", flush=True)
+os.close(1)
+time.sleep(600)
+"""
+"""A file system in a process of its own, which never answers the kernel. It ends with the run."""
+
+
+@needs_root
+@pytest.mark.parametrize(
+    ("places", "part"),
+    [
+        (("etc/docker",), "daemon_json"),
+        (("lib/modules",), "engine"),  # a kernel may have no modules
+        (("usr/local/sbin",), "programs"),
+        (("run/systemd", "etc/docker", "etc/sysctl.d", "etc/systemd"), "boot_sysctls"),
+    ],
+    ids=lambda one: one if isinstance(one, str) else "",
+)
+def test_a_file_system_that_never_answers(tmp_path: Path, places: tuple[str, ...], part: str) -> None:
+    if not Path("/dev/fuse").exists():
+        pytest.skip("the kernel has no FUSE")
+    (tmp_path / "hold.py").write_text(NEVER_ANSWERS)
+    for place in places:
+        (tmp_path / "root" / place).mkdir(parents=True)
+    mounts = " ".join(str(tmp_path / "root" / place) for place in places)
+    setup = f"""
+        mkfifo {tmp_path}/ready
+        env -i {sys.executable} {tmp_path}/hold.py {mounts} </dev/null >{tmp_path}/ready 2>&1 &
+        read told <{tmp_path}/ready
+        test "$told" = mounted || exit 77
+    """
+    ran = check("-f", "json", "--root", tmp_path / "root", timeout=5, setup=setup)
+    if ran.code == 77:
+        pytest.skip("no file system of a process can be mounted here")
+    assert part in ran.in_good_order(3).unread, ran.unread
+
+
 def test_binary_files(tmp_path: Path) -> None:
     content = bytes(range(256)) * 300 + b"\n[Service]\nExecStart=\xff\xfe\n\xed\xa0\x80=1\n"
     for place in PLACES:
