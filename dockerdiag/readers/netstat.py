@@ -2,7 +2,8 @@
 
 from dockerdiag.readers.files import read_kernel_file
 
-_PATH = "/proc/net/netstat"
+_PATH = "/proc/thread-self/net/netstat"
+"""thread-self: that of a thread which has entered another namespace."""
 _KEPT = ("IPReversePathFilter",)
 
 

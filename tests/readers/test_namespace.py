@@ -180,6 +180,30 @@ def test_connection_tracking_counts_in_the_namespace(namespace) -> None:
     assert namespace.read().conntrack_counters["invalid"] > 0
 
 
+FROM_NOWHERE = """
+import socket, struct
+header = struct.pack("!BBHHHBBH4s4s", 0x45, 0, 20, 1, 0, 64, 17, 0, bytes((198, 51, 100, 1)), bytes((10, 9, 0, 1)))
+total = sum(struct.unpack("!10H", header))
+header = header[:10] + struct.pack("!H", 0xFFFF & ~((total & 0xFFFF) + (total >> 16))) + header[12:]
+sender = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
+sender.bind(("out0", 0))
+for _ in range(7):
+    sender.send(bytes.fromhex("020000000002" "020000000001" "0800") + header)
+"""
+
+
+def test_what_the_kernel_dropped_is_counted_in_the_namespace(namespace, tmp_path: Path) -> None:
+    namespace.run(
+        "ip link add out0 address 02:00:00:00:00:01 type veth peer name in0 address 02:00:00:00:00:02"
+    )
+    namespace.run("ip address add 10.9.0.1/24 dev in0; ip link set out0 up; ip link set in0 up")
+    namespace.run("echo 1 > /proc/sys/net/ipv4/conf/in0/rp_filter")
+    before = namespace.read().ip_counters["IPReversePathFilter"]
+    (tmp_path / "send.py").write_text(FROM_NOWHERE)
+    namespace.run(f"{sys.executable} {tmp_path}/send.py")
+    assert namespace.read().ip_counters["IPReversePathFilter"] == before + 7
+
+
 def test_rule_sets_are_read_and_left_alone(namespace) -> None:
     namespace.run(RULES)
     state = "nft --stateless list ruleset; cat /proc/net/ip_tables_names /proc/net/ip6_tables_names 2>/dev/null || true"
