@@ -21,6 +21,13 @@ from dockerdiag.snapshot import Firewall, IpSet, NetdevHook, Unread
 _TOOL_SECONDS = 20.0
 _ATTEMPTS = 2
 """To read twice: the rules may change between one reading and the other."""
+_EXTENSION = re.compile(r'\{"xt":')
+_IPTABLES_TABLE = {
+    version: re.compile(
+        rf'\{{"table":\s*\{{"family":\s*"{family}",\s*"name":\s*"(?:filter|nat|mangle|raw|security)"'
+    )
+    for version, family in ((4, "ip"), (6, "ip6"))
+}
 _NETDEV_CHAIN = re.compile(r'"hook":\s*"(?:in|e)gress"')
 
 
@@ -77,13 +84,25 @@ def _nft(deadline: Deadline) -> str:
 
 
 def _iptables_nft(nft: str | Unread, version: Literal[4, 6], deadline: Deadline) -> str:
-    family = "ip" if version == 4 else "ip6"
-    if isinstance(nft, str) and not re.search(rf'\{{"table":\s*\{{"family":\s*"{family}"', nft):
+    if isinstance(nft, str) and not _wants_save(nft, version):
         return ""
-    if not _there("nf_tables"):
-        return ""
+    if isinstance(nft, Unread):
+        if not _there("nf_tables"):
+            return ""
+        if not _there("nft_compat"):
+            raise ReadError("nft_compat is not loaded, and asking could load it")
     within = _for_one_tool(deadline)
     return _save([_save_tool(version, "nft", "nf_tables", within), "-c"], within)
+
+
+def _wants_save(nft: str, version: Literal[4, 6]) -> bool:
+    """Whether a listing has what the save program tells better, and running that loads nothing.
+
+    The program asks nft_compat about each extension of iptables' that a rule reads like, also a rule that nft made;
+    where the kernel lists such an extension itself, nft_compat is there. Where neither is, nft's listing tells it all.
+    """
+    tables = _IPTABLES_TABLE[version].search(nft) is not None
+    return tables and (_EXTENSION.search(nft) is not None or presence("nft_compat") == "present")
 
 
 def _save(command: Sequence[str], deadline: Deadline) -> str:

@@ -13,11 +13,12 @@ Presence = Literal["present", "absent", "unknown"]
 
 _SYMBOLS = {
     "nf_tables": "nft_do_chain",
+    "nft_compat": "nft_match_eval",
     "ip_set": "ip_set_test",
     "ip_tables": "ipt_do_table",
     "ip6_tables": "ip6t_do_table",
 }
-"""A function of each that other parts of the kernel call, so that its name stays in /proc/kallsyms."""
+"""A function of each that other parts of the kernel call or point to, so that its name stays in /proc/kallsyms."""
 _MAXIMUM_LISTING = 64 * 1024 * 1024
 
 

@@ -25,6 +25,7 @@ _CALL = re.compile(r"^(?:\d+ +)?(\w+)\((.*)$")
 _WRITES = re.compile(r"O_WRONLY|O_RDWR|O_CREAT|O_TRUNC|O_TMPFILE")
 _HARMLESS_TARGETS = ('"/dev/null"', '"/dev/tty"')
 _MESSAGE = re.compile(r"nlmsg_type=([^,}]+)")
+_COMPAT = re.compile(r"nlmsg_type=(?:NFNL_SUBSYS_NFT_COMPAT|0xb)")
 _ASKS = re.compile(r"GET|IPSET_CMD_(?:PROTOCOL|LIST|HEADER)")
 # By number where strace cannot tell the socket's protocol, which is another namespace's: subsystem and message of
 # nf_tables (linux/netfilter/nf_tables.h), its compatibility layer and ipsets.
@@ -56,12 +57,15 @@ def traced(host: LabHost, *command: str) -> list[str]:
         return Path(log.name).read_text(errors="replace").splitlines()
 
 
-def changes(calls: Iterable[str]) -> list[str]:
-    """The calls that change something or send a packet, from the program's own start on."""
-    return list(_changes(calls))
+def changes(calls: Iterable[str], *, compat: bool = True) -> list[str]:
+    """The calls that change something or send a packet, from the program's own start on.
+
+    Without `compat` nft_compat is not there, and to ask it loads it.
+    """
+    return list(_changes(calls, compat))
 
 
-def _changes(calls: Iterable[str]) -> Iterator[str]:
+def _changes(calls: Iterable[str], compat: bool) -> Iterator[str]:
     raw_sockets_of: dict[str, str] = {}
     started = False
     for line in calls:
@@ -78,7 +82,10 @@ def _changes(calls: Iterable[str]) -> Iterator[str]:
             # A program looked for along PATH fails until it is found.
             if "ENOENT" not in rest and not TOOLS.fullmatch(program):
                 yield line
-        if started and _is_change(name, rest, raw_sockets_of.get(process, "")):
+        asks_compat = name.startswith("send") and _COMPAT.search(rest)
+        if started and (
+            _is_change(name, rest, raw_sockets_of.get(process, "")) or (asks_compat and not compat)
+        ):
             yield line
 
 

@@ -118,12 +118,18 @@ def test_the_system_calls_of_a_change_are_seen() -> None:
 CLAIM = """
 import runpy, sys
 from dockerdiag.readers import modules
-modules.presence = lambda module: "absent"
+modules.presence = lambda module: "absent" if module in ABSENT else "present"
 from dockerdiag.readers import firewall
 firewall.presence = modules.presence
 sys.argv = ["dockerdiag", "-f", "json"]
 sys.exit(runpy.run_module("dockerdiag", run_name="__main__"))
 """
+
+
+def claim(*absent: str) -> str:
+    return f"ABSENT = {absent!r}\n{CLAIM}"
+
+
 NOTE_CALLS = """
 mkdir -p /root/calls
 for tool in nft iptables-nft-save ip6tables-nft-save iptables-legacy-save ip6tables-legacy-save ipset modprobe; do
@@ -141,9 +147,27 @@ def test_what_would_load_a_module_is_not_run() -> None:
         host.dockerdiag("-f", "json")
         assert "nft -j list ruleset" in host.run("cat /root/calls/made").stdout
         host.run("rm /root/calls/made; touch /root/calls/made")
-        ran = host.run(f"{VENV}/bin/python -", stdin=CLAIM)
+        ran = host.run(f"{VENV}/bin/python -", stdin=claim("nf_tables", "ip_set", "nft_compat"))
         assert ran.json()["host"], ran.stderr
         assert host.run("cat /root/calls/made").stdout == ""
+
+
+NATIVE = """
+nft flush ruleset
+nft add table ip filter
+nft add chain ip filter FORWARD '{ type filter hook forward priority 0; }'
+nft add rule ip filter FORWARD tcp dport 25 limit rate 5/second counter drop
+"""
+
+
+def test_rules_of_nfts_own_load_nothing_of_iptables() -> None:
+    with host_with(ENGINES[0], named("no-engine")) as host:
+        host.run_all(NATIVE.strip().splitlines())
+        without = traced(host, f"{VENV}/bin/python", "-c", claim("nft_compat"))
+        assert "nft" in "".join(without)
+        assert not changes(without, compat=False)
+        # Where it is there, it is asked.
+        assert changes(traced(host, f"{VENV}/bin/dockerdiag", "-f", "json"), compat=False)
 
 
 @pytest.mark.parametrize("suite", ENGINES)

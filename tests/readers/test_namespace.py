@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from dockerdiag.readers import namespaces
+from dockerdiag.readers import firewall, namespaces
 from dockerdiag.readers.deadline import Deadline
 from dockerdiag.readers.legacy import same_rules
 from dockerdiag.readers.namespaces import read_namespaces
@@ -215,6 +215,47 @@ def test_rule_sets_are_read_and_left_alone(namespace) -> None:
     assert "-A FORWARD -p tcp -j ACCEPT" in firewall.ip6tables_nft
     assert (firewall.iptables_legacy, firewall.ip6tables_legacy) == ("", "")
     assert (firewall.ipsets, firewall.netdev_hooks) == ((), ())
+
+
+NATIVE = """
+nft add table ip filter
+nft add chain ip filter FORWARD '{ type filter hook forward priority 0; }'
+nft add rule ip filter FORWARD tcp dport 22 limit rate 5/second counter drop
+"""
+
+
+@pytest.mark.parametrize(
+    ("rules", "compat", "printed"),
+    [
+        (NATIVE, "present", True),
+        (NATIVE, "absent", False),
+        (NATIVE, "unknown", False),
+        (NATIVE.replace("ip filter", "ip mine"), "present", False),
+        # An extension in the kernel is the proof that what tells about it is there.
+        (RULES, "absent", True),
+        (RULES, "unknown", True),
+    ],
+)
+def test_the_save_program_is_run_where_it_loads_nothing(
+    namespace, monkeypatch: pytest.MonkeyPatch, rules: str, compat: str, printed: bool
+) -> None:
+    namespace.run(rules)
+    monkeypatch.setattr(firewall, "presence", lambda module: compat if module == "nft_compat" else "present")
+    read = namespace.read().firewall
+    assert ("-A FORWARD" in read.iptables_nft) is printed
+    assert "FORWARD" in read.nft
+
+
+@pytest.mark.parametrize("compat", ["absent", "unknown"])
+def test_without_a_listing_the_save_program_is_not_run_where_it_could_load(
+    namespace, monkeypatch: pytest.MonkeyPatch, compat: str
+) -> None:
+    namespace.run(RULES)
+    monkeypatch.setattr(firewall, "_nft", lambda _: Unread("nft is not installed"))
+    monkeypatch.setattr(firewall, "presence", lambda module: compat if module == "nft_compat" else "present")
+    read = namespace.read().firewall.iptables_nft
+    assert isinstance(read, Unread)
+    assert "nft_compat" in read.reason
 
 
 def test_a_fresh_namespace_stays_fresh(namespace) -> None:
