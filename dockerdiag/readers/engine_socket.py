@@ -6,13 +6,17 @@ import struct
 from pathlib import Path
 
 from dockerdiag.readers.errors import ReadError, reason
-from dockerdiag.readers.files import Tree
+from dockerdiag.readers.files import Tree, read_kernel_file
 from dockerdiag.readers.processes import in_this_pid_namespace, pids, process_name, whose_files
 
 _SECONDS = 5.0
 _ENGINES = frozenset(("dockerd", "podman"))
 _ACTIVATORS = frozenset(("systemd", "init"))
-_ACTIVATED_SOCKET = "/run/docker.sock"
+_ANOTHERS = Path("/proc/1")
+"""A process that everybody sees unless other users' are hidden."""
+_MAXIMUM_TABLE = 64 * 1024 * 1024
+_LISTENS = "00010000"
+"""The flag of such a socket in /proc/net/unix (__SO_ACCEPTCON)."""
 
 
 def place_in(tree: Tree, url: str) -> str:
@@ -30,7 +34,7 @@ def try_socket(path: str, tree: Tree) -> None:
         ReadError: where it does not, or where connecting would start an engine that does not run.
     """
     if _would_start_engine(path, tree):
-        raise ReadError("no engine: dockerd does not run, and to connect to its socket would start it")
+        raise ReadError("no engine: none runs, and to connect to its socket would start it")
     try:
         with _connected(path):
             pass
@@ -82,18 +86,69 @@ def whose_engine(url: str) -> int | None:
 
 
 def _would_start_engine(path: str, tree: Tree) -> bool:
-    """Behind docker.socket systemd starts dockerd for whoever connects."""
-    return (
-        tree.resolve("/run/systemd/system") is not None
-        and Path(path).is_socket()
-        and os.path.realpath(path) == os.path.realpath(f"{tree.root}/{_ACTIVATED_SOCKET}")
-        and Path("/proc/1").exists()  # else other users' processes are hidden
-        and not _engine_runs()
-    )
+    """Whether systemd alone listens: it starts dockerd or Podman for whoever connects.
+
+    Raises:
+        ReadError: where that cannot be seen.
+    """
+    if tree.resolve("/run/systemd/system") is None or not Path(path).is_socket():
+        return False
+    held = _held_by_managers_alone(os.path.realpath(path), tree)
+    if held is not None:
+        return held
+    if os.stat(path).st_uid != 0:  # noqa: PTH116 - no Path is needed for one field
+        return False  # the host's systemd, of which no more is seen, makes its sockets root's
+    if not _ANOTHERS.exists():
+        raise ReadError("whether to connect would start an engine is hidden (hidepid): run as root")
+    return not _engine_runs("podman" if "podman" in os.path.realpath(path) else "dockerd")
 
 
-def _engine_runs() -> bool:
-    return any(process_name(pid) in _ENGINES and in_this_pid_namespace(pid) for pid in pids())
+def _held_by_managers_alone(path: str, tree: Tree) -> bool | None:
+    """Whether no other process than systemd, the host's or a user's, has a socket; None where that cannot be seen."""
+    inode = _listening_inode(path, tree)
+    if inode is None:
+        return None
+    managers = {pid for pid in pids() if process_name(pid) in _ACTIVATORS}
+    held = {pid: _holds(pid, inode) for pid in managers}
+    if True not in held.values():
+        return None if None in held.values() else False
+    return not any(_holds(pid, inode) for pid in pids() if pid not in managers)
+
+
+def _listening_inode(path: str, tree: Tree) -> str | None:
+    """The number of the socket that listens at a path; None where none does in this network namespace."""
+    within = path.removeprefix(os.path.realpath(tree.root).rstrip("/"))
+    try:
+        lines = read_kernel_file("/proc/thread-self/net/unix", _MAXIMUM_TABLE).splitlines()
+    except (OSError, ReadError):
+        return None
+    name = within.rpartition("/")[2]
+    bound = (line.split(maxsplit=7) for line in lines if line.endswith(name))
+    for fields in bound:
+        if len(fields) == 8 and fields[3] == _LISTENS and tree.resolve(fields[7]) == within:
+            return fields[6]
+    return None
+
+
+def _holds(pid: int, inode: str) -> bool | None:
+    try:
+        with os.scandir(f"/proc/{pid}/fd") as descriptors:
+            return any(_leads_to(entry.path) == f"socket:[{inode}]" for entry in descriptors)
+    except PermissionError:
+        return None
+    except OSError:
+        return False  # it has ended
+
+
+def _leads_to(path: str) -> str | None:
+    try:
+        return os.readlink(path)  # noqa: PTH115 - no Path is needed, and there are many
+    except OSError:
+        return None
+
+
+def _engine_runs(*names: str) -> bool:
+    return any(process_name(pid) in (names or _ENGINES) and in_this_pid_namespace(pid) for pid in pids())
 
 
 def _connected(path: str) -> socket.socket:
