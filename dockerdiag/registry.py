@@ -16,11 +16,14 @@ from dockerdiag.apart import ApartError, run_apart
 from dockerdiag.case import Case, Located
 from dockerdiag.formatting import Format, RenderOptions
 from dockerdiag.report import Finding, Report
+from dockerdiag.time_limit import UNLIMITED, TimeLimit
 
 CHECKS = "dockerdiag.checks"
 FORMATS = "dockerdiag.formats"
 LOAD_SECONDS = 10.0
 """How long another package may take to be imported."""
+LOAD_SHARE = 0.3
+"""How much of a run's time other packages' checks together may take to be imported, and as much of the rest formats."""
 FORMAT_SECONDS = 10.0
 """How long another package's format may take for one report."""
 OWN = "dockerdiag"
@@ -86,19 +89,40 @@ class Broken:
 T = TypeVar("T", Check, Format)
 
 
-def checks(*, plugins: bool = True) -> tuple[tuple[Check, ...], tuple[Broken, ...]]:
-    """Every check, by place and name, and what could not be loaded; without `plugins` this package's own alone."""
-    found, broken = _load(CHECKS, Check, plugins)
+def checks(
+    *, plugins: bool = True, limit: TimeLimit = UNLIMITED
+) -> tuple[tuple[Check, ...], tuple[Broken, ...]]:
+    """Every check, by place and name, and what could not be loaded; without `plugins` this package's own alone.
+
+    They are loaded once, when they are first asked for; other packages' in a part of the time that is left then.
+    """
+    found, broken = _load(CHECKS, Check, plugins, limit)
     return tuple(sorted(found, key=lambda one: (one.place, one.name))), broken
 
 
-def formats(*, plugins: bool = True) -> tuple[dict[str, Format], tuple[Broken, ...]]:
-    """Every format by name, and what could not be loaded; without `plugins` this package's own alone."""
-    found, broken = _load(FORMATS, Format, plugins)
+def formats(
+    *, plugins: bool = True, limit: TimeLimit = UNLIMITED
+) -> tuple[dict[str, Format], tuple[Broken, ...]]:
+    """Every format by name, and what could not be loaded, as `checks`."""
+    found, broken = _load(FORMATS, Format, plugins, limit)
     return {one.name: one for one in found}, broken
 
 
-def _load(group: str, kind: "type[T]", plugins: bool) -> tuple[list[T], tuple[Broken, ...]]:
+_loaded: dict[tuple[str, bool], Any] = {}
+
+
+def _load(
+    group: str, kind: "type[T]", plugins: bool, limit: TimeLimit
+) -> tuple[tuple[T, ...], tuple[Broken, ...]]:
+    if (group, plugins) not in _loaded:
+        _loaded[group, plugins] = _loaded_now(group, kind, plugins, limit)
+    return _loaded[group, plugins]  # type: ignore[no-any-return]  # a group has objects of one kind
+
+
+def _loaded_now(
+    group: str, kind: "type[T]", plugins: bool, limit: TimeLimit
+) -> tuple[tuple[T, ...], tuple[Broken, ...]]:
+    share = TimeLimit(None if limit.remaining is None else LOAD_SHARE * limit.remaining)
     found: dict[str, T] = {}
     broken: list[Broken] = []
     # This package's own first: no other may take their names.
@@ -109,7 +133,7 @@ def _load(group: str, kind: "type[T]", plugins: bool) -> tuple[list[T], tuple[Br
         if distribution != OWN and not plugins:
             continue
         try:
-            loaded = _own(entry, kind) if distribution == OWN else _others(entry, kind, distribution)
+            loaded = _own(entry, kind) if distribution == OWN else _others(entry, kind, distribution, share)
         except (ApartError, ImportError, AttributeError, ValueError, TypeError, KeyError) as error:
             told = str(error) if isinstance(error, ApartError) else f"{type(error).__name__}: {error}"
             broken.append(Broken(entry.name, distribution, told))
@@ -118,7 +142,7 @@ def _load(group: str, kind: "type[T]", plugins: bool) -> tuple[list[T], tuple[Br
             broken.append(Broken(entry.name, distribution, f"the name {loaded.name} is taken"))
         else:
             found[loaded.name] = loaded
-    return list(found.values()), tuple(broken)
+    return tuple(found.values()), tuple(broken)
 
 
 def _own(entry: EntryPoint, kind: type[T]) -> T:
@@ -128,9 +152,10 @@ def _own(entry: EntryPoint, kind: type[T]) -> T:
     return loaded
 
 
-def _others(entry: EntryPoint, kind: type[T], distribution: str) -> T:
+def _others(entry: EntryPoint, kind: type[T], distribution: str, limit: TimeLimit) -> T:
     """What stands for another package's check or format: asked for anything, it lets a child process load that."""
-    told = run_apart(lambda: _described(_own(entry, kind)), LOAD_SECONDS)
+    seconds = LOAD_SECONDS if limit.remaining is None else min(LOAD_SECONDS, limit.remaining)
+    told = run_apart(lambda: _described(_own(entry, kind)), seconds)
     values: dict[str, Any] = json.loads(told.content)
     if kind is Check:
         values["needs"] = tuple(values["needs"])

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from dockerdiag.report import Report
     from dockerdiag.snapshot import Snapshot
     from dockerdiag.snapshot.redact import RedactionMap
+    from dockerdiag.time_limit import TimeLimit
 
 
 @app.command("check")
@@ -77,15 +78,17 @@ def check_host(
     from dockerdiag.cli.expecting import Expecting  # noqa: PLC0415
     from dockerdiag.diagnosis import diagnose  # noqa: PLC0415
     from dockerdiag.snapshot import Snapshot  # noqa: PLC0415
+    from dockerdiag.time_limit import TimeLimit  # noqa: PLC0415
 
+    limit = TimeLimit(timeout)
     _asked_for_targets(probe=probe, to=to)
     if "probe" in only and not probe:
         fail_usage("the check probe asks about probes: say --probe")
-    checks = _checks(only, skip, plugins=not no_plugins)
+    checks = _checks(only, skip, limit, plugins=not no_plugins)
     prepared = prepare(
         format_name,
         output,
-        timeout=timeout,
+        limit=limit,
         from_file=from_file,
         root=root,
         plugins=not no_plugins,
@@ -154,19 +157,20 @@ def trace(
     from dockerdiag.asked import Asked, AskedError, Inbound  # noqa: PLC0415
     from dockerdiag.diagnosis import traced  # noqa: PLC0415
     from dockerdiag.snapshot import Snapshot  # noqa: PLC0415
+    from dockerdiag.time_limit import TimeLimit  # noqa: PLC0415
 
     if probe and inbound:
         fail_usage("--probe sends from here; a packet from outside must be sent there")
     prepared = prepare(
         format_name,
         output,
-        timeout=timeout,
+        limit=TimeLimit(timeout),
         from_file=from_file,
         root=root,
         plugins=not no_plugins,
         probe=probe,
     )
-    checks = _checks(["probe"], [], plugins=False)[0] if probe else ()
+    checks = _checks(["probe"], [], prepared.limit, plugins=False)[0] if probe else ()
 
     def judge(snapshot: Snapshot, asked: Asked, names: "RedactionMap | None") -> "Report":  # noqa: ARG001
         return traced(snapshot, asked, prepared.limit, checks=checks)
@@ -200,7 +204,7 @@ def demo(
     prepared = prepare(format_name, output, groups=_groups(plugins=False))
     # By its name in the package, for that may lie in an archive.
     snapshot = loads(resources("dockerdiag").joinpath("demo.json.gz").read_bytes())
-    report = diagnose(snapshot, Asked.parse(), *_checks([], [], plugins=False))
+    report = diagnose(snapshot, Asked.parse(), *_checks([], [], prepared.limit, plugins=False))
     return delivery.deliver(report, prepared, verbose=verbose)
 
 
@@ -250,10 +254,10 @@ def _expectations(config: Path | None) -> "Expectations":
         fail_usage(str(error))
 
 
-def _checks(only: list[str], skip: list[str], *, plugins: bool) -> tuple[Any, Any]:
+def _checks(only: list[str], skip: list[str], limit: "TimeLimit", *, plugins: bool) -> tuple[Any, Any]:
     from dockerdiag.registry import checks  # noqa: PLC0415
 
-    known, broken = checks(plugins=plugins)
+    known, broken = checks(plugins=plugins, limit=limit)
     names = {one.name for one in known}
     for name in (*only, *skip):
         if name not in names:

@@ -60,7 +60,7 @@ def prepare(
     format_name: str,
     output: list[Path],
     *,
-    timeout: float | None = None,
+    limit: "TimeLimit | None" = None,
     from_file: Path | None = None,
     root: Path | None = None,
     plugins: bool = True,
@@ -73,12 +73,13 @@ def prepare(
     root = sources.root_unless_from_file(root, from_file)
     if probe and from_file is not None:
         fail_usage("--probe sends packets now; what --from reads was another moment")
-    known = _formats(plugins=plugins)
+    limit = limit or TimeLimit(None)
+    known = _formats(limit, plugins=plugins)
     return Prepared(
         known=known,
         chosen=delivery.format_named(known, format_name),
         files=tuple((path, delivery.format_of(known, path)) for path in output),
-        limit=TimeLimit(timeout),
+        limit=limit,
         from_file=from_file,
         root=root,
         groups=groups or {},
@@ -86,10 +87,10 @@ def prepare(
     )
 
 
-def _formats(*, plugins: bool) -> "dict[str, Format]":
+def _formats(limit: "TimeLimit", *, plugins: bool) -> "dict[str, Format]":
     from dockerdiag.registry import formats  # noqa: PLC0415
 
-    known, broken = formats(plugins=plugins)
+    known, broken = formats(plugins=plugins, limit=limit)
     for one in broken:
         say(f"format {one.name} of {one.distribution} could not be loaded: {one.reason}")
     return known

@@ -93,6 +93,7 @@ FORMATS = {
 }
 AT_IMPORT = {
     "import-loops": "while True: pass",
+    "import-sleeps": "import time; time.sleep(600)",
     "import-leaves": "import os; os._exit(0)",
     "import-prints": "print('noise'); CHECK = 7",
     "import-ends": "raise SystemExit(0)",
@@ -155,6 +156,14 @@ def test_what_a_check_does_beside_answering_changes_nothing(tmp_path: Path, name
     without = ask("", "--no-plugins", "-f", "json").in_good_order(0).report
     with_it["results"] = [one for one in with_it["results"] if one["check"] != name]
     assert json.dumps(with_it) == json.dumps(without)
+
+
+def test_packages_that_hang_when_they_are_imported_take_a_part_of_the_time(tmp_path: Path) -> None:
+    names = ("import-loops", "import-sleeps")
+    ran = ask(install(tmp_path, modules=names), "-f", "json", timeout=6).in_good_order(3)
+    results = {one["check"]: one for one in ran.report["results"]}
+    assert all("gave no answer within" in results[name]["reason"] for name in names)
+    assert results["masquerade"]["status"] == "pass"
 
 
 @pytest.mark.parametrize("name", AT_IMPORT)
