@@ -1,9 +1,14 @@
 """Reads a file that somebody named: bounded, and never waiting for a FIFO or a device."""
 
 import errno
+import gzip
+import io
 import os
 import stat
+import zlib
 from pathlib import Path
+
+_GZIP_MAGIC = b"\x1f\x8b"
 
 
 def read_bounded(path: Path, maximum: int) -> bytes:
@@ -20,4 +25,21 @@ def read_bounded(path: Path, maximum: int) -> bytes:
         content = file.read(maximum + 1)
     if len(content) > maximum:
         raise OSError(errno.EFBIG, f"it is larger than {maximum // 1024**2} MiB")
+    return content
+
+
+def decompressed(content: bytes, maximum: int) -> bytes:
+    """The content of a file that may be gzipped.
+
+    Raises:
+        ValueError: its compression is damaged, or it has more than `maximum` bytes.
+    """
+    if content.startswith(_GZIP_MAGIC):
+        try:
+            with gzip.GzipFile(fileobj=io.BytesIO(content)) as file:
+                content = file.read(maximum + 1)
+        except (OSError, EOFError, ValueError, zlib.error):
+            raise ValueError("its compression is damaged") from None
+    if len(content) > maximum:
+        raise ValueError(f"it is larger than {maximum // 1024**2} MiB")
     return content

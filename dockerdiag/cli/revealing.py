@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from dockerdiag.bounded_file import decompressed, read_bounded
 from dockerdiag.cli.application import app
 from dockerdiag.cli.delivery import print_result, write
 from dockerdiag.cli.errors import fail_usage
@@ -45,16 +46,9 @@ def reveal(
 
 def _text(file: Path) -> str:
     try:
-        with file.open("rb") as opened:
-            content = opened.read(MAXIMUM_FILE + 1)
-        if content.startswith(b"\x1f\x8b"):
-            with gzip.open(file, "rb") as packed:
-                content = packed.read(MAXIMUM_FILE + 1)
-        if len(content) > MAXIMUM_FILE:
-            fail_usage(f"{file} is larger than {MAXIMUM_FILE // 1024**2} MiB")
-        return content.decode()
-    except (OSError, EOFError, UnicodeDecodeError) as error:
-        fail_usage(f"{file} cannot be read: {error}")
+        return decompressed(read_bounded(file, MAXIMUM_FILE), MAXIMUM_FILE).decode()
+    except (OSError, ValueError) as error:
+        fail_usage(f"{file} cannot be read: {getattr(error, 'strerror', None) or error}")
 
 
 def _packed(text: str, output: Path) -> bytes:

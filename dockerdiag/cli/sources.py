@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dockerdiag.bounded_file import read_bounded
 from dockerdiag.cli.errors import fail_usage
 from dockerdiag.cli.options import ROOT_VARIABLE
 
@@ -97,7 +98,7 @@ def _loaded(path: Path, known: "Mapping[str, Format]") -> "Snapshot | Report":
             try:
                 return one.read(_bounded_text(path))
             except (OSError, ValueError) as error:
-                reasons.append(f"as a report: {error}")
+                reasons.append(f"as a report: {getattr(error, 'strerror', None) or error}")
     try:
         return load(path)
     except SnapshotError as error:
@@ -105,6 +106,4 @@ def _loaded(path: Path, known: "Mapping[str, Format]") -> "Snapshot | Report":
 
 
 def _bounded_text(path: Path) -> str:
-    if not path.is_file() or path.stat().st_size > MAXIMUM_REPORT:
-        raise ValueError(f"it is not a file of at most {MAXIMUM_REPORT // 1024**2} MiB")
-    return path.read_text(encoding="utf-8")
+    return read_bounded(path, MAXIMUM_REPORT).decode()

@@ -4,10 +4,8 @@ A snapshot may come from a stranger: it is data, bounded in size, and nothing in
 """
 
 import gzip
-import io
 import json
 import os
-import zlib
 from collections.abc import Callable, Iterator
 from functools import cache
 from ipaddress import ip_network
@@ -15,7 +13,7 @@ from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dockerdiag.bounded_file import read_bounded
+from dockerdiag.bounded_file import decompressed, read_bounded
 from dockerdiag.snapshot.model import SCHEMA_VERSION, Snapshot, Unread
 from dockerdiag.validation import InvalidError, refuse_too_many_values, validator
 
@@ -24,8 +22,6 @@ if TYPE_CHECKING:
 
 MAXIMUM_SIZE = 256 * 1024 * 1024
 """Bytes of JSON that are read at most; a host with 50,000 rules makes about 30 MB."""
-
-_GZIP_MAGIC = b"\x1f\x8b"
 
 
 class SnapshotError(Exception):
@@ -89,13 +85,10 @@ def loads(content: bytes) -> Snapshot:
     Raises:
         SnapshotError: where they are too many, or not a snapshot of this schema version.
     """
-    if content.startswith(_GZIP_MAGIC):
-        content = _decompress(content)
-    if len(content) > MAXIMUM_SIZE:
-        raise SnapshotError(f"it is larger than {MAXIMUM_SIZE // 1024**2} MiB")
     try:
+        content = decompressed(content, MAXIMUM_SIZE)
         refuse_too_many_values(content)
-    except InvalidError as error:
+    except (ValueError, InvalidError) as error:
         raise SnapshotError(str(error)) from None
     try:
         # Decoded here, for json itself lets lone surrogates pass; and no number that JSON has no word for.
@@ -173,11 +166,3 @@ def _prefixes(snapshot: Snapshot) -> Iterator[str]:
         for network in snapshot.engine.networks:
             for pool in network.pools:
                 yield from (prefix for prefix in (pool.subnet, pool.ip_range) if prefix)
-
-
-def _decompress(content: bytes) -> bytes:
-    try:
-        with gzip.GzipFile(fileobj=io.BytesIO(content)) as file:
-            return file.read(MAXIMUM_SIZE + 1)
-    except (OSError, EOFError, ValueError, zlib.error):
-        raise SnapshotError("its compression is damaged") from None

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.command_line import BROKEN, OK
+from tests.command_line import BROKEN, OK, run
 from tests.unbreakable.running import check, command, finish, needs_root, start
 
 
@@ -62,6 +62,17 @@ def test_a_fifo_is_not_read(tmp_path: Path, name: str) -> None:
     check("--from", tmp_path / name, namespaces=()).in_good_order(64)
     check("--from", OK, "--config", tmp_path / name, namespaces=()).in_good_order(64)
     check("--from", OK, "--state", tmp_path / name, namespaces=()).in_good_order(74)
+    ran = run("reveal", tmp_path / name)
+    assert (ran.returncode, "not a regular file" in ran.stderr) == (64, True)
+
+
+@pytest.mark.parametrize("at", [3, 12, 400])
+def test_a_damaged_file_is_not_revealed(tmp_path: Path, at: int) -> None:
+    packed = bytearray(OK.read_bytes())
+    packed[at : at + 4] = b"\xff\xff\xff\xff"
+    (tmp_path / "host.json.gz").write_bytes(packed)
+    ran = run("reveal", tmp_path / "host.json.gz")
+    assert (ran.returncode, "its compression is damaged" in ran.stderr) == (64, True)
 
 
 @pytest.mark.parametrize(
