@@ -117,7 +117,7 @@ def check_host(
             loaded = prepared.load(asked)
             if not isinstance(loaded, Snapshot) and (state or config):
                 fail_usage(f"{from_file} is a report; --state and --config need a snapshot")
-            report = _judged(loaded, asked, judge, redacted=redacted)
+            report = _judged(loaded, asked, judge, limit=prepared.limit, redacted=redacted)
             changes = None
             if memory is not None and isinstance(loaded, Snapshot):
                 report, changes = memory.compare(report, loaded, lambda one: judge(one, asked))
@@ -184,7 +184,7 @@ def trace(
         loaded = prepared.load(asked)
         if not isinstance(loaded, Snapshot):
             fail_usage(f"{from_file} is a report; a walk needs a snapshot")
-        report = _judged(loaded, asked, judge, redacted=redacted)
+        report = _judged(loaded, asked, judge, limit=prepared.limit, redacted=redacted)
     except AskedError as error:
         fail_usage(str(error))
     return delivery.deliver(report, prepared, verbose=True)
@@ -230,9 +230,10 @@ def collect(
         asked = Asked.parse(destinations=to)
     except AskedError as error:
         fail_usage(str(error))
-    snapshot = sources.read_host(TimeLimit(timeout), asked, root, probe=probe)
+    limit = TimeLimit(timeout)
+    snapshot = sources.read_host(limit, asked, root, probe=probe)
     if redacted:
-        snapshot = _redacted(snapshot, asked)[0]
+        snapshot = _redacted(snapshot, asked, limit)[0]
     return delivery.write(output, dump(snapshot, compress=output.name.endswith(".gz")))
 
 
@@ -277,6 +278,7 @@ def _judged(
     asked: "Asked",
     judge: "Callable[[Snapshot, Asked, RedactionMap | None], Report]",
     *,
+    limit: "TimeLimit",
     redacted: bool,
 ) -> "Report":
     from dockerdiag.snapshot import Snapshot  # noqa: PLC0415
@@ -287,7 +289,7 @@ def _judged(
         return loaded
     names = None
     if redacted:
-        loaded, asked, names = _redacted(loaded, asked)
+        loaded, asked, names = _redacted(loaded, asked, limit)
     report = judge(loaded, asked, names)
     told = loaded.redaction
     if told is None:
@@ -296,17 +298,24 @@ def _judged(
     return replace(report, redaction={**report.redaction, **redaction})
 
 
-def _redacted(snapshot: "Snapshot", asked: "Asked") -> "tuple[Snapshot, Asked, RedactionMap | None]":
-    """Both with names and addresses replaced; the map is kept on this host first."""
+def _redacted(
+    snapshot: "Snapshot", asked: "Asked", limit: "TimeLimit"
+) -> "tuple[Snapshot, Asked, RedactionMap | None]":
+    """Both with names and addresses replaced; the map is kept on this host first. Nothing is told where time is up."""
     from dockerdiag.redaction_maps import RedactionMaps  # noqa: PLC0415
     from dockerdiag.snapshot.redact import redact  # noqa: PLC0415
+    from dockerdiag.time_limit import TimeIsUp  # noqa: PLC0415
 
     if snapshot.redaction is not None:
         return snapshot, asked, None
     maps = RedactionMaps()
     try:
-        snapshot, redaction_map = redact(snapshot, maps.key())
+        with limit.interrupting():
+            snapshot, redaction_map = redact(snapshot, maps.key())
         maps.save(redaction_map)
+    except TimeIsUp:
+        say(f"{limit.told} before names and addresses were replaced; --timeout gives more time")
+        raise typer.Exit(EX_IOERR) from None
     except OSError as error:
         say(f"cannot keep the map of what --redact replaces in {maps.folder}: {error.strerror}")
         raise typer.Exit(EX_IOERR) from None

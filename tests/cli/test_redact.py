@@ -6,7 +6,12 @@ import stat
 from pathlib import Path
 
 import pytest
+import typer
 
+from dockerdiag.asked import Asked
+from dockerdiag.cli import judging
+from dockerdiag.snapshot.store import load
+from dockerdiag.time_limit import TimeLimit
 from tests.command_line import BROKEN, OK, run
 
 NAMES = ("172.17.0", '"lab"', "host:lab", "from web", '"web"')
@@ -86,6 +91,20 @@ def test_what_cannot_be_redacted_or_revealed_is_said(tmp_path: Path) -> None:
         ["reveal", "--map", "0" * 12, report],
     ):
         assert run(*arguments).returncode == 64
+
+
+def test_to_redact_takes_no_more_time_than_there_is(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def endless(*_: object) -> object:
+        while True:
+            pass
+
+    monkeypatch.setattr("dockerdiag.snapshot.redact.redact", endless)
+    with pytest.raises(typer.Exit) as ended:
+        judging._redacted(load(OK), Asked.parse(), TimeLimit(0.5))
+    assert ended.value.exit_code == 74
+    assert "the deadline of 0.5 s passed before names and addresses were replaced" in capsys.readouterr().err
 
 
 def test_without_a_place_for_the_map_nothing_is_written(tmp_path: Path) -> None:
