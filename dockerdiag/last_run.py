@@ -12,9 +12,12 @@ from dockerdiag import report_json
 from dockerdiag.bounded_file import read_bounded
 from dockerdiag.report import Report
 from dockerdiag.snapshot import Snapshot, store
+from dockerdiag.validation import refuse_too_many_values
 
 STATE_VERSION = 1
-MAXIMUM_SIZE = 2 * store.MAXIMUM_SIZE
+MAXIMUM_SIZE = store.MAXIMUM_SIZE
+_BEGINNING = b'{"state_version":'
+"""What every state begins with, also a damaged one and one of another version."""
 
 
 class OverlapError(Exception):
@@ -23,6 +26,10 @@ class OverlapError(Exception):
 
 class StateError(Exception):
     """A state file that cannot be used; the message says why."""
+
+
+class ForeignFileError(Exception):
+    """A file that is no state: somebody else's, which must not be overwritten."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,12 +56,15 @@ def load(path: Path) -> LastRun | None:
 
     Raises:
         StateError: it is no state of this version.
+        ForeignFileError: it is no state at all.
         OSError: it cannot be read.
     """
     try:
         content = read_bounded(path, MAXIMUM_SIZE)
     except FileNotFoundError:
         return None
+    if content and not content.startswith(_BEGINNING):
+        raise ForeignFileError
     return loads(content) if content else None
 
 
@@ -65,6 +75,7 @@ def loads(content: bytes) -> LastRun:
         StateError: it is no state of this version.
     """
     try:
+        refuse_too_many_values(content)
         values = json.loads(content)
         version = values["state_version"]
         if version != STATE_VERSION:

@@ -113,7 +113,7 @@ def check_host(
             # Where only a part was asked for, what is expected elsewhere says nothing.
             return expecting.told(report, whole=not (only or skip or container or network or to))
 
-        with remembering(state) as memory:
+        with remembering(state, limit) as memory:
             loaded = prepared.load(asked)
             if not isinstance(loaded, Snapshot) and (state or config):
                 fail_usage(f"{from_file} is a report; --state and --config need a snapshot")

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING
 import typer
 
 from dockerdiag.cli.delivery import write
-from dockerdiag.cli.errors import EX_IOERR, say
+from dockerdiag.cli.errors import EX_IOERR, fail_usage, say
 
 if TYPE_CHECKING:
     from dockerdiag.changes import Changes
     from dockerdiag.last_run import LastRun
     from dockerdiag.report import Report
     from dockerdiag.snapshot import Snapshot
+    from dockerdiag.time_limit import TimeLimit
 
 EX_UNKNOWN = 3
 """The verdict unknown: a run that another one keeps out has judged nothing."""
@@ -51,18 +52,31 @@ class Memory:
 
 
 @contextmanager
-def remembering(path: Path | None) -> Iterator[Memory | None]:
-    """The memory that `--state` asks for; ends the program where another run holds it."""
+def remembering(path: Path | None, limit: "TimeLimit") -> Iterator[Memory | None]:
+    """The memory that `--state` asks for; ends the program where another run holds it, or it is another's file."""
     if path is None:
         yield None
         return
-    from dockerdiag.last_run import OverlapError, StateError, load, locked  # noqa: PLC0415
+    from dockerdiag.last_run import (  # noqa: PLC0415
+        ForeignFileError,
+        OverlapError,
+        StateError,
+        load,
+        locked,
+    )
+    from dockerdiag.time_limit import TimeIsUp  # noqa: PLC0415
 
     last = None
     with ExitStack() as held:
         try:
             held.enter_context(locked(path))
-            last = load(path)
+            with limit.interrupting():
+                last = load(path)
+        except ForeignFileError:
+            fail_usage(f"{path} is no state file of dockerdiag's, and is left as it is")
+        except TimeIsUp:
+            say(f"cannot use {path}: {limit.told} before it was read")
+            raise typer.Exit(EX_IOERR) from None
         except OverlapError:
             say(f"another run holds {path}; this one ends")
             raise typer.Exit(EX_UNKNOWN) from None

@@ -88,7 +88,7 @@ def loads(content: bytes) -> Snapshot:
     try:
         content = decompressed(content, MAXIMUM_SIZE)
         refuse_too_many_values(content)
-    except (ValueError, InvalidError) as error:
+    except ValueError as error:
         raise SnapshotError(str(error)) from None
     try:
         # Decoded here, for json itself lets lone surrogates pass; and no number that JSON has no word for.

@@ -65,7 +65,21 @@ def test_a_second_run_at_once_ends_and_says_so(state: Path) -> None:
     assert not state.exists()
 
 
-@pytest.mark.parametrize("content", ["nonsense", "{}", '{"state_version": 99}', "[]"])
+@pytest.mark.parametrize("content", ["nonsense", "{}", "[]", '{"schema_version": 1}'])
+def test_another_programs_file_is_left_as_it_is(state: Path, content: str) -> None:
+    state.write_text(content)
+    ran = run("--from", OK, "--state", state)
+    assert (ran.returncode, ran.stdout) == (64, "")
+    assert "is no state file of dockerdiag's" in " ".join(ran.stderr.replace("│", "").split())
+    assert state.read_text() == content
+
+
+MANY_VALUES = '{"state_version": 1, "report": [' + "{}," * 20_000_001 + "{}]}"
+
+
+@pytest.mark.parametrize(
+    "content", ['{"state_version": 99}', '{"state_version": 1, "repo', MANY_VALUES], ids=("99", "cut", "many")
+)
 def test_a_damaged_state_is_begun_anew(state: Path, content: str) -> None:
     state.write_text(content)
     ran = run("--from", OK, "--state", state)
