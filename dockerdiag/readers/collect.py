@@ -107,7 +107,7 @@ def collect(seconds: float, destinations: tuple[str, ...], progress: Progress, r
         {
             "daemon_json": partial(read_daemon_json, tree, told, unit),
             "programs": partial(read_programs, tree, daemons),
-            "packages": partial(read_packages, service, found["boot_sysctls"], deadline),
+            "packages": partial(read_packages, tree, service, found["boot_sysctls"], deadline),
         },
         deadline,
         progress,

@@ -1,11 +1,11 @@
 """Which package brought a file, as dpkg's database tells."""
 
 from collections.abc import Iterable
-from pathlib import Path
 
 from dockerdiag.readers.command import run
 from dockerdiag.readers.deadline import Deadline
 from dockerdiag.readers.errors import ReadError
+from dockerdiag.readers.files import Tree
 from dockerdiag.snapshot import (
     BootSysctls,
     ServiceUnit,
@@ -13,13 +13,13 @@ from dockerdiag.snapshot import (
     Unread,
 )
 
-_DATABASE = "/var/lib/dpkg/info"
+_DATABASE = "/var/lib/dpkg"
 _SECONDS = 5.0
 _MOST = 500
 
 
 def read_packages(
-    service: ServiceUnit | Unread | None, sysctls: BootSysctls | Unread, deadline: Deadline
+    tree: Tree, service: ServiceUnit | Unread | None, sysctls: BootSysctls | Unread, deadline: Deadline
 ) -> dict[str, str]:
     """Package by path, of the files that configure the engine or set sysctls; those of no package are left out.
 
@@ -31,10 +31,12 @@ def read_packages(
     paths = sorted(set(_paths(service, sysctls)))[:_MOST]
     if not paths:
         return {}
-    if not Path(_DATABASE).is_dir():
+    database = tree.resolve(_DATABASE)
+    if database is None or tree.resolve(f"{database}/info") is None:
         raise ReadError("the host's packages are not dpkg's")
+    place = f"{tree.root.rstrip('/')}{database}"
     # Its status is 1 where one of them belongs to no package: the others are told all the same.
-    output = run(["dpkg-query", "--search", *paths], deadline.at_most(_SECONDS))
+    output = run(["dpkg-query", f"--admindir={place}", "--search", *paths], deadline.at_most(_SECONDS))
     owners: dict[str, str] = {}
     for line in output.text.splitlines():
         packages, _, path = line.partition(": ")

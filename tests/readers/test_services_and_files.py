@@ -1,4 +1,5 @@
 import os
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -134,7 +135,21 @@ def test_packages_of_files() -> None:
         subprocess.run(["dpkg-query", "--version"], check=True, capture_output=True)
     except FileNotFoundError:
         pytest.skip("a host without dpkg")
-    assert read_packages(None, sysctls, Deadline(10)) == {owned: "coreutils"}
+    assert read_packages(Tree("/"), None, sysctls, Deadline(10)) == {owned: "coreutils"}
+
+
+def test_packages_are_those_of_the_root_that_is_read(tmp_path: Path) -> None:
+    sysctls = BootSysctls((TextFile("/usr/bin/env", ""), TextFile("/etc/sysctl.d/a.conf", "")))
+    with pytest.raises(ReadError, match="the host's packages are not dpkg's"):
+        read_packages(Tree(tmp_path), None, sysctls, Deadline(10))
+    if shutil.which("dpkg-query") is None:
+        pytest.skip("a host without dpkg")
+    package = "Package: theirs\nStatus: install ok installed\nArchitecture: all\nVersion: 1\nDescription: x\n"
+    write(tmp_path, "/var/lib/dpkg/status", package + "Maintainer: x <x@example.org>\n")
+    write(tmp_path, "/var/lib/dpkg/info/format", "1\n")
+    write(tmp_path, "/var/lib/dpkg/info/theirs.list", "/.\n/etc/sysctl.d/a.conf\n")
+    found = read_packages(Tree(tmp_path), None, sysctls, Deadline(10))
+    assert found == {"/etc/sysctl.d/a.conf": "theirs"}
 
 
 def test_programs_by_the_daemons_own_path(tmp_path: Path) -> None:
