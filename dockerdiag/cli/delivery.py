@@ -1,10 +1,11 @@
 """Where reports go: stdout, and files."""
 
-import contextlib
+import errno
 import os
 import stat
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from dockerdiag.report import Report
 
 
+_MAXIMUM_LINKS = 40
 RENDERING_SECONDS = 20.0
 """How long each format may take, also after the deadline: what was found must be told."""
 
@@ -126,36 +128,73 @@ def _width() -> int:
 
 def write(path: Path, content: bytes) -> int:
     """Writes a file as a whole or not at all; an old one stays until the new one is complete."""
-    import tempfile  # noqa: PLC0415
-
     try:
-        # stat, since that obeys the kernel's protection of links in folders that everybody may write to.
-        with contextlib.suppress(FileNotFoundError):
-            if not stat.S_ISREG(path.stat().st_mode):
-                return _write_special(path, content)
-        target = path.resolve()
-        with tempfile.NamedTemporaryFile(
-            dir=target.parent, prefix=f".{target.name}.", delete=False
-        ) as temporary:
-            try:
-                temporary.write(content)
-                temporary.flush()
-                os.fsync(temporary.fileno())
-                # node_exporter reads its textfiles as a user of its own; they hold no name but networks'.
-                os.fchmod(temporary.fileno(), 0o644 if target.suffix == ".prom" else 0o600)
-                Path(temporary.name).replace(target)
-            except BaseException:
-                Path(temporary.name).unlink(missing_ok=True)
-                raise
+        with _opened(str(path.parent)) as folder:
+            _write_in(folder, path.name, content)
     except OSError as error:
         say(f"cannot write {path}: {error.strerror}")
         return EX_IOERR
     return 0
 
 
-def _write_special(path: Path, content: bytes) -> int:
+@contextmanager
+def _opened(folder: str, start: int | None = None) -> Iterator[int]:
+    """A descriptor of a folder, which stays the same one whatever becomes of its name."""
+    descriptor = os.open(folder, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=start)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _write_in(folder: int, name: str, content: bytes, links: int = 0) -> None:
+    found = _status(folder, name, follow=False)
+    is_link = found is not None and stat.S_ISLNK(found.st_mode)
+    # Another user's link is replaced: it could lead to any file, or appear only now.
+    if found is None or (is_link and found.st_uid not in (0, os.geteuid())):
+        _replace(folder, name, content)
+        return
+    leads_to = _status(folder, name, follow=True)
+    if leads_to is not None and not stat.S_ISREG(leads_to.st_mode):
+        _write_special(folder, name, content)
+    elif not is_link:
+        _replace(folder, name, content)
+    elif links == _MAXIMUM_LINKS:
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
+    else:
+        target = Path(os.readlink(name, dir_fd=folder))
+        with _opened(str(target.parent), folder) as other:
+            _write_in(other, target.name, content, links + 1)
+
+
+def _status(folder: int, name: str, *, follow: bool) -> os.stat_result | None:
+    try:
+        return os.stat(name, dir_fd=folder, follow_symlinks=follow)
+    except FileNotFoundError:
+        return None
+
+
+def _replace(folder: int, name: str, content: bytes) -> None:
+    temporary = f".{name}.{os.urandom(8).hex()}"
+    created = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600, dir_fd=folder)
+    try:
+        with os.fdopen(created, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(created)
+            # node_exporter reads its textfiles as a user of its own; they hold no name but networks'.
+            os.fchmod(created, 0o644 if name.endswith(".prom") else 0o600)
+        os.rename(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
+    except BaseException:
+        os.unlink(temporary, dir_fd=folder)
+        raise
+
+
+def _write_special(folder: int, name: str, content: bytes) -> None:
     """Writes to a device or a FIFO, never waiting for somebody who would read it."""
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC), "wb") as file:
+    flags = os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+    with os.fdopen(os.open(name, flags, dir_fd=folder), "wb") as file:
+        if stat.S_ISREG(os.fstat(file.fileno()).st_mode):  # it was exchanged in the meantime
+            raise OSError(errno.EEXIST, os.strerror(errno.EEXIST))
         os.set_blocking(file.fileno(), True)
         file.write(content)
-    return 0

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from dockerdiag.cli import delivery
 from tests.command_line import BROKEN, OK, run
 from tests.unbreakable.running import check, command, finish, needs_root, start
 
@@ -38,17 +39,50 @@ def test_a_place_that_is_read_only(tmp_path: Path) -> None:
 
 
 @needs_root
-def test_another_users_link_in_a_folder_for_all_is_not_followed(tmp_path: Path) -> None:
-    if Path("/proc/sys/fs/protected_symlinks").read_text().strip() != "1":
-        pytest.skip("this kernel does not protect links")
+@pytest.mark.parametrize("mode", [0o1777, 0o755])
+@pytest.mark.parametrize("device", [False, True])
+def test_another_users_link_is_replaced_and_not_followed(tmp_path: Path, mode: int, device: bool) -> None:
     public, private = tmp_path / "public", tmp_path / "private"
     public.mkdir()
-    public.chmod(0o1777)
+    public.chmod(mode)
     private.write_text("mine")
+    if device:
+        private = Path("/dev/full")
     (public / "report.html").symlink_to(private)
     os.chown(public / "report.html", 65534, 65534, follow_symlinks=False)
-    check("--from", OK, "-o", public / "report.html", namespaces=()).in_good_order(74)
-    assert private.read_text() == "mine"
+    assert delivery.write(public / "report.html", b"whole") == 0
+    assert not (public / "report.html").is_symlink()
+    assert device or private.read_text() == "mine"
+    assert [one.name for one in public.iterdir()] == ["report.html"]
+
+
+@needs_root
+def test_a_link_that_is_put_there_in_the_meantime_is_not_followed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    private, report = tmp_path / "private", tmp_path / "report.html"
+    private.write_text("mine")
+    looked = delivery._status
+
+    def then_linked(folder: int, name: str, *, follow: bool) -> os.stat_result | None:
+        found = looked(folder, name, follow=follow)
+        report.symlink_to(private)
+        return found
+
+    monkeypatch.setattr(delivery, "_status", then_linked)
+    assert delivery.write(report, b"whole") == 0
+    assert (private.read_text(), report.is_symlink(), report.read_text()) == ("mine", False, "whole")
+
+
+def test_a_link_of_ones_own_stays_and_leads_to_the_report(tmp_path: Path) -> None:
+    (tmp_path / "there").mkdir()
+    (tmp_path / "here").symlink_to("there/../linked")
+    (tmp_path / "linked").symlink_to(tmp_path / "there/report")
+    for content in (b"first", b"second"):
+        assert delivery.write(tmp_path / "here", content) == 0
+        assert (tmp_path / "there/report").read_bytes() == content
+    (tmp_path / "loop").symlink_to("loop")
+    assert delivery.write(tmp_path / "loop", b"whole") == 74
 
 
 def test_a_fifo_that_nobody_reads(tmp_path: Path) -> None:
