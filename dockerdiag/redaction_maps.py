@@ -56,7 +56,9 @@ class RedactionMaps:
         return self.folder / f"{id_}.json"
 
     def _write(self, path: Path, content: bytes) -> None:
-        self.folder.mkdir(parents=True, mode=0o700, exist_ok=True)
+        # Each by itself: `parents` would leave those above the folder open to everybody.
+        for folder in (*reversed(self.folder.parents), self.folder):
+            folder.mkdir(mode=0o700, exist_ok=True)
         temporary = path.with_name(f".{path.name}.{os.getpid()}")
         try:
             descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)

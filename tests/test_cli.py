@@ -67,6 +67,8 @@ def test_fail_on(snapshot: Path, fail_on: str, code: int) -> None:
         ["--to", "::1:80:x"],
         ["--fail-on", "nonsense"],
         ["--timeout", "soon"],
+        *(["--timeout", value] for value in ("inf", "nan", "1e10", "0.5")),
+        ["collect", "-o", "host.json", "--timeout", "inf"],
         ["--from", "/nonexistent"],
         ["--from", str(OK), "-c", "nobody"],
         ["--from", str(OK), "-n", "nothing"],

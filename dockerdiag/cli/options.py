@@ -21,9 +21,23 @@ def _complete_format(incomplete: str) -> list[str]:
     return [name for name in formats()[0] if name.startswith(incomplete)]
 
 
+def _number(value: float) -> float:
+    if value != value:  # noqa: PLR0124 - what is no number (nan) is neither too small nor too large
+        raise typer.BadParameter("it is no number")
+    return value
+
+
+_DAY = 86400
 Timeout = Annotated[
     float,
-    typer.Option("--timeout", metavar="S", min=1, help="End after S seconds; what is open then is unknown."),
+    typer.Option(
+        "--timeout",
+        metavar="S",
+        min=1,
+        max=_DAY,
+        callback=_number,
+        help="End after S seconds; what is open then is unknown.",
+    ),
 ]
 OnlyChecks = Annotated[
     list[str],
