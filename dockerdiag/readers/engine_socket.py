@@ -7,7 +7,7 @@ from pathlib import Path
 
 from dockerdiag.readers.errors import ReadError, reason
 from dockerdiag.readers.files import Tree, read_kernel_file
-from dockerdiag.readers.processes import in_this_pid_namespace, pids, process_name, whose_files
+from dockerdiag.readers.processes import in_this_pid_namespace, pids, process_name, user_of, whose_files
 
 _SECONDS = 5.0
 _ENGINES = frozenset(("dockerd", "podman"))
@@ -93,22 +93,24 @@ def _would_start_engine(path: str, tree: Tree) -> bool:
     """
     if tree.resolve("/run/systemd/system") is None or not Path(path).is_socket():
         return False
-    held = _held_by_managers_alone(os.path.realpath(path), tree)
+    owner = Path(path).stat().st_uid
+    held = _held_by_managers_alone(os.path.realpath(path), owner, tree)
     if held is not None:
         return held
-    if os.stat(path).st_uid != 0:  # noqa: PTH116 - no Path is needed for one field
+    if owner != 0:
         return False  # the host's systemd, of which no more is seen, makes its sockets root's
     if not _ANOTHERS.exists():
         raise ReadError("whether to connect would start an engine is hidden (hidepid): run as root")
     return not _engine_runs("podman" if "podman" in os.path.realpath(path) else "dockerd")
 
 
-def _held_by_managers_alone(path: str, tree: Tree) -> bool | None:
+def _held_by_managers_alone(path: str, owner: int, tree: Tree) -> bool | None:
     """Whether no other process than systemd, the host's or a user's, has a socket; None where that cannot be seen."""
     inode = _listening_inode(path, tree)
     if inode is None:
         return None
-    managers = {pid for pid in pids() if process_name(pid) in _ACTIVATORS}
+    # Other users' managers, into which not even root may look everywhere, have sockets of their users'.
+    managers = {pid for pid in pids() if process_name(pid) in _ACTIVATORS and user_of(pid) in (0, owner)}
     held = {pid: _holds(pid, inode) for pid in managers}
     if True not in held.values():
         return None if None in held.values() else False

@@ -20,8 +20,17 @@ pytestmark = pytest.mark.lab
 
 ENGINES = chosen_suites()
 OUT = "/root/out"
+PROBES = (
+    "dockerdiag --probe --to 203.0.113.10:80",
+    "dockerdiag trace web 203.0.113.10:80 --probe",
+    f"dockerdiag collect --probe --to 203.0.113.10:80 -o {OUT}/probed.json",
+)
+"""They send packets, and leave nothing else."""
 COMMANDS = (
-    *(f"dockerdiag -f {name}" for name in ("html", "markdown", "json", "nagios", "prometheus", "junit")),
+    *(
+        f"dockerdiag -f {name}"
+        for name in ("html", "markdown", "json", "nagios", "checkmk", "prometheus", "junit")
+    ),
     f"dockerdiag -v -o {OUT}/report.html -o {OUT}/report.json --state {OUT}/state.json",
     f"dockerdiag -q --state {OUT}/state.json",
     f"XDG_STATE_HOME={OUT} dockerdiag --redact -o {OUT}/redacted.html",
@@ -29,7 +38,11 @@ COMMANDS = (
     "dockerdiag trace web 203.0.113.10:80",
     "dockerdiag trace web 80 --inbound",
     f"dockerdiag collect -o {OUT}/host.json.gz",
+    f"XDG_STATE_HOME={OUT} dockerdiag collect --redact -o {OUT}/redacted.json.gz",
     f"dockerdiag --from {OUT}/host.json.gz",
+    "dockerdiag --root /",
+    "mkdir -p /run/other/etc && dockerdiag --root /run/other; rm -r /run/other",
+    f"echo > {OUT}/expected.toml && dockerdiag --config {OUT}/expected.toml",
     f"dockerdiag diff {OUT}/host.json.gz {OUT}/host.json.gz",
     "dockerdiag demo",
     "dockerdiag checks",
@@ -57,7 +70,7 @@ def test_no_command_changes_the_host(scenario: Scenario, suite: str) -> None:
         before = fingerprint(host)
         judged = host.dockerdiag("-f", "json")
         assert judged.code == scenario.exit_code, judged.stderr
-        for command in COMMANDS:
+        for command in (*COMMANDS, *PROBES):
             ran = host.run(command)
             assert ran.code < 64, f"{command}: {ran.stderr}"
         after = {name: without_out(text) for name, text in fingerprint(host).items()}
@@ -92,12 +105,25 @@ def test_the_comparison_would_see_a_change() -> None:
     }  # fmt: skip
 
 
+TRACED = (
+    ("-f", "checkmk"),
+    ("-f", "html"),
+    ("--root", "/"),
+    ("trace", "web", "203.0.113.10:80"),
+    ("trace", "web", "80", "--inbound"),
+    ("demo",),
+    ("checks",),
+)
+"""Commands that write no file."""
+
+
 @pytest.mark.parametrize("suite", ENGINES)
 @pytest.mark.parametrize("scenario", [named("plain"), LEGACY], ids=lambda each: each.name)
 def test_no_system_call_changes_anything(scenario: Scenario, suite: str) -> None:
     with host_with(suite, scenario) as host:
-        calls = traced(host, f"{VENV}/bin/dockerdiag", "-f", "json")
-    assert not changes(calls)
+        for arguments in (("-f", "json"), *TRACED):
+            calls = traced(host, f"{VENV}/bin/dockerdiag", *arguments)
+            assert not changes(calls), arguments
 
 
 def test_the_system_calls_of_a_change_are_seen() -> None:

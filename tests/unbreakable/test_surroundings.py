@@ -1,6 +1,7 @@
 """Hosts that are not as others: no /sys, hidden processes, other namespaces; and runs that somebody ends."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -87,11 +88,14 @@ def _handles(pid: int) -> bool:
 
 
 @needs_root
-def test_namespaces_that_vanish() -> None:
+@pytest.mark.parametrize("few", [128, 0], ids=["by threads", "by processes"])
+def test_namespaces_that_vanish(few: int) -> None:
     """Real containers' namespaces end while they are read, under an engine that still lists them."""
     script = """
 import json, sys
 from functools import partial
+from dockerdiag.readers import namespaces
+namespaces._FEW = int(sys.argv[1])
 from dockerdiag.readers.deadline import Deadline
 from dockerdiag.readers.namespaces import read_namespaces
 from dockerdiag.readers.processes import namespace_of
@@ -111,12 +115,43 @@ reasons = {getattr(one, "reason", "read") for one in found.values()}
 assert len(found) == len(wanted)
 print(json.dumps(sorted(reasons)))
 """
-    ended = finish(start([sys.executable, "-c", script]), 60)
+    ended = finish(start([sys.executable, "-c", script, str(few)]), 60)
     assert ended.code == 0, ended.errors
     assert "Traceback" not in ended.errors
     assert ended.left == ()
     for reason in json.loads(ended.out):
         assert reason == "read" or reason.startswith("the container"), reason
+
+
+@needs_root
+@pytest.mark.parametrize("few", [128, 0], ids=["by threads", "by processes"])
+def test_namespaces_in_which_reading_hangs(tmp_path: Path, few: int) -> None:
+    """Every tool hangs in every namespace; what runs there ends with the run."""
+    for tool in ("nft", "iptables-nft-save", "ip6tables-nft-save"):
+        (tmp_path / tool).write_text("#!/bin/sh\ntrap '' TERM\nsleep 600\nsleep 600\n")
+        (tmp_path / tool).chmod(0o755)
+    script = """
+import subprocess, sys, time
+from dockerdiag.readers import namespaces
+from dockerdiag.readers.deadline import Deadline
+from dockerdiag.readers.processes import namespace_of
+namespaces._FEW = int(sys.argv[1])
+alive = [subprocess.Popen(["unshare", "--net", "sleep", "600"]) for _ in range(5)]
+time.sleep(1)
+began = time.monotonic()
+found = namespaces.read_namespaces({namespace_of(one.pid): one.pid for one in alive}, (), Deadline(4))
+print(time.monotonic() - began)
+for one in alive:
+    one.kill(); one.wait()
+assert all(hasattr(one, "reason") or hasattr(one.firewall.nft, "reason") for one in found.values()), found
+assert len(found) == 5
+"""
+    path = f"{tmp_path}:{os.environ['PATH']}"
+    ended = finish(start([sys.executable, "-c", script, str(few)], PATH=path), 60)
+    assert ended.code == 0, ended.errors
+    assert "Traceback" not in ended.errors
+    assert float(ended.out) < 6
+    assert ended.left == ()
 
 
 @needs_root
