@@ -22,7 +22,9 @@ STATE = {
     "nft rules": IN_EACH_NAMESPACE % "nft --stateless --handle list ruleset",
     "iptables-nft rules": "iptables-nft-save | grep -v '^#' | sed 's/ \\[[0-9:]*\\]$//'",
     "sysctls": "sysctl -a --ignore -r '^net[.]' 2>/dev/null | grep -v -e _count -e _time -e random | sort",
-    "links": IN_EACH_NAMESPACE % 'ip -oneline -details link | sed "s/ qlen .*//; s/_timer  *[0-9.]*//g"',
+    # A bridge learns again whose frames it sees, and forgets.
+    "links": IN_EACH_NAMESPACE
+    % 'ip -oneline -details link | sed "s/ qlen .*//; s/_timer  *[0-9.]*//g; s/fdb_n_learned [0-9]*//"',
     "addresses": IN_EACH_NAMESPACE % 'ip -oneline address | sed "s/ valid_lft.*//"',
     "routes": IN_EACH_NAMESPACE
     % 'ip route show table all; ip -6 route show table all | sed "s/ expires [0-9]*sec//"',
