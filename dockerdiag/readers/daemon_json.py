@@ -7,7 +7,7 @@ from functools import partial
 from dockerdiag.readers.deadline import unread_on_error
 from dockerdiag.readers.errors import ReadError
 from dockerdiag.readers.files import Tree
-from dockerdiag.readers.processes import home_of, user_of, whose_files
+from dockerdiag.readers.processes import command_line_of, home_of, user_of, whose_files
 from dockerdiag.snapshot import DaemonProcess, ServiceUnit, TextFile, Unread
 
 _FLAG = re.compile(r"--config-file(?:=|\s+)[\"']?([^\s\"';]+)")
@@ -27,6 +27,9 @@ def read_daemon_json(
     first = min(
         daemons, key=lambda one: (owners[one.pid] is not None, not one.namespace_is_host), default=None
     )
+    # Its number may be another process's by now, which is trusted more.
+    if first is not None and first.command_line != command_line_of(first.pid):
+        raise ReadError("dockerd ended while the host was read")
     path = configuration_path(first, service)
     owner = owners[first.pid] if first is not None and path != _DEFAULT else None
     if isinstance(owner, Unread):

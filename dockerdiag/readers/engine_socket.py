@@ -114,7 +114,9 @@ def _held_by_managers_alone(path: str, owner: int, tree: Tree) -> bool | None:
     held = {pid: _holds(pid, inode) for pid in managers}
     if True not in held.values():
         return None if None in held.values() else False
-    return not any(_holds(pid, inode) for pid in pids() if pid not in managers)
+    # Engines first: on most hosts the answer is there, and processes are many.
+    others = sorted(set(pids()) - managers, key=lambda pid: process_name(pid) not in _ENGINES)
+    return not any(_holds(pid, inode) for pid in others)
 
 
 def _listening_inode(path: str, tree: Tree) -> str | None:

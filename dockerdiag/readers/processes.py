@@ -11,7 +11,7 @@ from typing import TypeVar
 from dockerdiag.readers.deadline import unread_on_error
 from dockerdiag.readers.errors import ReadError, denied
 from dockerdiag.readers.files import read_kernel_file
-from dockerdiag.snapshot import DaemonProcess
+from dockerdiag.snapshot import DaemonProcess, Unread
 from dockerdiag.snapshot.secrets import PROXY_VARIABLES, mask_arguments, mask_variables
 
 T = TypeVar("T")
@@ -113,6 +113,11 @@ def _is_of_root(pid: int) -> bool:
     return bool(int(permitted, 16) >> _CAP_SYS_ADMIN & 1) and not mode & stat.S_ISUID
 
 
+def command_line_of(pid: int) -> tuple[str, ...] | Unread:
+    """A process's arguments, credentials replaced."""
+    return unread_on_error(lambda: mask_arguments(_strings(f"/proc/{pid}/cmdline")))
+
+
 def user_of(pid: int) -> int | None:
     """The user who started a process, None where there is no such process."""
     return next(map(int, _status(pid, "Uid")), None)
@@ -138,7 +143,7 @@ def _daemon(pid: int) -> DaemonProcess:
     return DaemonProcess(
         pid=pid,
         executable=_or_none(lambda: str(Path(f"/proc/{pid}/exe").readlink())),
-        command_line=unread_on_error(lambda: mask_arguments(_strings(f"/proc/{pid}/cmdline"))),
+        command_line=command_line_of(pid),
         environment=unread_on_error(lambda: _environment(pid)),
         started_at=_or_none(lambda: _started_at(pid)),
         namespace=namespace,

@@ -6,6 +6,7 @@ import stat
 import subprocess
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -103,6 +104,13 @@ def test_a_users_dockerd_stands_behind_roots(folder: Path, running: Processes) -
     file = read_daemon_json(Tree(), (theirs, roots), None)
     assert file is not None
     assert file.text == SECRET
+
+
+def test_a_number_that_changed_hands_is_not_trusted(folder: Path, running: Processes) -> None:
+    theirs = daemon(named(running, folder, "dockerd", f"--config-file={folder}/secret"))
+    roots = named(running, folder, "dockerd", user=0)
+    with pytest.raises(ReadError, match="dockerd ended while the host was read"):
+        read_daemon_json(Tree(), (replace(theirs, pid=roots),), None)
 
 
 def test_a_program_that_runs_as_root_for_others_is_not_roots(folder: Path, running: Processes) -> None:
