@@ -63,7 +63,6 @@ def answer_to(packet: Packet) -> Packet:
         sender=None,
         ttl=None,
         ttl_set_by=None,
-        changed_sets=frozenset(),
     )
 
 

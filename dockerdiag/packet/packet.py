@@ -104,7 +104,7 @@ class Packet:
     ttl_set_by: RuleReference | None = None
     """The last rule that changed it."""
     changed_sets: frozenset[str] = frozenset()
-    """Sets that rules add elements to, or delete them from, as this packet meets them."""
+    """Sets of this namespace that rules add elements to, or delete them from, as the flow's packets meet them."""
     locally_generated: bool = False
     """Sent by a process of this namespace: it starts at the output hook."""
     sender: int | None = None

@@ -49,6 +49,7 @@ class Rulings:
             self._stopped(terrain, place, stop, packet, doubt)
         for passage in crossing.passages:
             self._passed(terrain, place, passage, packet, crossing.packet)
+        self._tracking.remember_sets(terrain, crossing.packet)
         if layer == "inet":
             self._tracking.remember(terrain, hook, crossing, self._trail.direction)
             return crossing.packet

@@ -22,9 +22,10 @@ class Tracking:
         """Why it is not known what the host's rules make of the flow."""
         self.untracked_by: RuleReference | None = None
         self._kept: dict[int, Connection] = {}
+        self._changed_sets: dict[int, frozenset[str]] = {}
 
     def enter(self, terrain: Terrain, packet: Packet, direction: Direction) -> Packet:
-        """The packet in another namespace: marks and connection tracking start anew there."""
+        """The packet in another namespace, whose marks, sets and connections are its own."""
         connection = Connection("new", "original", packet.addresses)
         if direction == "reply":
             kept = self._kept.get(id(terrain), connection)
@@ -33,7 +34,14 @@ class Tracking:
             elif packet.protocol == "tcp":
                 # An answer to a request that was never tracked belongs to no flow.
                 connection = replace(connection, state="invalid")
-        return replace(packet, mark=0, connection=connection, bridge_netfilter=None)
+        changed_sets = self._changed_sets.get(id(terrain), frozenset())
+        return replace(
+            packet, mark=0, connection=connection, changed_sets=changed_sets, bridge_netfilter=None
+        )
+
+    def remember_sets(self, terrain: Terrain, packet: Packet) -> None:
+        """What a namespace's rules put into its sets, or took from them, is so for the answer as well."""
+        self._changed_sets[id(terrain)] = packet.changed_sets
 
     def remember(self, terrain: Terrain, hook: Hook, crossing: Crossing, direction: Direction) -> None:
         """What the answer's way depends on."""

@@ -43,6 +43,7 @@ IPSETS = (
         "ddk-port", "hash:ip,port", "inet", ("203.0.113.10,tcp:443", "203.0.113.10,udp:53", "10.1.0.2,tcp:80")
     ),
     IpSet("ddk-link", "hash:net,iface", "inet", ("10.1.0.0/24,br0",)),
+    IpSet("ddk-seen", "hash:ip", "inet", ()),
     IpSet("ddk-net6", "hash:net", "inet6", ("fd00:1::/64", "fd00:ffff::10")),
 )
 

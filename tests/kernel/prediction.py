@@ -87,7 +87,7 @@ def first_packet(frame: Frame) -> Packet:
 
 def reply_packet(frame: Frame, sent: Packet) -> Packet:
     """The answer to `sent` as it comes back to the host."""
-    packet = first_packet(frame)
+    packet = replace(first_packet(frame), changed_sets=sent.changed_sets)
     if sent.connection.state == "untracked":
         # Conntrack never saw the flow begin, and cannot make sense of a TCP or ICMP answer.
         state: Literal["new", "invalid"] = "new" if frame.protocol == "udp" else "invalid"

@@ -519,6 +519,39 @@ def test_iptables_targets_that_are_not_foreseen(kernel: Kernel, rule: str, varia
     assert_doubted(kernel, texts, elsewhere)
 
 
+ADDED_BY_THE_REQUEST = (
+    RuleTexts(
+        nft="""
+table ip asked {
+  set ok { type ipv4_addr; flags dynamic,timeout; timeout 1m; }
+  chain c {
+    type filter hook forward priority 0; policy accept;
+    iifname "br0" update @ok { ip daddr }
+    iifname "eth0" ip saddr != @ok drop
+  }
+}
+"""
+    ),
+    *(
+        RuleTexts(
+            **{
+                f"iptables_{variant}": "*filter\n-A FORWARD -i br0 -j SET --add-set ddk-seen dst --exist\n"
+                "-A FORWARD -i eth0 -m set ! --match-set ddk-seen src -j DROP\nCOMMIT\n"
+            }
+        )
+        for variant in ("nft", "legacy")
+    ),
+)
+
+
+@pytest.mark.parametrize("texts", ADDED_BY_THE_REQUEST, ids=["nft", "iptables-nft", "iptables-legacy"])
+def test_what_the_request_adds_to_a_set_is_in_doubt_for_the_answer(kernel: Kernel, texts: RuleTexts) -> None:
+    foretold, outcome = run_case(kernel, texts, Asked("", meets=False, reply=True))
+    assert outcome.arrived == "container"
+    assert foretold.verdict == "unknown"
+    assert "changes the" in foretold.stops[0].reason
+
+
 def test_a_flowtable_decides_nothing_of_a_first_packet_and_its_answer(kernel: Kernel) -> None:
     """The kernel puts established flows alone into it."""
     text = """

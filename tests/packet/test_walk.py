@@ -11,6 +11,7 @@ from dockerdiag.snapshot.model import (
     DaemonProcess,
     Engine,
     Firewall,
+    IpSet,
     Listener,
     Neighbour,
     Network,
@@ -354,3 +355,31 @@ def test_where_the_way_gets_narrower() -> None:
     port = replace(host, links=tuple(replace(k, mtu=1280) if k.kind == "veth" else k for k in host.links))
     silent = walked(snapshot(host=port)).narrowest
     assert silent == Narrowing("veth0000", 1280, "eth0", 1500, silent=True)
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_what_the_request_puts_into_a_set_is_there_for_the_answer(kept: bool) -> None:
+    allowed = "-A FORWARD -i docker0 -j SET --add-set ok dst --exist\n" if kept else ""
+    answers = "-A FORWARD -o docker0 -m set --match-set ok src -j ACCEPT\n"
+    rules = RULES.replace(
+        "-A FORWARD -o docker0 -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT\n", allowed + answers
+    )
+    firewall = Firewall(nft="", iptables_legacy=rules, ipsets=(IpSet("ok", "hash:ip", "inet", ()),))
+    journey = walked(snapshot(host=host_namespace(firewall=firewall)))
+    if kept:
+        assert unknown(journey) == "a rule before this one changes the ipset ok"
+    else:
+        assert journey.disposition is Disposition.DROPPED
+
+
+def test_a_container_changes_no_set_of_the_host() -> None:
+    sets = (IpSet("ok", "hash:ip", "inet", ()),)
+    own = "*filter\n:OUTPUT ACCEPT [0:0]\n-A OUTPUT -j SET --add-set ok dst --exist\nCOMMIT\n"
+    rules = RULES.replace(
+        "-A FORWARD -i docker0", "-A FORWARD -m set --match-set ok dst -j DROP\n-A FORWARD -i docker0"
+    )
+    inside, host = (Firewall(nft="", iptables_legacy=text, ipsets=sets) for text in (own, rules))
+    one = snapshot(
+        host=host_namespace(firewall=host), namespaces={"net:[10]": container_namespace(firewall=inside)}
+    )
+    assert walked(one).disposition is Disposition.DELIVERED
