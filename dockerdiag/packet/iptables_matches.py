@@ -141,7 +141,7 @@ class MatchReader:
         if name in UNKNOWABLE:
             return [unknown_match(f"match {name}: {UNKNOWABLE[name]}", rate=_is_rate(extension))]
         if name == "set":
-            return [set_match(option, self.sets, self.version) for option in extension.options]
+            return [set_match(extension, self.sets, self.version)]
         readers: Mapping[str, Mapping[str, Callable[[Option], Match]]] = _MATCHES
         if name in ("conntrack", "state"):
             # One match with several conditions that a packet without a connection answers together.

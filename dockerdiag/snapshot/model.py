@@ -204,6 +204,10 @@ class IpSet:
     """`inet` or `inet6`; empty for types that have none."""
     members: tuple[str, ...]
     """Truncated never: a set that is too large to read makes the ipsets Unread."""
+    mask: int | None = None
+    """The bits by which addresses are looked up (`netmask`, `bitmask`); None: all of them."""
+    mark_mask: int = 0xFFFFFFFF
+    """The bits by which marks are looked up (`markmask`)."""
 
 
 @dataclass(frozen=True, slots=True)

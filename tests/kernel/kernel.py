@@ -7,7 +7,8 @@ import socket
 import time
 from dataclasses import dataclass, field
 
-from dockerdiag.snapshot.model import Firewall, IpSet, NetdevHook
+from dockerdiag.readers.ipsets import read_ipsets
+from dockerdiag.snapshot.model import Firewall, NetdevHook
 from tests.kernel import frames
 from tests.kernel.frames import Frame
 from tests.kernel.namespaces import MACS, PORTS, Namespaces, inside, next_hop, run, set_sysctl
@@ -36,16 +37,49 @@ _TRACED_PRIORITY = 0x10007
 """1:7, which no packet of the kernel itself has: what the host answers to refuse a packet is not traced, nor are the
 packets that speak for IPv6 links, which have 0:7."""
 TRACE_HOOK = NetdevHook("netdev", "tracing", "ingress", ("port0", "port1", "port2", "eth0"))
-IPSETS = (
-    IpSet("ddk-net", "hash:net", "inet", ("10.1.0.0/16", "203.0.113.0/28", "203.0.113.10 nomatch")),
-    IpSet("ddk-ip", "hash:ip", "inet", ("10.1.0.2", "203.0.113.10")),
-    IpSet(
-        "ddk-port", "hash:ip,port", "inet", ("203.0.113.10,tcp:443", "203.0.113.10,udp:53", "10.1.0.2,tcp:80")
-    ),
-    IpSet("ddk-link", "hash:net,iface", "inet", ("10.1.0.0/24,br0",)),
-    IpSet("ddk-seen", "hash:ip", "inet", ()),
-    IpSet("ddk-net6", "hash:net", "inet6", ("fd00:1::/64", "fd00:ffff::10")),
-)
+IPSETS = """
+create ddk-net hash:net
+add ddk-net 10.1.0.0/16
+add ddk-net 203.0.113.0/28
+add ddk-net 203.0.113.10 nomatch
+create ddk-ip hash:ip
+add ddk-ip 10.1.0.2
+add ddk-ip 203.0.113.10
+create ddk-port hash:ip,port
+add ddk-port 203.0.113.10,tcp:443
+add ddk-port 203.0.113.10,udp:53
+add ddk-port 203.0.113.10,icmp:8/0
+add ddk-port 10.1.0.2,tcp:80
+create ddk-link hash:net,iface
+add ddk-link 10.1.0.0/24,br0
+create ddk-net6 hash:net family inet6
+add ddk-net6 fd00:1::/64
+add ddk-net6 fd00:ffff::10
+create ddk-seen hash:ip
+create ddk-masked hash:ip netmask 24
+add ddk-masked 203.0.113.77
+create ddk-masked6 hash:ip family inet6 netmask 64
+add ddk-masked6 fd00:ffff::77
+create ddk-bits hash:ip bitmask 255.0.0.255
+add ddk-bits 10.77.77.2
+create ddk-block bitmap:ip range 10.1.0.0/16 netmask 24
+add ddk-block 10.1.0.0
+create ddk-except hash:net,port
+add ddk-except 203.0.0.0/8,tcp:443 nomatch
+add ddk-except 203.0.113.0/24,tcp:443
+add ddk-except 203.0.113.0/24,tcp:80
+add ddk-except 203.0.113.10,tcp:80 nomatch
+create ddk-links hash:net,iface
+add ddk-links 10.1.0.0/24,br wildcard
+create ddk-physical hash:net,iface
+add ddk-physical 10.1.0.0/24,physdev:port0
+create ddk-number bitmap:port range 0-65535
+add ddk-number 443
+add ddk-number 2048
+create ddk-list list:set
+add ddk-list ddk-link
+add ddk-list ddk-net
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,11 +151,10 @@ class Kernel:
                 sender = socket.socket(family, socket.SOCK_RAW, socket.IPPROTO_RAW)
                 sender.setsockopt(socket.SOL_SOCKET, socket.SO_PRIORITY, _TRACED_PRIORITY)
                 self.senders[version] = sender
-            lines = []
-            for one in IPSETS:
-                lines.append(f"create {one.name} {one.type} family {one.family}")
-                lines += [f"add {one.name} {member}" for member in one.members]
-            run("ipset", "restore", text="\n".join(lines) + "\n")
+            for one in IPSETS.strip().split("create ")[1:]:
+                # Older tools and kernels do not know them all.
+                with contextlib.suppress(RuntimeError):
+                    run("ipset", "restore", text=f"create {one}")
 
     def close(self) -> None:
         """Closes the sockets."""
@@ -152,13 +185,19 @@ class Kernel:
                 if text:
                     run(f"{tool}-nft-restore", text=text)
             _load_nft(_TRACE_TABLE + texts.nft)
+            run("ipset", "flush", "ddk-seen")
+        return self.read(texts)
+
+    def read(self, texts: RuleTexts) -> Firewall:
+        """Reads back what is loaded of `texts`, as a snapshot holds it."""
+        with inside(self.host):
             return Firewall(
                 nft=run("nft", "-j", "list", "ruleset"),
                 iptables_nft=run("iptables-nft-save", "-c") if texts.iptables_nft else "",
                 ip6tables_nft=run("ip6tables-nft-save", "-c") if texts.ip6tables_nft else "",
                 iptables_legacy=run("iptables-legacy-save", "-c") if texts.iptables_legacy else "",
                 ip6tables_legacy=run("ip6tables-legacy-save", "-c") if texts.ip6tables_legacy else "",
-                ipsets=IPSETS,
+                ipsets=read_ipsets(),
                 netdev_hooks=(TRACE_HOOK, *texts.netdev_hooks),
             )
 

@@ -119,6 +119,10 @@ SETS = (
     IpSet("services", "hash:ip,port", "inet", ("203.0.113.10,tcp:443",)),
     IpSet("both", "list:set", "", ("exceptions", "nets")),
     IpSet("nets6", "hash:net", "inet6", ("::/0",)),
+    IpSet("marked", "hash:ip,mark", "inet", ("203.0.113.10,0x00000002",), mark_mask=0xF),
+    IpSet("two", "hash:net,net", "inet", ("172.17.0.2,203.0.0.0/8 nomatch", "172.17.0.0/16,203.0.113.10")),
+    IpSet("links", "hash:net,iface", "inet", ("0.0.0.0/0,docker wildcard", "0.0.0.0/0,eth0 nomatch")),
+    IpSet("odd", "hash:ip,port", "inet", ("203.0.113.10,icmp:8/0", "203.0.113.10,gre:0")),
 )
 
 
@@ -141,6 +145,23 @@ def test_does_not_match(match: str) -> None:
 @pytest.mark.parametrize("match", UNKNOWN)
 def test_cannot_be_judged(match: str) -> None:
     assert _verdict(match) == "unknown"
+
+
+def test_members_of_ipsets_are_looked_up_as_the_kernel_does() -> None:
+    marked = outgoing(mark=0x12)
+    assert _verdict("-m set --match-set marked dst,dst", marked) == "drop"
+    assert _verdict("-m set --match-set marked dst,dst", replace(marked, mark=0x21)) == "accept"
+    assert _verdict("-m set --match-set marked dst,dst", replace(marked, mark=None)) == "unknown"
+    # The longest first prefix decides, however long the second is.
+    assert _verdict("-m set --match-set two src,dst") == "accept"
+    assert _verdict("-m set --match-set two src,dst --return-nomatch") == "drop"
+    # Members of one prefix lie in an order that is not listed.
+    assert _verdict("-m set --match-set links src,src") == "unknown"
+    assert _verdict("-m set --match-set odd dst,dst", outgoing("icmp")) == "drop"
+    assert _verdict("-m set --match-set odd dst,dst") == "accept"
+    assert _verdict("-m set --match-set odd dst,dst --strange") == "unknown"
+    assert _verdict("-m set --match-set odd dst,dst --packets-gt 5", outgoing("icmp")) == "unknown"
+    assert _verdict("-m set --match-set odd dst,dst --packets-gt 5") == "accept"
 
 
 def test_unread_ipsets_make_set_matches_unknown() -> None:

@@ -336,6 +336,7 @@ def test_members_of_ipsets_are_as_ipset_prints_them(namespace) -> None:
         ipset create g hash:net family inet6; ipset add g fd00::/64
         ipset create h bitmap:ip,mac range 10.0.0.0/24; ipset add h 10.0.0.3,02:00:00:00:00:0a
         ipset create i hash:ip family inet6; ipset add i ::1
+        ipset create j hash:net,iface; ipset add j 10.0.0.0/24,eth wildcard; ipset add j 10.0.0.0/24,physdev:eth0
     """)
     printed: dict[str, list[str]] = {}
     for line in namespace.run("ipset list -sorted").splitlines():
@@ -349,6 +350,23 @@ def test_members_of_ipsets_are_as_ipset_prints_them(namespace) -> None:
     }
     assert sets["g"] == IpSet("g", "hash:net", "inet6", ("fd00::/64",))
     assert (sets["e"].type, sets["e"].family) == ("list:set", "")
+
+
+def test_the_masks_of_ipsets_are_read(namespace) -> None:
+    namespace.run("""
+        ipset create a hash:ip netmask 24; ipset add a 192.0.2.7
+        ipset create b hash:ip family inet6 netmask 64; ipset add b fd00:1::5
+        ipset create c bitmap:ip range 10.0.0.0/16 netmask 24; ipset add c 10.0.5.0
+        ipset create d hash:ip bitmask 255.0.0.255 && ipset add d 10.9.9.2 || true
+    """)
+    sets = {one.name: (one.members, one.mask) for one in namespace.read().firewall.ipsets}
+    # Older tools and kernels know no bitmask.
+    assert sets.pop("d", (("10.0.0.2",), 0xFF0000FF)) == (("10.0.0.2",), 0xFF0000FF)
+    assert sets == {
+        "a": (("192.0.2.0",), 0xFFFFFF00),
+        "b": (("fd00:1::",), 0xFFFFFFFFFFFFFFFF << 64),
+        "c": (("10.0.5.0",), 0xFFFFFF00),
+    }
 
 
 def test_a_large_ipset_is_read_whole(namespace) -> None:
