@@ -1,17 +1,17 @@
 """What nft's statements ask of a packet and do to it."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from ipaddress import IPv4Network, IPv6Network
 from typing import Literal
 
 from dockerdiag.packet.nft_expressions import Expression, NamedSets, read_expression
-from dockerdiag.packet.nft_literals import FLAG_KINDS, Json, Kind, read_element, read_map, read_set
+from dockerdiag.packet.nft_literals import FLAG_KINDS, PROTOCOLS, Json, Kind, read_element, read_map, read_set
 from dockerdiag.packet.packet import RANDOM_PORTS, IPAddress, Packet, PortRange
 from dockerdiag.packet.rules import Change, Choice, Item, Match, Nat, NoTrack, Verdict
 from dockerdiag.packet.translating import masquerade_address, redirect_address
-from dockerdiag.packet.truth import Truth, Unknown, negate
-from dockerdiag.packet.values import Absent, Element, Elements, Interval, Value, covers
+from dockerdiag.packet.truth import Truth, Unknown, negate, some
+from dockerdiag.packet.values import ABSENT, Absent, Element, Elements, Interval, Value, covers
 from dockerdiag.packet.view import View
 
 VERDICTS = frozenset({"accept", "drop", "continue", "return", "jump", "goto"})
@@ -19,6 +19,11 @@ VERDICTS = frozenset({"accept", "drop", "continue", "return", "jump", "goto"})
 _WITHOUT_EFFECT = frozenset(
     {"counter", "log", "ct helper", "ct timeout", "ct expectation", "flow", "dup", "last", "reset", "secmark"}
 )
+
+_BY_NAME = frozenset(
+    {"counter", "ct helper", "ct timeout", "ct expectation", "limit", "quota", "secmark", "synproxy"}
+)
+"""Statements that may be given an object of the table by its name."""
 
 _PERHAPS = {
     "limit": "how much of the limit is used up is not known",
@@ -53,6 +58,9 @@ def read_statement(name: str, body: Json, sets: NamedSets) -> list[Item]:
 
 
 def _read_known(name: str, body: Json, sets: NamedSets) -> list[Item]:
+    if isinstance(body, dict) and "map" in body and name in _BY_NAME:
+        # What a map names ends the rule where the map has no element for the packet.
+        return [_mapped(body["map"], "word", sets).found, *_read_known(name, "", sets)]
     if name in _WITHOUT_EFFECT:
         return []
     if name in VERDICTS:
@@ -252,28 +260,68 @@ def _map_elements(data: Json, kind: Kind, sets: NamedSets) -> Elements[Json] | U
     return read_map(kind, data["set"])
 
 
-def _operand(json: Json, kind: Kind, sets: NamedSets) -> Callable[[View], Value | Element]:
-    """A statement's operand: a constant of `kind`, an expression, or what a map leads to."""
+@dataclass(frozen=True, slots=True)
+class _Operand:
+    """What a statement is given: a constant, an expression, or what a map leads to."""
+
+    value: Callable[[View], Value | Element]
+    found: Match
+    """Whether the packet has it; the rule ends where it has not."""
+
+
+def _operand(json: Json, kind: Kind, sets: NamedSets) -> _Operand:
     if isinstance(json, dict) and "map" in json:
-        key, data = read_expression(json["map"]["key"], sets), json["map"]["data"]
-        elements = _map_elements(data, key.kind, sets)
-
-        def look_up(view: View) -> Value | Element:
-            if isinstance(elements, Unknown):
-                return elements
-            if isinstance(data, str) and (doubt := sets.changed(data, view)) is not None:
-                return doubt
-            value = key.value(view)
-            found = [] if isinstance(value, Absent) else elements.find(value)
-            if len(found) == 1 and found[0][0] is True:
-                return read_element(kind, found[0][1])
-            return Unknown("which element of the rule's map applies is not known") if found else Absent()
-
-        return look_up
+        return _mapped(json["map"], kind, sets)
     if isinstance(json, dict) and not json.keys() & {"range", "prefix"}:
-        return read_expression(json, sets).value
+        value = read_expression(json, sets).value
+        if _is_never_absent(json):
+            return _Operand(value, lambda _: True)
+        return _Operand(value, lambda view: _presence(value(view)))
     constant = read_element(kind, json)
-    return lambda _: constant
+    return _Operand(lambda _: constant, lambda _: True)
+
+
+def _is_never_absent(json: Json) -> bool:
+    """Whether every packet has what an expression reads, known or not."""
+    if not isinstance(json, dict):
+        return True
+    ((name, body), *_) = json.items()
+    if name in ("&", "|", "^", "<<", ">>"):
+        return all(_is_never_absent(part) for part in body)
+    # The path's MTU can be asked for only where the packet has a route.
+    return json in ({"meta": {"key": "mark"}}, {"rt": {"key": "mtu"}})
+
+
+def _presence(value: Value | Element) -> Truth:
+    return value if isinstance(value, Unknown) else not isinstance(value, Absent)
+
+
+def _mapped(body: Json, kind: Kind, sets: NamedSets) -> _Operand:
+    """What a map leads to; `kind` is what it leads to."""
+    key, data = read_expression(body["key"], sets), body["data"]
+    elements = _map_elements(data, key.kind, sets)
+
+    def find(view: View) -> list[tuple[Truth, Json]] | Unknown:
+        if isinstance(elements, Unknown):
+            return elements
+        if isinstance(data, str) and (doubt := sets.changed(data, view)) is not None:
+            return doubt
+        value = key.value(view)
+        return [] if isinstance(value, Absent) else elements.find(value)
+
+    def look_up(view: View) -> Value | Element:
+        found = find(view)
+        if isinstance(found, Unknown):
+            return found
+        if len(found) == 1 and found[0][0] is True:
+            return read_element(kind, found[0][1])
+        return Unknown("which element of the rule's map applies is not known") if found else ABSENT
+
+    def is_found(view: View) -> Truth:
+        found = find(view)
+        return found if isinstance(found, Unknown) else some(truth for truth, _ in found)
+
+    return _Operand(look_up, is_found)
 
 
 # -- changes ----------------------------------------------------------------------------------------------------
@@ -284,27 +332,41 @@ _HARMLESS_FIELDS = frozenset({"dscp", "ecn", "flowlabel", "checksum"})
 def _mangle(_: str, body: Json, sets: NamedSets) -> list[Item]:
     ((name, key), *_rest) = body["key"].items()
     if name == "meta" and key["key"] == "mark":
-        value = _operand(body["value"], "mark", sets)
-        return [_breaking(value), Change(lambda view: replace(view.packet, mark=_known_number(value(view))))]
+        mark = _operand(body["value"], "mark", sets)
+        return [
+            mark.found,
+            Change(lambda view: replace(view.packet, mark=_known_number(mark.value(view)))),
+        ]
     if name == "ct" and key["key"] == "mark":
-        value = _operand(body["value"], "mark", sets)
-        return [_breaking(value), Change(lambda view: _with_connection_mark(view, value(view)))]
+        mark = _operand(body["value"], "mark", sets)
+        return [mark.found, Change(lambda view: _with_connection_mark(view, mark.value(view)))]
     if name == "ct" and key["key"] == "zone":
         return [Verdict("unknown", reason="connection tracking zones are not followed")]
+    # The listing leaves out that a rule which rewrites a header asks for its protocol.
+    asked = _asked_by(name, key)
+    operand = _operand(
+        body["value"], "address" if key.get("field") in ("saddr", "daddr") else "integer", sets
+    )
+    items: list[Item] = [asked, operand.found] if asked is not None else [operand.found]
     if name == "payload" and key.get("field") in ("ttl", "hoplimit"):
-        family = 4 if key["protocol"] == "ip" else 6
-        value = _operand(body["value"], "integer", sets)
-        return [lambda view: view.packet.family == family, Change(lambda view: _with_ttl(view, value(view)))]
+        return [*items, Change(lambda view: _with_ttl(view, operand.value(view)))]
     if name in ("meta", "ct", "tcp option") or (name == "payload" and key.get("field") in _HARMLESS_FIELDS):
-        return []
+        return items
     if name == "payload" and key.get("protocol") in ("ip", "ip6") and key.get("field") in ("saddr", "daddr"):
-        return [_set_address(key, _operand(body["value"], "address", sets))]
-    return [Verdict("unknown", reason="this rule rewrites the packet in a way that is not followed")]
+        return [*items, _set_address(key, operand.value)]
+    return [*items, Verdict("unknown", reason="this rule rewrites the packet in a way that is not followed")]
 
 
-def _breaking(value: Callable[[View], Value | Element]) -> Match:
-    """A statement whose operand the packet has not ends the rule."""
-    return lambda view: not isinstance(value(view), Absent)
+def _asked_by(name: str, key: Json) -> Match | None:
+    """The match on a protocol that rewriting a field of its header implies."""
+    protocol = "tcp" if name == "tcp option" else key.get("protocol") if name == "payload" else None
+    if protocol in ("ip", "ip6"):
+        family = 4 if protocol == "ip" else 6
+        return lambda view: view.packet.family == family
+    if protocol in PROTOCOLS and protocol != "ip":
+        number = PROTOCOLS[protocol]
+        return lambda view: view.protocol_number == number
+    return None
 
 
 def _known_number(value: Value | Element) -> int | None:
@@ -323,12 +385,8 @@ def _with_connection_mark(view: View, value: Value | Element) -> Packet:
 
 
 def _set_address(key: Json, value: Callable[[View], Value | Element]) -> Change:
-    family = 4 if key["protocol"] == "ip" else 6
-
     def apply(view: View) -> Packet:
         packet, address = view.packet, value(view)
-        if packet.family != family:
-            return packet
         if key["field"] == "saddr":
             if isinstance(address, IPAddress):
                 return replace(packet, addresses=replace(packet.addresses, source=address), source_known=True)
@@ -372,14 +430,14 @@ def _translate(name: str, body: Json, sets: NamedSets) -> list[Item]:
     operand = _operand(target, kind, sets)
 
     def address(view: View) -> IPAddress | Unknown | None:
-        value = operand(view)
+        value = operand.value(view)
         return _one_address(value[0] if isinstance(value, tuple) else value)
 
     def mapped_port(view: View) -> PortRange | Unknown | None:
-        value = operand(view)
+        value = operand.value(view)
         return _one_port(value[1]) if isinstance(value, tuple) else port(view)
 
-    return [_breaking(operand), Nat(manipulation, family, address, mapped_port)]
+    return [operand.found, Nat(manipulation, family, address, mapped_port)]
 
 
 def _leads_to_pair(body: Json, sets: NamedSets) -> bool:
@@ -409,7 +467,7 @@ def _one_port(value: Value | Element) -> PortRange | Unknown | None:
 def _port_of(body: Json, sets: NamedSets) -> Callable[[View], PortRange | Unknown | None]:
     if "port" in body:
         operand = _operand(body["port"], "port", sets)
-        return lambda view: _one_port(operand(view))
+        return lambda view: _one_port(operand.value(view))
     flags = body.get("flags", [])
     if "random" in flags or "fully-random" in flags:
         return lambda _: PortRange(*RANDOM_PORTS)
