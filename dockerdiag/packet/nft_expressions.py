@@ -117,11 +117,14 @@ _OPERATORS: Mapping[str, Callable[[int, int], int]] = {
     "<<": lambda one, other: one << other & 0xFFFFFFFF,
     ">>": lambda one, other: one >> other,
 }
+_LONGEST_SHIFT = 31
+"""What the kernel takes."""
 
 
 def _arithmetic(operator: str, operands: list[Json], sets: NamedSets) -> Expression:
     left = read_expression(operands[0], sets)
     compute = _OPERATORS[operator]
+    largest = _LONGEST_SHIFT if operator in ("<<", ">>") else None
     if _is_fragment_offset(operands[0]) and operator == "&" and operands[1] in (0x1FFF, 0x3FFF, 0x2000):
         # Fragments are not walked: the offset and the "more fragments" bit are zero.
         return Expression(lambda view: 0 if view.packet.family == 4 else ABSENT, "integer")
@@ -139,21 +142,23 @@ def _arithmetic(operator: str, operands: list[Json], sets: NamedSets) -> Express
         result = left.value(view)
         for right in rights:
             operand = right.value(view) if isinstance(right, Expression) else right
-            result = _combine(compute, result, operand)
+            result = _combine(compute, result, operand, largest)
         return result
 
     return Expression(value, left.kind)
 
 
-def _combine(compute: Callable[[int, int], int], one: Value, other: Value) -> Value:
+def _combine(compute: Callable[[int, int], int], one: Value, other: Value, largest: int | None) -> Value:
+    """What `compute` makes of two values, the second of them no more than `largest`."""
     for value in (one, other):
         if isinstance(value, Unknown | Absent):
             return value
     if isinstance(one, PortRange) or isinstance(other, PortRange):
         return Unknown("the port is not known")
-    if isinstance(one, IPv4Address | IPv6Address) and isinstance(other, IPv4Address | IPv6Address):
+    if isinstance(one, IPv4Address | IPv6Address) and type(one) is type(other) and largest is None:
         return type(one)(compute(int(one), int(other)))
-    if isinstance(one, int) and isinstance(other, int):
+    fits = largest is None or (isinstance(other, int) and other <= largest)
+    if isinstance(one, int) and isinstance(other, int) and min(one, other) >= 0 and fits:
         return compute(one, other)
     return Unknown("the arithmetic of this rule is not known to this program")
 
@@ -210,8 +215,8 @@ def _length(view: View) -> Value:
 _META: Mapping[str, tuple[Callable[[View], Value], Kind]] = {
     "iifname": (_in_name, "link"),
     "oifname": (_out_name, "link"),
-    "iif": (_in_name, "link"),
-    "oif": (_out_name, "link"),
+    "iif": (_in_name, "link index"),
+    "oif": (_out_name, "link index"),
     "iifgroup": (lambda view: _group(view, view.in_name), "group"),
     "oifgroup": (lambda view: _group(view, view.out_name), "group"),
     "ibrname": (lambda view: _bridge_name(view, view.packet.in_port, view.packet.in_link), "link"),
@@ -296,7 +301,9 @@ def _network_header(family: int, name: str) -> Expression:
 
 
 def _transport_header(protocol: str, name: str) -> Expression:
-    protocols = ("tcp", "udp") if protocol == "th" else (protocol,)
+    if protocol == "th":
+        return _any_transport_header(name)
+    protocols = (protocol,)
     if name == "sport":
         return Expression(_of_protocol(protocols, lambda view: view.source_port), "port")
     if name == "dport":
@@ -307,6 +314,20 @@ def _transport_header(protocol: str, name: str) -> Expression:
         return Expression(_of_protocol(protocols, _udp_length), "integer")
     doubt = Unknown(f"the field {protocol} {name} is not known of this packet")
     return Expression(_of_protocol(protocols, lambda _: doubt), "integer")
+
+
+def _any_transport_header(name: str) -> Expression:
+    """Bytes at the place that ports have in TCP and UDP: in ICMP its type and code are there, and its checksum."""
+
+    def value(view: View) -> Value:
+        packet = view.packet
+        if name in ("sport", "dport") and packet.protocol in ("tcp", "udp"):
+            return view.source_port if name == "sport" else view.destination_port
+        if name == "sport" and packet.icmp_type is not None and packet.icmp_code is not None:
+            return packet.icmp_type << 8 | packet.icmp_code
+        return Unknown(f"the packet's bytes that th {name} reads are not known")
+
+    return Expression(value, "port")
 
 
 def _udp_length(view: View) -> Value:
@@ -336,18 +357,19 @@ def _icmp_header(protocol: str, name: str) -> Expression:
 
 
 def _ethernet_header(name: str) -> Expression:
-    if name == "type":
-        return Expression(_META["protocol"][0], "ethertype")
-    if name not in ("saddr", "daddr"):
+    if name not in ("type", "saddr", "daddr"):
         return unknown_expression(f"the field ether {name} is not known to this program")
 
     def value(view: View) -> Value:
-        if view.hook == "output" and view.layer == "inet":
+        # The listing leaves out that such a rule asks for an input link with Ethernet headers.
+        if view.layer == "inet" and view.in_name in ("", "lo"):
             return ABSENT
+        if name == "type":
+            return _META["protocol"][0](view)
         mac = view.packet.mac_source if name == "saddr" else view.packet.mac_destination
         return _or_unknown(mac and mac.lower(), "MAC addresses")
 
-    return Expression(value, "word")
+    return Expression(value, "ethertype" if name == "type" else "word")
 
 
 def _extension_header(body: Json) -> Expression:

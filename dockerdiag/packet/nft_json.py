@@ -222,6 +222,7 @@ def _key(statements: list[Json]) -> RuleKey:
             and isinstance(right, str)
             and not right.startswith("@")
             and not right.endswith("*")
+            and right != "0"
         ):
             if left["meta"].get("key") in ("iif", "iifname"):
                 in_link = right

@@ -68,6 +68,11 @@ def _link_name(literal: Json) -> Element:
     return literal
 
 
+def _link_index(literal: Json) -> Element:
+    # Index 0 is no link: what a hook without one has, and a route that is not there.
+    return "" if literal in (0, "0") else _link_name(literal)
+
+
 def _word(literal: Json) -> Element:
     return str(literal).lower()
 
@@ -77,7 +82,7 @@ def _packet_type(literal: Json) -> Element:
 
 
 def _truth_or_name(literal: Json) -> Element:
-    return literal if isinstance(literal, bool) else _link_name(literal)
+    return literal if isinstance(literal, bool) else _link_index(literal)
 
 
 _SCALARS: Mapping[str, Callable[[Json], Element]] = {
@@ -96,6 +101,7 @@ _SCALARS: Mapping[str, Callable[[Json], Element]] = {
     "ethertype": _symbolic(ETHERTYPES),
     "address": _address,
     "link": _link_name,
+    "link index": _link_index,
     "word": _word,
     "packet type": _packet_type,
     "link or existence": _truth_or_name,

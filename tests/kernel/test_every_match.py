@@ -123,6 +123,15 @@ NFT = (
     Asked("meta skuid 0", False),
     Asked("meta ipsec exists", False, hook="prerouting"),
     Asked("@th,16,16 443", True, before="meta l4proto != tcp accept"),
+    Asked("th sport 2048", True, "icmp"),
+    Asked("th sport != 2048", False, "icmp"),
+    Asked("meta l4proto . th dport { tcp . 443, udp . 53 }", False, "icmp"),
+    Asked("ether type ip", True),
+    Asked("ether type ip", True, hook="postrouting"),
+    Asked("ether type ip", False, "sent", "output"),
+    Asked("ether type ip", False, "sent", "postrouting"),
+    Asked("ether saddr != 02:00:00:00:00:77", False, "sent", "postrouting"),
+    Asked("ether saddr 02:00:00:00:01:02", True, hook="postrouting"),
     # the connection
     Asked("ct state new", True),
     Asked("ct state invalid", False),
@@ -186,6 +195,12 @@ NFT = (
     Asked("fib daddr . iif type local", False, "host", "prerouting"),
     Asked("fib saddr . iif oif missing", False, hook="prerouting"),
     Asked("fib saddr . mark . iif oif exists", True, hook="prerouting"),
+    Asked("fib saddr . iif oif eq 0", False, hook="prerouting"),
+    Asked("fib daddr . iif oif eq 0", True, hook="prerouting"),
+    Asked("fib saddr oif != 0", True, hook="prerouting"),
+    Asked("oif eq 0", True, hook="prerouting"),
+    Asked("iif eq 0", True, "sent", "output"),
+    Asked("iif eq 0", False),
     Asked('fib daddr oifname "eth0"', True),
     Asked("fib saddr type unicast", True, hook="postrouting"),
     # other hooks and families
@@ -437,6 +452,8 @@ def test_iptables(kernel: Kernel, case: Asked, variant: str) -> None:
 
 
 NFT_DOUBTS = (
+    "meta l4proto icmp th dport != 53",
+    "meta l4proto icmp @th,16,16 != 53",
     "limit rate 1/minute burst 1 packets",
     "limit rate over 1/minute burst 1 packets",
     "ct count 100",
@@ -501,9 +518,9 @@ def load(kernel: Kernel, texts: RuleTexts) -> Ruleset:
         pytest.skip(f"this kernel or its tools have no such match: {error}")
 
 
-def assert_doubted(kernel: Kernel, dropping: RuleTexts, accepting: RuleTexts) -> None:
+def assert_doubted(kernel: Kernel, dropping: RuleTexts, accepting: RuleTexts, way: str = "tcp") -> None:
     """Unknown where the rule decides; nothing where the packet passes in either case."""
-    source, frame = flow(*FLOWS["tcp"])
+    source, frame = flow(*FLOWS[way])
     ruleset = load(kernel, dropping)
     foretold = predict(ruleset, first_packet(frame), source)
     assert foretold.verdict == "unknown", foretold.stops
@@ -523,7 +540,8 @@ def test_nft_doubts_matter_only_where_they_decide(kernel: Kernel, words: str) ->
     )
     if words.startswith("queue"):
         dropping, accepting = (text.replace("bypass drop", "bypass") for text in (dropping, MASKED))
-    assert_doubted(kernel, RuleTexts(nft=dropping), RuleTexts(nft=accepting))
+    way = "icmp" if "l4proto icmp" in words else "tcp"
+    assert_doubted(kernel, RuleTexts(nft=dropping), RuleTexts(nft=accepting), way)
 
 
 MASKED = nft(

@@ -300,3 +300,13 @@ def test_every_rule_has_a_text(statement: dict[str, Any]) -> None:
     text = parse(firewall).tables[0].chains["forward"].rules[0].write()
     assert text.endswith('drop comment "why"')
     assert len(text) > len('drop comment "why"')
+
+
+@pytest.mark.parametrize("operator", ["<<", ">>", "&", "|", "^"])
+@pytest.mark.parametrize("operand", [-1, 2**40, "x", None])
+def test_arithmetic_that_no_kernel_does_is_unknown_or_ends(operator: str, operand: Any) -> None:
+    mark = {operator: [META_MARK, operand]}
+    setting = {"mangle": {"key": META_MARK, "value": mark}}
+    for statement in (match(mark, 5), setting):
+        firewall = nft(chain("c", "forward"), rule("c", statement, match(META_MARK, 7), DROP))
+        assert at(firewall, outgoing(mark=7)).verdict in ("accept", "unknown")
