@@ -166,12 +166,15 @@ def _keep_port(view: View) -> None:  # noqa: ARG001 - one signature for all
 
 def _port_option(target: Extension) -> Callable[[View], PortRange | None]:
     option = target.option("--to-ports")
-    if option is not None:
-        ports = _ports(option.value)
-        return lambda _: ports
-    if target.option("--random", "--random-fully") is not None:
+    return _chosen_port(target, _ports(option.value) if option is not None else None)
+
+
+def _chosen_port(target: Extension, ports: PortRange | None) -> Callable[[View], PortRange | None]:
+    """One of `ports`; without any a source's is kept unless it is to be random, a destination's always."""
+    of_source = target.name in ("MASQUERADE", "SNAT")
+    if ports is None and of_source and target.option("--random", "--random-fully") is not None:
         return lambda _: PortRange(*RANDOM_PORTS)
-    return _keep_port
+    return lambda _: ports
 
 
 def _masquerade(target: Extension, version: Literal[4, 6]) -> tuple[Item, ...]:
@@ -196,7 +199,7 @@ def _translate(
         address = addresses[0]
     else:
         address = Unknown(f"the rule chooses an address from {addresses[0]} to {addresses[1]}")
-    return (Nat(manipulation, version, lambda _: address, lambda _: ports),)
+    return (Nat(manipulation, version, lambda _: address, _chosen_port(target, ports)),)
 
 
 def _endpoint(text: str) -> tuple[tuple[IPAddress, IPAddress] | None, PortRange | None]:
@@ -257,7 +260,11 @@ def _time_to_live(target: Extension, version: Literal[4, 6]) -> tuple[Item, ...]
 
 def _set(target: Extension, version: int) -> tuple[Item, ...]:  # noqa: ARG001 - one signature for all
     names = [option.value for option in target.options if option.name in ("--add-set", "--del-set")]
-    return tuple(changing_set(f"ipset {name}") for name in names)
+    changes = [changing_set(f"ipset {name}") for name in names]
+    if target.option("--map-mark") is not None:
+        # What marks a set's members have is not read.
+        changes.append(Change(lambda view: replace(view.packet, mark=None)))
+    return tuple(changes)
 
 
 def _no_track(target: Extension, version: int) -> tuple[Item, ...]:  # noqa: ARG001 - one signature for all

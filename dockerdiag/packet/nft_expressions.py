@@ -65,6 +65,12 @@ class NamedSets:
         """A rule's change of the set `name`."""
         return changing_set(f"{self.place} {name.removeprefix('@')}")
 
+    def room(self, name: str) -> int | None:
+        """How many more elements the set `name` takes, None where it is not limited."""
+        declared = self.declared.get(name.removeprefix("@"), {})
+        size = declared.get("size")
+        return size - len(declared.get("elem") or []) if isinstance(size, int) else None
+
     def elements(self, name: str, kind: Kind) -> Elements[Json] | Unknown:
         """The elements of the set or map `name`, keys read as `kind`."""
         name = name.removeprefix("@")

@@ -214,14 +214,36 @@ def _comparison_of_two(left: Expression, right: Expression, operator: str) -> Ma
 
 def _add_to_set(_: str, body: Json, sets: NamedSets) -> list[Item]:
     """Goes on where the element is or can be added; a limit in it may stop the rule."""
-    changing = sets.changing(body.get("set") or body.get("map") or "")
-    if any(name in _PERHAPS for statement in body.get("stmt") or [] for name in statement):
+    name = body.get("set") or body.get("map") or ""
+    changing = sets.changing(name)
+    if any(word in _PERHAPS for statement in body.get("stmt") or [] for word in statement):
         return [changing, _unknown_match("how much of the set element's limit is used up is not known")]
     element = body["elem"]
     if isinstance(element, dict) and "elem" in element:
         element = element["elem"]["val"]
     key = read_expression(element, sets)
-    return [lambda view: not isinstance(key.value(view), Absent), changing]
+    if body.get("op") == "delete":
+        return [lambda view: not isinstance(key.value(view), Absent), changing]
+    return [lambda view: _has_place(view, name, key, sets), changing]
+
+
+def _has_place(view: View, name: str, key: Expression, sets: NamedSets) -> Truth:
+    """Whether a set has the element, or takes it: a full one ends the rule."""
+    value = key.value(view)
+    if isinstance(value, Absent):
+        return False
+    room = sets.room(name)
+    changed = sets.changed(name, view)
+    if room is None or room > (changed is not None):
+        return True
+    elements = sets.elements(name, key.kind)
+    if isinstance(elements, Unknown):
+        return elements
+    if changed is None and elements.contains(value) is True:
+        return True
+    return Unknown(
+        f"the set {name.removeprefix('@')} is full, and which elements it has by then is not known"
+    )
 
 
 # -- verdict maps ------------------------------------------------------------------------------------------------
@@ -326,7 +348,12 @@ def _mapped(body: Json, kind: Kind, sets: NamedSets) -> _Operand:
 
 # -- changes ----------------------------------------------------------------------------------------------------
 
-_HARMLESS_FIELDS = frozenset({"dscp", "ecn", "flowlabel", "checksum"})
+_HARMLESS: Mapping[str, frozenset[str]] = {
+    "meta": frozenset({"priority", "nftrace", "secmark"}),
+    "ct": frozenset({"label", "event", "secmark", "helper", "timeout"}),
+    "payload": frozenset({"dscp", "ecn", "flowlabel", "checksum"}),
+}
+"""What changes nothing that the judged matches and the routes ask for."""
 
 
 def _mangle(_: str, body: Json, sets: NamedSets) -> list[Item]:
@@ -350,7 +377,9 @@ def _mangle(_: str, body: Json, sets: NamedSets) -> list[Item]:
     items: list[Item] = [asked, operand.found] if asked is not None else [operand.found]
     if name == "payload" and key.get("field") in ("ttl", "hoplimit"):
         return [*items, Change(lambda view: _with_ttl(view, operand.value(view)))]
-    if name in ("meta", "ct", "tcp option") or (name == "payload" and key.get("field") in _HARMLESS_FIELDS):
+    if name == "tcp option" or key.get("key" if name in ("meta", "ct") else "field") in _HARMLESS.get(
+        name, ()
+    ):
         return items
     if name == "payload" and key.get("protocol") in ("ip", "ip6") and key.get("field") in ("saddr", "daddr"):
         return [*items, _set_address(key, operand.value)]
@@ -409,7 +438,7 @@ def _translate(name: str, body: Json, sets: NamedSets) -> list[Item]:
     manipulation: Literal["source", "destination"] = (
         "source" if name in ("snat", "masquerade") else "destination"
     )
-    port = _port_of(body, sets)
+    port = _port_of(body, sets, manipulation)
     if name == "masquerade":
         return [Nat("source", family, masquerade_address, port)]
     if name == "redirect":
@@ -418,7 +447,7 @@ def _translate(name: str, body: Json, sets: NamedSets) -> list[Item]:
         return [Nat(manipulation, family, lambda _: None, port)]
     target = body["addr"]
     if "prefix" in body.get("type_flags", ""):
-        return [_translate_prefix(manipulation, family, target)]
+        return [_translate_prefix(manipulation, family, target, port)]
     kind: Kind = "address"
     if (
         isinstance(target, dict)
@@ -464,18 +493,23 @@ def _one_port(value: Value | Element) -> PortRange | Unknown | None:
     return value if isinstance(value, Unknown | PortRange) else Unknown("the rule's port cannot be told")
 
 
-def _port_of(body: Json, sets: NamedSets) -> Callable[[View], PortRange | Unknown | None]:
+def _port_of(
+    body: Json, sets: NamedSets, manipulation: Literal["source", "destination"]
+) -> Callable[[View], PortRange | Unknown | None]:
     if "port" in body:
         operand = _operand(body["port"], "port", sets)
         return lambda view: _one_port(operand.value(view))
     flags = body.get("flags", [])
-    if "random" in flags or "fully-random" in flags:
+    if manipulation == "source" and ("random" in flags or "fully-random" in flags):
         return lambda _: PortRange(*RANDOM_PORTS)
     return lambda _: None
 
 
 def _translate_prefix(
-    manipulation: Literal["source", "destination"], family: Literal[4, 6] | None, target: Json
+    manipulation: Literal["source", "destination"],
+    family: Literal[4, 6] | None,
+    target: Json,
+    port: Callable[[View], PortRange | Unknown | None],
 ) -> Nat:
     network = read_element("address", target)
 
@@ -488,7 +522,7 @@ def _translate_prefix(
         bits = int(network.network_address) | (int(old) & int(network.hostmask))
         return type(old)(bits)
 
-    return Nat(manipulation, family, address, lambda _: None)
+    return Nat(manipulation, family, address, port)
 
 
 _READERS: Mapping[str, Callable[[str, Json, NamedSets], list[Item]]] = {

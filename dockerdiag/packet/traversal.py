@@ -64,14 +64,19 @@ class Traversal:
                 "unknown", base.own_reference(base.base_text), (), Unknown(base.doubt), reason=base.doubt
             )
         if self.walk_chain(base, (), None, depth=0):
-            kind: EndingKind = "policy" if hooking.policy == "accept" else "drop"
-            self.end(kind, base.own_reference(f"policy {hooking.policy}"), (), None)
+            self.end(*self.policy, (), None)
         segments: list[list[Ending]] = [[]]
         for ending in self.endings:
             segments[-1].append(ending)
             if ending.doubt is None:
                 segments.append([])
         return [segment for segment in segments if segment]
+
+    @property
+    def policy(self) -> tuple[EndingKind, RuleReference]:
+        """What becomes of a packet that no rule decides."""
+        policy = self.base.hooking.policy if self.base.hooking is not None else "accept"
+        return "policy" if policy == "accept" else "drop", self.base.own_reference(f"policy {policy}")
 
     @staticmethod
     def leaving(segment: list[Ending]) -> Packet:
@@ -231,9 +236,16 @@ class _RuleRun:
         """Whether it stops only what is above a rate limit, which its counter says was nothing so far."""
         return self.beyond_limit and self.doubt is None and self.rule.packets == 0
 
-    def _end(self, kind: EndingKind, binding: Nat | None = None, reason: str = "") -> Outcome:
+    def _end(
+        self,
+        kind: EndingKind,
+        binding: Nat | None = None,
+        reason: str = "",
+        by: RuleReference | None = None,
+    ) -> Outcome:
         walk = self.traversal
-        walk.end(kind, self.chain.reference(self.rule), self.path, self._all_doubt, binding, reason)
+        rule = by or self.chain.reference(self.rule)
+        walk.end(kind, rule, self.path, self._all_doubt, binding, reason)
         if self._all_doubt is not None:
             return "ended"
         stops = kind in ("drop", "reject", "unknown") or _is_nat(walk.base)
@@ -243,9 +255,11 @@ class _RuleRun:
         if verdict.kind == "continue":
             return "next"
         if verdict.kind == "return":
-            if self.depth == 0 and _is_nat(self.traversal.base):
-                return self._end("accept")
-            return "returned"
+            if self.depth > 0 or not _is_nat(self.traversal.base):
+                return "returned"
+            # The rules after it are still to be told: they would bind the flow.
+            kind, policy = self.traversal.policy
+            return self._end("accept") if kind == "policy" else self._end(kind, by=policy)
         if verdict.kind in ("jump", "goto"):
             return self._jump(verdict)
         if verdict.kind in ("drop", "reject") and self._never_exceeded:

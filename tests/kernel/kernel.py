@@ -76,6 +76,8 @@ add ddk-physical 10.1.0.0/24,physdev:port0
 create ddk-number bitmap:port range 0-65535
 add ddk-number 443
 add ddk-number 2048
+create ddk-marked hash:net skbinfo
+add ddk-marked 203.0.113.0/24 skbmark 0x7
 create ddk-list list:set
 add ddk-list ddk-link
 add ddk-list ddk-net
