@@ -396,13 +396,27 @@ def _link_group(option: Option) -> Match:
 
 def _owner(extension: Extension) -> Match:
     """A packet without a local socket meets only what is negated."""
+    if (strange := _strange(extension, *_OF_OWNERS, "--suppl-groups")) is not None:
+        return strange
+    conditions = [option for option in extension.options if option.name in _OF_OWNERS]
 
     def match(view: View) -> Truth:
         if view.packet.locally_generated:
-            return every(_owned(option, view.packet.sender) for option in extension.options)
-        return all(option.inverted for option in extension.options)
+            return every(_owned(option, view.packet.sender) for option in conditions)
+        return all(option.inverted for option in conditions)
 
     return match
+
+
+_OF_OWNERS = ("--uid-owner", "--gid-owner", "--socket-exists")
+
+
+def _strange(extension: Extension, *known: str) -> Match | None:
+    """The doubt about an option that is none of these; None where there is none."""
+    option = next((option for option in extension.options if option.name not in known), None)
+    if option is None:
+        return None
+    return unknown_match(f"the option {option.name} of match {extension.name} is not known to this program")
 
 
 def _owned(option: Option, user: int | None) -> Truth:
@@ -416,7 +430,8 @@ def _recent(extension: Extension) -> Match:
     option = extension.option("--set")
     if option is not None:
         inverted = option.inverted
-        return lambda _: not inverted
+        strange = _strange(extension, "--set", "--name", "--rsource", "--rdest", "--mask")
+        return strange or (lambda _: not inverted)
     return unknown_match("match recent: the list of recent addresses is not known")
 
 
@@ -426,7 +441,7 @@ def _policy(extension: Extension) -> Match:
         return unknown_match("match policy: IPsec policies are not known")
     # Without IPsec there is no policy; a host with IPsec is not walked through it.
     inverted = policy.inverted
-    return lambda _: not inverted
+    return _strange(extension, "--pol", "--dir") or (lambda _: not inverted)
 
 
 def _addrtype(extension: Extension) -> Match:

@@ -57,6 +57,11 @@ def read_target(rule: RuleWords, version: Literal[4, 6], chains: Container[str])
     read = _READERS.get(name)
     if read is None:
         return (Verdict("unknown", reason=f"the target {name} is not known to this program"),)
+    strange = next((option.name for option in target.options if option.name not in _OPTIONS[name]), None)
+    if strange is not None:
+        return (
+            Verdict("unknown", reason=f"the option {strange} of target {name} is not known to this program"),
+        )
     try:
         return read(target, version)
     except ValueError:
@@ -279,6 +284,24 @@ def _connection(target: Extension, version: int) -> tuple[Item, ...]:  # noqa: A
     return ()
 
 
+_RANDOM = ("--random", "--random-fully", "--persistent")
+_ARITHMETIC = ("--set-xmark", "--set-mark", "--and-mark", "--or-mark", "--xor-mark")
+_OPTIONS: dict[str, tuple[str, ...]] = {
+    "MARK": _ARITHMETIC,
+    "CONNMARK": (*_ARITHMETIC, "--save-mark", "--restore-mark", "--mask", "--nfmask", "--ctmask"),
+    "MASQUERADE": ("--to-ports", *_RANDOM),
+    "REDIRECT": ("--to-ports", *_RANDOM),
+    "SNAT": ("--to-source", *_RANDOM),
+    "DNAT": ("--to-destination", *_RANDOM),
+    "NETMAP": ("--to",),
+    "NOTRACK": (),
+    "CT": (
+        "--notrack", "--helper", "--timeout", "--ctevents", "--expevents", "--zone", "--zone-orig", "--zone-reply"
+    ),
+    "TTL": ("--ttl-set", "--ttl-dec", "--ttl-inc"),
+    "HL": ("--hl-set", "--hl-dec", "--hl-inc"),
+    "SET": ("--add-set", "--del-set", "--map-set", "--map-mark", "--map-prio", "--map-queue", "--exist", "--timeout"),
+}  # fmt: skip
 _READERS: dict[str, Callable[[Extension, Literal[4, 6]], tuple[Item, ...]]] = {
     "MARK": _mark,
     "CONNMARK": _connection_mark,

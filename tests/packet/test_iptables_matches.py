@@ -111,6 +111,12 @@ UNKNOWN = (
     "-m set --match-set nets dst --packets-gt 5",
     "-m addrtype --dst-type LOCAL --strange",
     "-m rpfilter --strange",
+    "-m owner ! --uid-owner 0 --strange",
+    "-m recent --set --strange",
+    "-m policy --dir in --pol none --strange",
+    "-m conntrack --ctstate NEW --strange",
+    "-m multiport --strange 5",
+    "-p tcp -m tcp --strange",
 )
 
 SETS = (
@@ -254,4 +260,20 @@ def test_rule_text_and_counters_are_kept() -> None:
         '-A FORWARD -i docker0 -m comment --comment "a b" -j DROP',
         3,
         1,
+    )
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "MARK --set-mark 1", "CONNMARK --save-mark", "MASQUERADE", "REDIRECT --to-ports 5", "SNAT --to-source 1.1.1.1",
+        "DNAT --to-destination 1.1.1.1", "NETMAP --to 1.1.1.0/24", "NOTRACK", "CT --notrack", "TTL --ttl-set 5",
+        "SET --add-set nets src", "HL --hl-set 5",
+    ],
+)  # fmt: skip
+def test_an_option_of_a_target_that_is_not_known_is_told(target: str) -> None:
+    crossing = forwarded(f"FORWARD -j {target} --strange")
+    assert (crossing.verdict, crossing.stops[0].reason) == (
+        "unknown",
+        f"the option --strange of target {target.partition(' ')[0]} is not known to this program",
     )
