@@ -283,9 +283,8 @@ def _payload(body: Json) -> Expression:
             return _transport_header("th", "sport")
         if body.get("offset") == 16:
             return _transport_header("th", "dport")
-    return unknown_expression(
-        f"the field {protocol or 'raw payload'} {name or ''} is not known of this packet"
-    )
+    field = f"{protocol} {name}" if protocol is not None else "raw payload"
+    return unknown_expression(f"the field {field} is not known of this packet")
 
 
 def _network_header(family: int, name: str) -> Expression:

@@ -4,7 +4,7 @@ A case is one packet through one rule set: what netfilter will do to it is predi
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from dockerdiag.packet.netfilter import Stop, parse
 from dockerdiag.packet.packet import Tuple
@@ -40,7 +40,9 @@ def compare(kernel: Kernel, trials: Iterable[Trial], tally: Tally, enough: int |
             continue
         tally.rule_sets += 1
         judge = _Judge(kernel, trial, parse(firewall), tally)
-        for source, frame in trial.flows:
+        for number, (source, frame) in enumerate(trial.flows):
+            if number and trial.texts.remembers:
+                judge = replace(judge, ruleset=parse(kernel.read(trial.texts)))
             judge.compare_flow(source, frame)
         if enough is not None and tally.cases >= enough:
             return

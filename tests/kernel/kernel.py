@@ -97,6 +97,12 @@ class RuleTexts:
     bridge_netfilter: bool = False
     """Whether br_netfilter hands bridged frames to the IP hooks."""
 
+    @property
+    def remembers(self) -> bool:
+        """Whether its rules put into sets what they see of a packet."""
+        texts = (self.nft, self.iptables_nft, self.iptables_legacy)
+        return any(word in text for text in texts for word in ("--add-set", "add @", "update @", "delete @"))
+
 
 @dataclass(frozen=True, slots=True)
 class LegacyRule:

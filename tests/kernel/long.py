@@ -2,7 +2,8 @@
 
 Seeds are taken from 0 on (`--seed` to begin elsewhere) by some workers in turn, and the rule sets of an engine's own tests
 first, where they are beside this checkout. One case in fifty is a whole walk through a host whose routes, policy rules and
-switches are random too. It takes root, and makes network namespaces of its own. It exits with 1 if anything disagreed.
+switches are random too. It takes root, and makes network namespaces of its own. It exits with 1 if anything disagreed, or
+a family was unknown too often.
 """
 
 import argparse
@@ -67,7 +68,10 @@ def main() -> int:
     command = f"python -m tests.kernel.long {' '.join(sys.argv[1:])}"
     options.to.write_text(page(tally, ", ".join(seeds) + steps, seconds, command), encoding="utf-8")
     print("\n".join((*tally.lines(), *tally.disagreements, *tally.refused)))
-    return 1 if tally.disagreements else 0
+    doubtful = tally.too_often_unknown()
+    for division, family in doubtful:
+        print(f"unknown too often: {division} {family}")
+    return 1 if tally.disagreements or doubtful else 0
 
 
 def run_cases(cases: int, first_seed: int, step: int, *, golden: bool) -> tuple[Tally, int]:

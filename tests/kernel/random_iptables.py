@@ -120,9 +120,51 @@ def _set(random: Random, version: int) -> Words:
                 ("ddk-ip", random.choice(("src", "dst"))),
                 ("ddk-port", random.choice(("dst,dst", "src,src"))),
                 ("ddk-link", "src,src"),
+                *_RARER_SETS,
             )
         )
-    return ["-m", "set", *not_or(random, ["--match-set", name, flags])]
+    words = ["-m", "set", *not_or(random, ["--match-set", name, flags])]
+    return [*words, "--return-nomatch"] if random.random() < 0.1 else words
+
+
+_RARER_SETS = (
+    ("ddk-masked", "dst"),
+    ("ddk-bits", "src"),
+    ("ddk-block", "src"),
+    ("ddk-except", "dst,dst"),
+    ("ddk-except", "dst"),
+    ("ddk-links", "src,src"),
+    ("ddk-links", "dst,dst"),
+    ("ddk-physical", "src,src"),
+    ("ddk-number", "dst"),
+    ("ddk-list", "src,src"),
+)
+_NEVER_MET = (
+    ["-m", "connlimit", "--connlimit-above", "100"],
+    ["-m", "hashlimit", "--hashlimit-above", "100/second", "--hashlimit-name", "random"],
+    ["-m", "string", "--string", "GET", "--algo", "bm"],
+)
+"""Limits that are not exceeded and content that is not there, in rules that count: none has met a packet."""
+_DOUBTFUL = (
+    ["-m", "statistic", "--mode", "random", "--probability", "0.5"],
+    ["-m", "recent", "--name", "random", "--rcheck"],
+    ["-m", "hashlimit", "--hashlimit-upto", "1/min", "--hashlimit-mode", "srcip", "--hashlimit-name", "few"],
+    ["-m", "connlimit", "--connlimit-upto", "5"],
+    ["-m", "set", "--match-set", "ddk-seen", "dst"],
+)
+
+
+def _rarer(random: Random, version: int, chain: str) -> Words:
+    roll = random.random()
+    if roll < 0.02:
+        return random.choice(_DOUBTFUL[: None if version == 4 else 4])
+    if roll < 0.3:
+        return ["-m", "recent", "--name", "random", *not_or(random, ["--set"])]
+    if roll < 0.5 and version == 4:
+        return ["-m", "set", *not_or(random, ["--match-set", "ddk-seen", random.choice(("src", "dst"))])]
+    if roll < 0.6 and chain in ("OUTPUT", "POSTROUTING"):
+        return ["-m", "owner", *not_or(random, ["--uid-owner", random.choice(("0", "1000"))])]
+    return random.choice(_NEVER_MET)
 
 
 def _mark(random: Random, _: int) -> Words:
@@ -176,6 +218,8 @@ def _matches(random: Random, version: int, chain: str, table: str) -> Words:
         words += ["-m", "mac", *not_or(random, ["--mac-source", "02:00:00:00:01:02"])]
     if chain in ("PREROUTING", "INPUT", "FORWARD") and random.random() < 0.04:
         words += ["-m", "devgroup", *not_or(random, ["--src-group", random.choice(("0x0", "0x1"))])]
+    if random.random() < 0.05:
+        words += _rarer(random, version, chain)
     if chain == "FORWARD" and random.random() < 0.04:
         words += ["-m", "policy", "--dir", "in", "--pol", "none"]
     return words
@@ -193,6 +237,10 @@ def _target(random: Random, version: int, table: str, chain: str, users: tuple[s
         options.append((2, ["-j", "REJECT"]))
         options.append((1, ["-j", "LOG", "--log-prefix", '"-x y "']))
     if table == "mangle":
+        if version == 4 and random.random() < 0.03:
+            options.append(
+                (5, ["-j", "SET", "--add-set", "ddk-seen", random.choice(("src", "dst")), "--exist"])
+            )
         options += [
             (
                 5,
@@ -227,6 +275,9 @@ def _nat_targets(random: Random, version: int, chain: str) -> list[Words]:
             ("198.51.100.7", "203.0.113.99") if version == 4 else ("fd00:9::7", "fd00:8::9")
         )
         targets.append(["-j", "SNAT", "--to-source", source])
+        if random.random() < 0.15:
+            for target in targets:
+                target.append(random.choice(("--random", "--random-fully")))
     if chain in ("PREROUTING", "OUTPUT"):
         if version == 4:
             destination = random.choice(("10.1.0.2", "203.0.113.10", "10.2.0.2"))

@@ -31,7 +31,35 @@ _DECLARATIONS = """
   set services { type inet_proto . inet_service; elements = { tcp . 443, udp . 53, tcp . 80 } }
   set pairs { type ipv4_addr . inet_service; flags interval; elements = { 203.0.113.0/24 . 400-500, 10.1.0.2 . 80 } }
   map marks { type ipv4_addr : mark; elements = { 10.1.0.2 : 0x1, 203.0.113.10 : 0x10 } }
+  set seen { type ipv4_addr; flags dynamic,timeout; timeout 1m; }
+  set full { type ipv4_addr; flags dynamic; size 1; elements = { 10.1.0.2 } }
+  counter counted { }
 """
+_REWRITING = (
+    "ip dscp set cs1",
+    "ip ecn set 1",
+    "ip6 dscp set cs1",
+    "ip6 flowlabel set 1",
+    "tcp option maxseg size set 1400",
+    "meta priority set 1:1",
+    'counter name ip daddr map { 203.0.113.10 : "counted", 10.1.0.2 : "counted" }',
+    "meta priority set ip saddr map { 10.1.0.2 : 1:1 }",
+    "add @full { ip saddr }",
+    "delete @full { ip daddr }",
+)
+"""Statements that go on, in every family, where the packet has what they ask for."""
+_DOUBTFUL = (
+    "numgen random mod 2 0",
+    "jhash ip saddr mod 2 0",
+    "ip dscp cs1",
+    "limit rate 1/minute",
+    "ct count 100",
+    "update @seen { ip daddr } ip daddr @seen",
+    "add @full { ip daddr }",
+    "th dport 53",
+)
+_TAKEN = ("queue num 7 bypass", "tproxy to :9", "synproxy mss 1460 wscale 7", "flow add @fast")
+"""What another may take the packet by; the flowtable takes none of a flow's first two. Not every kernel has them all."""
 
 
 def _pick(random: Random, *options: str) -> str:
@@ -92,7 +120,7 @@ def _transport(random: Random) -> str:
         "icmp type { echo-reply, echo-request }", "icmp type != echo-reply", "udp sport > 1024", "tcp dport < 100",
         "tcp dport >= 443", "meta length < 50", "ip ttl 64", "ip ttl < 64", "ip6 hoplimit 64", "ip protocol tcp",
         "ip6 nexthdr udp", "meta nfproto ipv4", "meta nfproto ipv6", "meta protocol ip", "ip frag-off & 0x1fff != 0",
-        "ip version 4", "udp length > 1", "meta protocol != ip6",
+        "ip version 4", "udp length > 1", "meta protocol != ip6", "th sport 2048", "th sport != 53",
     )  # fmt: skip
 
 
@@ -128,6 +156,9 @@ def _meta(random: Random, hook: str) -> str:
             "fib daddr type { local, broadcast }",
             "fib daddr . iif type local",
             "fib saddr . mark . iif oif missing",
+            "fib saddr . iif oif eq 0",
+            "fib daddr . iif oif != 0",
+            "oif eq 0",
         ]
     if hook in ("input", "forward", "prerouting"):
         options += [
@@ -138,6 +169,7 @@ def _meta(random: Random, hook: str) -> str:
         ]
     if hook in ("forward", "postrouting"):
         options += [
+            "ether type ip",
             "fib saddr type local",
             'fib daddr oifname "eth0"' if hook == "forward" else "meta mark 0x3",
         ]
@@ -222,7 +254,26 @@ def random_rule(random: Random, family: str, hook: str, users: tuple[str, ...]) 
     matches = [_match(random, family, hook) for _ in range(random.choices((0, 1, 2, 3), (1, 5, 4, 2))[0])]
     if random.random() < 0.08:
         matches.insert(0, f"meta mark set {_pick(random, '0x1', '0x10')}")
+    if random.random() < 0.08:
+        matches.append(_rarer(random, family, hook))
     return " ".join([*matches, _verdict(random, family, hook, users)])
+
+
+def _rarer(random: Random, family: str, hook: str) -> str:
+    """What few rule sets have; doubts are few, so that few cases are unknown."""
+    roll = random.random()
+    if roll < 0.03:
+        return random.choice(_DOUBTFUL[:-2] if family in ("ip6", "inet") else _DOUBTFUL)
+    if roll < 0.06 and hook in ("prerouting", "forward"):
+        return random.choice(_TAKEN)
+    if roll < 0.16 and hook != "nowhere":
+        # What the request puts in, the answer asks for.
+        field = random.choice(("saddr", "daddr"))
+        return f'iifname "{random.choice(("br0", "br1", "wg0"))}" update @seen {{ ip {field} }}'
+    if roll < 0.2:
+        return f"ip {random.choice(('saddr', 'daddr'))} @seen"
+    text = random.choice(_REWRITING)
+    return text if _fits(text, family) else "meta priority set 1:1"
 
 
 def _nat_rule(random: Random, family: str, hook: str) -> str:
@@ -237,6 +288,8 @@ def _nat_rule(random: Random, family: str, hook: str) -> str:
             _pick(random, "198.51.100.7", "203.0.113.99") if four else _pick(random, "fd00:9::7", "fd00:8::9")
         )
         action = _pick(random, "masquerade", "masquerade", f"snat{word} to {source}", "accept", "return")
+        if action.startswith(("snat", "masq")) and random.random() < 0.15:
+            action += f" {_pick(random, 'random', 'fully-random', 'persistent')}"
         if four and action.startswith("snat") and random.random() < 0.3:
             action = f"snat{word} to ip saddr map {{ 10.1.0.2 : 198.51.100.9, 10.2.0.2 : 198.51.100.8 }}"
     else:
@@ -276,7 +329,7 @@ def _chain(random: Random, family: str, hook: str, number: int, users: tuple[str
         devices = _pick(
             random, ' device "port0"', ' device "eth0"', ' devices = { "port0", "eth0" }', ' device "br0"'
         )
-    policy = "drop" if kind == "filter" and random.random() < 0.12 else "accept"
+    policy = "drop" if random.random() < (0.12 if kind == "filter" else 0.02) else "accept"
     lines = [
         f"chain {hook}{number} {{",
         f"type {kind} hook {hook}{devices} priority {priority}; policy {policy};",
@@ -296,9 +349,11 @@ def random_tables(random: Random, families: tuple[str, ...]) -> tuple[str, tuple
     hooks: list[NetdevHook] = []
     for number, family in enumerate(families):
         table = f"random{number}"
-        dormant = " flags dormant;" if random.random() < 0.005 else ""
+        dormant = " flags dormant;" if random.random() < 0.008 else ""
         lines.append(f"table {family} {table} {{{dormant}")
         lines += _DECLARATIONS.splitlines()
+        if family in ("ip", "ip6", "inet") and random.random() < 0.03:
+            lines.append("flowtable fast { hook ingress priority 0; devices = { eth0 }; }")
         users = tuple(f"user{position}" for position in range(random.randint(0, 2)))
         chosen = [random.choice(_HOOKS[family]) for _ in range(random.randint(1, 3))]
         # What user chains ask must make sense wherever they are jumped to from.

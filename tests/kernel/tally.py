@@ -7,6 +7,8 @@ from typing import Any, Literal
 
 Result = Literal["agreed", "unknown", "disagreed"]
 RESULTS: tuple[Result, ...] = ("agreed", "unknown", "disagreed")
+_OF_ONE_RULE_SET = 4
+"""Flows that are sent through one rule set, and all meet the one rule that cannot be judged."""
 Share = tuple[str, str]
 """A way of dividing the cases, and the family a case belongs to by it: `("tool", "iptables-nft")`."""
 
@@ -54,6 +56,14 @@ class Tally:
         for (division, family), counts in sorted(self.by_share.items()):
             agreed, unknown, disagreed = (counts[result] for result in RESULTS)
             yield division, family, agreed, unknown, disagreed
+
+    def too_often_unknown(self) -> list[Share]:
+        """The families with unknown in a hundredth of their cases or more, and more than one rule set can make."""
+        return [
+            share
+            for share, counts in self.by_share.items()
+            if counts["unknown"] > max(_OF_ONE_RULE_SET, 0.01 * counts.total())
+        ]
 
     def as_json(self) -> dict[str, Any]:
         """In a form that a test's report carries from one process to another."""
