@@ -18,7 +18,7 @@ from dockerdiag.packet.rules import Chain, Table
 from tests.kernel.comparison import compare
 from tests.kernel.kernel import Kernel
 from tests.kernel.summary import Recorder
-from tests.kernel.tally import Tally
+from tests.kernel.tally import Result, Tally
 from tests.kernel.trials import GOLDEN, golden_trials, trials
 
 pytestmark = pytest.mark.kernel
@@ -64,6 +64,19 @@ def unlisted(doubts: Iterable[str]) -> Iterator[str]:
 def test_the_page_has_every_row() -> None:
     page = _PACKET_PAGE.read_text(encoding="utf-8")
     assert [row for row in DOCUMENTED if f"| {row}" not in page] == []
+
+
+def test_a_family_that_is_too_often_unknown_is_told() -> None:
+    tally = Tally()
+    for number in range(1000):
+        result: Result = "unknown" if number % 100 == 0 else "agreed"
+        tally.count(result, [("table", "inet"), *([("table", "small")] if number < 400 else [])])
+    assert tally.too_often_unknown() == []
+    tally.count("unknown", [("table", "inet"), ("table", "small")])
+    assert tally.too_often_unknown() == [("table", "inet"), ("table", "small")]
+    assert list(unlisted(["the weather is not known", "queue: a program in user space decides"])) == [
+        "the weather is not known"
+    ]
 
 
 @pytest.mark.parametrize("chunk", range(CHUNKS))
