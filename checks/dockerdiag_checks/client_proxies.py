@@ -6,7 +6,7 @@ from dockerdiag.case import Case, is_default_bridge
 from dockerdiag.packet.flow import Flow, Halt, Source
 from dockerdiag.report import Disposition, Evidence, Finding, Remedy, Status
 from dockerdiag.snapshot import ClientProxies, Network, Unread
-from dockerdiag_checks.commands import sh
+from dockerdiag_checks.commands import EditedFile, sh
 from dockerdiag_checks.proxy_addresses import Proxy, is_own, proxies_in, proxies_of, written_addresses
 from dockerdiag_checks.wording import retry
 
@@ -106,9 +106,7 @@ def _heeded(proxy: Proxy) -> str:
 
 
 def _remedies(case: Case, client: ClientProxies, proxy: Proxy, carrying: Collection[str]) -> Iterator[Remedy]:
-    copy = f"{client.path}.before-dockerdiag"
-    kept = sh("cp", "-a", client.path, copy)
-    undo = sh("mv", copy, client.path)
+    file = EditedFile(client.path)
     later = f" Those that have it already ({', '.join(carrying)}) keep it until they are made anew." * bool(
         carrying
     )
@@ -118,16 +116,11 @@ def _remedies(case: Case, client: ClientProxies, proxy: Proxy, carrying: Collect
         yield Remedy(
             summary=f"Name the proxy by the bridge's address {there}, where this host answers at that port",
             now=(
-                kept,
-                sh(
-                    "sed",
-                    "-i",
-                    rf"s#\(//\|@\)\[\?{host}\]\?:{proxy.port}\b#\1{there}:{proxy.port}#g",
-                    client.path,
-                ),
+                file.keep,
+                file.sed(rf"s#\(//\|@\)\[\?{host}\]\?:{proxy.port}\b#\1{there}:{proxy.port}#g"),
             ),
             verify=(sh("grep", f"{there}:{proxy.port}", client.path), *retry(case)),
-            undo=(undo,),
+            undo=(file.restore,),
             risk=f"Changes what new containers and builds get, and nothing that runs.{later}",
         )
     first = "Or take" if there is not None else "Take"
@@ -136,9 +129,9 @@ def _remedies(case: Case, client: ClientProxies, proxy: Proxy, carrying: Collect
             f"{first} the entry {client.endpoint} out of proxies in {client.path}, or have a proxy listen where "
             "containers look for it"
         ),
-        now=(kept, sh("python3", "-c", _WITHOUT_ENTRY, client.path, client.endpoint)),
+        now=(file.keep, sh("python3", "-c", _WITHOUT_ENTRY, client.path, client.endpoint)),
         verify=(f"! {sh('grep', '-F', proxy.at, client.path)}", *retry(case)),
-        undo=(undo,),
+        undo=(file.restore,),
         risk=f"New containers and builds go out directly, which a site that asks for a proxy may refuse.{later}",
     )
 

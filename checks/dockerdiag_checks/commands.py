@@ -37,6 +37,35 @@ def write_file(path: str, text: str) -> str:
     return f"mkdir -p {quote(folder)} && printf '%s\\n' {lines} > {quote(path)}"
 
 
+@dataclass(frozen=True, slots=True)
+class EditedFile:
+    """A file that a remedy edits, and the copy beside it from which its undo puts back what was.
+
+    Where the path is a link, the file that it leads to is edited and put back, and the link stays.
+    """
+
+    path: str
+
+    @property
+    def copy(self) -> str:
+        """The copy's path."""
+        return f"{self.path}.before-dockerdiag"
+
+    @property
+    def keep(self) -> str:
+        """What makes the copy."""
+        return sh("cp", "-pL", self.path, self.copy)
+
+    def sed(self, *words: str) -> str:
+        """An edit by sed."""
+        return sh("sed", "-i", "--follow-symlinks", *words, self.path)
+
+    @property
+    def restore(self) -> str:
+        """What puts the copy back: by cp, since mv would replace a link."""
+        return f"{sh('cp', '-p', self.copy, self.path)} && {sh('rm', self.copy)}"
+
+
 def in_namespace(container: str, line: str) -> str:
     """Runs a line in a running container's network namespace, with the host's own programs."""
     process = f'"$(docker inspect --format {quote("{{.State.Pid}}")} {quote(container)})"'

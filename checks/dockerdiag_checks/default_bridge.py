@@ -2,7 +2,7 @@
 
 from dockerdiag.case import Case, Hit
 from dockerdiag.report import Evidence, Finding, Remedy
-from dockerdiag_checks.commands import sh
+from dockerdiag_checks.commands import EditedFile
 from dockerdiag_checks.engine_restart import restart_risk
 from dockerdiag_checks.setting_files import evidence_of, file_origin, without_keys
 from dockerdiag_checks.wording import containers_of, retry
@@ -53,7 +53,7 @@ def _remedies(case: Case) -> tuple[Remedy, ...]:
             summary=f"{where}, which brings docker0 back, and create the containers anew; a restart is not enough",
             lasting=(*(without_keys(path, ("bridge",)) if by_file else ()), "systemctl restart docker"),
             verify=retry(case),
-            undo=(sh("mv", f"{path}.before-dockerdiag", path), "systemctl restart docker") if by_file else (),
+            undo=(EditedFile(path).restore, "systemctl restart docker") if by_file else (),
             risk=f"docker0 takes a subnet again, the first free one unless bip says otherwise. {restart_risk(case)}",
         ),
     )

@@ -215,12 +215,7 @@ def _without_loopback(case: Case, members: Affected) -> tuple[Remedy, ...]:
         file = case.settings.daemon_json
         state = case.settings.running("dns")
         if file is not None and isinstance(state, Known) and state.origin.path == file.path:
-            copy = f"{file.path}.before-dockerdiag"
-            lines = (
-                sh("cp", "-a", file.path, copy),
-                without_keys(file.path, ("dns",))[1],
-                "systemctl restart docker",
-            )
+            lines = (*without_keys(file.path, ("dns",)), "systemctl restart docker")
             return (without_daemon_dns(file.path, lines, case),)
     found = [remedy for name in _names(members) if (remedy := own_file(case, name)) is not None]
     if found and not any(one.file.embedded for one in members):

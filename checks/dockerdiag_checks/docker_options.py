@@ -40,7 +40,7 @@ from dockerdiag.configuration.proxies import VARIABLES
 from dockerdiag.configuration.settings import Known, Setting, State, value_of
 from dockerdiag.registry import check
 from dockerdiag.report import Evidence, Finding, Remedy, Status
-from dockerdiag_checks.commands import sh
+from dockerdiag_checks.commands import EditedFile
 from dockerdiag_checks.engine_restart import restart_risk
 from dockerdiag_checks.setting_files import (
     RESTART,
@@ -190,7 +190,7 @@ def _corrected(case: Case, errors: tuple[ConfigurationError, ...]) -> Remedy:
         summary=f"Take {', '.join(keys)} out of {file.path}, since dockerd would refuse it there",
         now=without_keys(file.path, keys),
         verify=("dockerdiag",),
-        undo=(sh("mv", f"{file.path}.before-dockerdiag", file.path),),
+        undo=(EditedFile(file.path).restore,),
         risk="None now: the running engine does not read it. What the key says is lost, unless a flag says it too.",
     )
 

@@ -41,7 +41,7 @@ from dockerdiag.configuration.daemon_json import ConfigurationError
 from dockerdiag.registry import check
 from dockerdiag.report import Evidence, Finding, Remedy, Status
 from dockerdiag.snapshot import Engine, ServiceUnit, Shim, TextFile, Unread
-from dockerdiag_checks.commands import sh
+from dockerdiag_checks.commands import EditedFile, sh
 from dockerdiag_checks.engine_failures import START, STARTED, STARTS, explained
 from dockerdiag_checks.next_steps import as_root
 from dockerdiag_checks.setting_files import refused_keys, without_keys
@@ -212,12 +212,11 @@ def _correction(case: Case, errors: tuple[ConfigurationError, ...]) -> Remedy:
             verify=STARTED,
             risk=STARTS,
         )
-    copy = f"{file.path}.before-dockerdiag"
     return Remedy(
         summary=f"Take {', '.join(keys)} out of {file.path}, since dockerd refuses it there, and start the engine",
         now=(*without_keys(file.path, keys), *START),
         verify=STARTED,
-        undo=(sh("mv", copy, file.path),),
+        undo=(EditedFile(file.path).restore,),
         risk=(
             f"What {', '.join(keys)} says in the file is lost, unless a flag says it too (the copy keeps it). "
             f"{STARTS}"

@@ -42,7 +42,7 @@ from dockerdiag.packet.flow import Halt
 from dockerdiag.registry import check
 from dockerdiag.report import Evidence, Finding, Remedy, Status
 from dockerdiag.snapshot import Unread
-from dockerdiag_checks.commands import set_sysctl, sh, write_file
+from dockerdiag_checks.commands import EditedFile, set_sysctl, sh, write_file
 from dockerdiag_checks.origins import package_of
 from dockerdiag_checks.wording import containers_of, retry
 
@@ -175,14 +175,15 @@ def _mute(case: Case, key: str) -> tuple[str, ...]:
     zero = _zero_at_boot(case, key)
     if zero is None or zero.origin.line is None:
         return ()
-    return (sh("sed", "-i.before-dockerdiag", f"{zero.origin.line}s/^/# /", zero.origin.path),)
+    file = EditedFile(zero.origin.path)
+    return (file.keep, file.sed(f"{zero.origin.line}s/^/# /"))
 
 
 def _unmute(case: Case, key: str) -> tuple[str, ...]:
     zero = _zero_at_boot(case, key)
     if zero is None or zero.origin.line is None:
         return ()
-    return (sh("mv", f"{zero.origin.path}.before-dockerdiag", zero.origin.path),)
+    return (EditedFile(zero.origin.path).restore,)
 
 
 def _after_a_reboot(case: Case) -> Iterator[Finding]:

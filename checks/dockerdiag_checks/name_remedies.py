@@ -8,7 +8,7 @@ from dockerdiag.case import Case
 from dockerdiag.packet.packet import IPAddress
 from dockerdiag.report import Remedy
 from dockerdiag.snapshot import NameService
-from dockerdiag_checks.commands import sh, write_file
+from dockerdiag_checks.commands import EditedFile, sh, write_file
 from dockerdiag_checks.engine_restart import restart_risk
 from dockerdiag_checks.name_resolution import host_servers, kept_elsewhere
 from dockerdiag_checks.wording import listed, retry
@@ -135,11 +135,10 @@ def own_file(case: Case, container: str) -> Remedy | None:
 
 def without_daemon_dns(path: str, lines: tuple[str, ...], case: Case) -> Remedy:
     """Takes `dns` out of the daemon's file."""
-    copy = f"{path}.before-dockerdiag"
     return Remedy(
         summary=f"Take dns out of {path}, so that containers get the host's nameservers",
         now=lines,
         verify=retry(case),
-        undo=(sh("mv", copy, path), "systemctl restart docker"),
+        undo=(EditedFile(path).restore, "systemctl restart docker"),
         risk=restart_risk(case),
     )

@@ -37,7 +37,7 @@ from dockerdiag.configuration.networkd import file_for, joins_a_bridge, leaves_a
 from dockerdiag.registry import check
 from dockerdiag.report import Evidence, Finding, Remedy, Status
 from dockerdiag.snapshot import Link, NetworkManagers, Route, TextFile, Unread
-from dockerdiag_checks.commands import sh
+from dockerdiag_checks.commands import EditedFile, sh
 from dockerdiag_checks.link_remedies import left_alone
 from dockerdiag_checks.wording import retry
 
@@ -183,11 +183,11 @@ def _taken_back(
     undo: tuple[str, ...] = ()
     if any(file.path == _DHCPCD for file in managers.files):
         # Options after the first `interface` block would belong to it.
-        copy = f"{_DHCPCD}.before-dockerdiag"
+        file = EditedFile(_DHCPCD)
         in_force = ("systemctl try-restart dhcpcd",) if "dhcpcd.service" in managers.enabled else ()
-        lasting = (sh("sed", "-i.before-dockerdiag", f"1i {_DENY}", _DHCPCD), *in_force)
+        lasting = (file.keep, file.sed(f"1i {_DENY}"), *in_force)
         # The copy is there only where the lasting lines were run.
-        undo = (f"{sh('test', '!', '-e', copy)} || {sh('mv', copy, _DHCPCD)}", *in_force)
+        undo = (f"{sh('test', '!', '-e', file.copy)} || {{ {file.restore}; }}", *in_force)
     return Remedy(
         summary="Take them off the veths",
         now=(

@@ -38,7 +38,7 @@ from dockerdiag.configuration.settings import Known, Setting, Unknown
 from dockerdiag.registry import check
 from dockerdiag.report import Evidence, Finding, Remedy, Status
 from dockerdiag.snapshot import Unread
-from dockerdiag_checks.commands import sh, write_file
+from dockerdiag_checks.commands import EditedFile, sh, write_file
 from dockerdiag_checks.egress_targets import PROXY_PORTS
 from dockerdiag_checks.engine_restart import restart_risk
 from dockerdiag_checks.next_steps import reading
@@ -183,11 +183,10 @@ def _remedies(case: Case, settings: list[Setting]) -> tuple[Remedy, ...]:
         if (origin := file_origin(one)) is not None and origin.path.endswith(".json")
     ]
     if in_json:
-        path = in_json[0].path
-        copy = f"{path}.before-dockerdiag"
+        file = EditedFile(in_json[0].path)
         edits = [rf's/\("{one.name}"[[:space:]]*:[[:space:]]*\)"[^"]*"/\1""/' for one in settings]
-        now = (sh("cp", "-a", path, copy), *(sh("sed", "-z", "-i", edit, path) for edit in edits), *RESTART)
-        undo: tuple[str, ...] = (sh("mv", copy, path), *RESTART)
+        now = (file.keep, *(file.sed("-z", edit) for edit in edits), *RESTART)
+        undo: tuple[str, ...] = (file.restore, *RESTART)
     elif any(
         isinstance(one.running, Known) and one.running.origin.path.endswith("/cmdline") for one in settings
     ):

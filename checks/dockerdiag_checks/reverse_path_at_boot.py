@@ -9,7 +9,7 @@ from dockerdiag.packet.flow import Halt
 from dockerdiag.packet.walk import Walker
 from dockerdiag.report import Evidence, Finding, Remedy, Status
 from dockerdiag.snapshot import BootSysctls, Unread
-from dockerdiag_checks.commands import sh, write_file
+from dockerdiag_checks.commands import EditedFile, sh, write_file
 from dockerdiag_checks.origins import package_of
 from dockerdiag_checks.wording import listed, retry
 
@@ -102,8 +102,5 @@ def _out_of_force(own: Assigned | None) -> tuple[tuple[str, ...], tuple[str, ...
     """Comments out the line that sets the link's own filter, which may be read after ours."""
     if own is None or own.origin.line is None:
         return (), ()
-    path = own.origin.path
-    return (
-        (sh("sed", "-i.before-dockerdiag", f"{own.origin.line}s/^/# /", path),),
-        (sh("mv", f"{path}.before-dockerdiag", path),),
-    )
+    file = EditedFile(own.origin.path)
+    return (file.keep, file.sed(f"{own.origin.line}s/^/# /")), (file.restore,)

@@ -40,7 +40,7 @@ from dockerdiag.case import Case, without_translation
 from dockerdiag.registry import check
 from dockerdiag.report import Evidence, Finding, Remedy, Status
 from dockerdiag.snapshot import TextFile, Unread
-from dockerdiag_checks.commands import sh
+from dockerdiag_checks.commands import EditedFile, sh
 from dockerdiag_checks.other_services import in_use, service_state
 from dockerdiag_checks.wording import retry
 
@@ -133,19 +133,19 @@ def own_tables_only(case: Case, files: tuple[TextFile, ...], file: TextFile, num
     )
     # To delete a table that is not there is an error: it is declared first.
     replaced = " ".join(f"table {name}; delete table {name};" for name in tables)
-    copy = f"{file.path}.before-dockerdiag"
+    edited = EditedFile(file.path)
     return Remedy(
         summary="Delete its own tables there, and leave those of others alone",
         now=(
-            sh("cp", "-a", file.path, copy),
-            sh("sed", "-i", rf"{number}s/.*/{replaced or '# nothing of its own to delete'}/", file.path),
-            f"{sh('nft', '-c', '-f', file.path)} || {{ {sh('mv', copy, file.path)}; false; }}",
+            edited.keep,
+            edited.sed(rf"{number}s/.*/{replaced or '# nothing of its own to delete'}/"),
+            f"{sh('nft', '-c', '-f', file.path)} || {{ {edited.restore}; false; }}",
         ),
         verify=(
             sh("nft", "-c", "-f", "/etc/nftables.conf" if file.path.startswith("/etc/nft") else file.path),
             *retry(case),
         ),
-        undo=(sh("mv", copy, file.path),),
+        undo=(edited.restore,),
         risk=(
             "None now: the file is read at the next reload. What somebody adds to other tables by hand stays then. "
             "`systemctl stop nftables` and `restart` still flush everything on most distributions: use reload."
@@ -243,19 +243,19 @@ def _gone(case: Case, file: TextFile) -> tuple[str, ...]:
 
 
 def _without_docker(case: Case, file: TextFile) -> Remedy:
-    copy = f"{file.path}.before-dockerdiag"
+    edited = EditedFile(file.path)
     bridges = r"docker0\|docker_gwbridge\|br-[0-9a-f]\{12\}"
     # Docker's chains, jumps to them, and rules of its bridges.
     docker = rf"/^:DOCKER/d; /^-[AI] DOCKER/d; / -j DOCKER/d; / -[io] \({bridges}\) /d"
     return Remedy(
         summary="Take Docker's rules out of the file: the engine makes its own whenever it starts",
-        now=(sh("cp", "-a", file.path, copy), f"sed -i {quote(docker)} {quote(file.path)}"),
+        now=(edited.keep, edited.sed(docker)),
         verify=(
             f"! grep -q DOCKER {quote(file.path)}",
             f"{'ip6tables' if SAVED[file.path][1] == 6 else 'iptables'}-restore --test < {quote(file.path)}",
             *retry(case),
         ),
-        undo=(sh("mv", copy, file.path),),
+        undo=(edited.restore,),
         risk=(
             "None now: the file is read when the service starts. A rule of the admin's own that names a bridge of "
             "Docker's is taken out too: compare with the copy."

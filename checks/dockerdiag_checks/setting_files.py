@@ -9,7 +9,7 @@ from dockerdiag.configuration.origin import Origin
 from dockerdiag.configuration.settings import Known, Setting
 from dockerdiag.report import Evidence, Remedy
 from dockerdiag.snapshot import ServiceUnit, Snapshot
-from dockerdiag_checks.commands import sh, write_file
+from dockerdiag_checks.commands import EditedFile, sh, write_file
 from dockerdiag_checks.engine_restart import restart_risk
 
 RESTART = ("systemctl daemon-reload", "systemctl restart docker")
@@ -25,9 +25,9 @@ _OVERRIDE = "/etc/systemd/system/docker.service.d/zz-dockerdiag.conf"
 
 
 def without_keys(path: str, keys: Sequence[str]) -> tuple[str, str]:
-    """Takes keys out of a JSON file; a copy stays beside it, with `.before-dockerdiag` at its end."""
+    """Takes keys out of a JSON file, of which a copy stays beside it (`EditedFile`)."""
     return (
-        sh("cp", "-a", path, f"{path}.before-dockerdiag"),
+        EditedFile(path).keep,
         sh("python3", "-c", _WITHOUT_KEYS, path, *keys),
     )
 
@@ -83,21 +83,17 @@ def turn_on(setting: Setting, case: Case, *, restart: bool = True) -> Remedy | N
         return _override(setting, case) if restart else None
     in_force = RESTART if restart else RESTART[:1]
     name = setting.name
+    file = EditedFile(origin.path)
     if origin.path.endswith(".json"):
         # A key and its value may stand on two lines; -z takes the whole file for one.
-        edit = sh("sed", "-z", "-i", rf's/\("{name}"[[:space:]]*:[[:space:]]*\)false/\1true/', origin.path)
+        edit = file.sed("-z", rf's/\("{name}"[[:space:]]*:[[:space:]]*\)false/\1true/')
     else:
-        edit = sh("sed", "-i", f"{origin.line}s/--{name}=[0fF][a-zA-Z]*/--{name}=true/g", origin.path)
-    copy = f"{origin.path}.before-dockerdiag"
+        edit = file.sed(f"{origin.line}s/--{name}=[0fF][a-zA-Z]*/--{name}=true/g")
     return Remedy(
         summary=f"Set {name} to true where it is turned off",
-        now=(
-            sh("cp", "-a", origin.path, copy),
-            edit,
-            *in_force,
-        ),
+        now=(file.keep, edit, *in_force),
         verify=(verify_running(name), "dockerdiag") if restart else ("dockerdiag",),
-        undo=(sh("mv", copy, origin.path), *in_force),
+        undo=(file.restore, *in_force),
         risk=(
             f"{restart_risk(case)} The undo lines restore the setting; rules that the engine made stay until the "
             "next boot."

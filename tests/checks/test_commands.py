@@ -17,8 +17,9 @@ from dockerdiag.packet.flow import Direction, Halt
 from dockerdiag.packet.netfilter import Stop
 from dockerdiag.packet.packet import Connection, Packet, PortRange, Tuple
 from dockerdiag.report import Disposition, RuleReference
-from dockerdiag_checks.commands import AtEngineStart, Change, set_sysctl, sh, write_file
+from dockerdiag_checks.commands import AtEngineStart, Change, EditedFile, set_sysctl, sh, write_file
 from dockerdiag_checks.rule_commands import delete_rule, let_pass, masquerade
+from dockerdiag_checks.setting_files import without_keys
 
 TOOLS = ("ip", "nft", "iptables-nft", "ip6tables-nft", "sysctl")
 pytestmark = pytest.mark.skipif(
@@ -319,6 +320,33 @@ def test_a_file_is_written_as_it_is(tmp_path: Path) -> None:
     text = "one = 'two' $three\n\\four % \"five\""
     subprocess.run(("sh", "-c", write_file(str(path), text)), check=True)
     assert path.read_text() == f"{text}\n"
+
+
+EDITS: dict[str, Callable[[Path], str]] = {
+    "sed": lambda path: EditedFile(str(path)).sed("s/false/true/"),
+    "python": lambda path: without_keys(str(path), ("iptables",))[1],
+}
+
+
+@pytest.mark.parametrize("edit", EDITS)
+def test_a_link_to_an_edited_file_stays_and_the_file_is_put_back(tmp_path: Path, edit: str) -> None:
+    real, link = tmp_path / "repository" / "daemon.json", tmp_path / "daemon.json"
+    real.parent.mkdir()
+    real.write_text('{"iptables": false}\n')
+    real.chmod(0o640)
+    link.symlink_to(real)
+    file = EditedFile(str(link))
+
+    for line in (file.keep, EDITS[edit](link)):
+        subprocess.run(("sh", "-c", line), check=True)
+    assert link.is_symlink()
+    assert "false" not in real.read_text()
+
+    subprocess.run(("sh", "-c", file.restore), check=True)
+    assert link.is_symlink()
+    assert real.read_text() == '{"iptables": false}\n'
+    assert real.stat().st_mode & 0o777 == 0o640
+    assert not Path(file.copy).exists()
 
 
 def test_each_start_of_the_engine_has_a_drop_in_of_its_own() -> None:

@@ -1,4 +1,5 @@
 from dockerdiag.report import Status, Verdict
+from dockerdiag_checks.commands import EditedFile
 from tests.checks.hosts import cause_of, command_line, judged, sysctl_d, sysctls, told
 
 OFF = {
@@ -27,8 +28,8 @@ def test_a_file_that_turns_it_off_is_named_and_mended_at_once() -> None:
     assert report.cause is not None
     assert any(piece.source == "/etc/sysctl.d/99-z.conf:2" for piece in report.cause.evidence)
     (remedy,) = report.cause.remedies
-    assert "sed -i.before-dockerdiag '2s/^/# /' /etc/sysctl.d/99-z.conf" in remedy.now
-    assert "mv /etc/sysctl.d/99-z.conf.before-dockerdiag /etc/sysctl.d/99-z.conf" in remedy.undo
+    assert "sed -i --follow-symlinks '2s/^/# /' /etc/sysctl.d/99-z.conf" in remedy.now
+    assert EditedFile("/etc/sysctl.d/99-z.conf").restore in remedy.undo
 
 
 def test_a_file_that_will_turn_it_off_is_a_warning() -> None:
@@ -61,7 +62,7 @@ def test_a_file_that_will_turn_ipv6_forwarding_off_is_a_warning_where_a_network_
     report = judged(sysctl_d("/etc/sysctl.d/60-cis.conf", SIX_OFF), recorded=SIX)
     assert cause_of(report) == ("ip-forwarding", "ipv6-forwarding-off-at-boot", "host:lab")
     assert report.cause is not None
-    assert report.cause.remedies[0].now[0] == "sed -i.before-dockerdiag '1s/^/# /' /etc/sysctl.d/60-cis.conf"
+    assert report.cause.remedies[0].now[1] == "sed -i --follow-symlinks '1s/^/# /' /etc/sysctl.d/60-cis.conf"
     assert judged(sysctl_d("/etc/sysctl.d/60-cis.conf", SIX_OFF)).verdict is Verdict.OK
 
 

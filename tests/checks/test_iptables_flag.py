@@ -32,7 +32,7 @@ def test_the_flag_explains_the_rules_that_are_not_there() -> None:
 def test_the_edit_finds_a_value_on_the_next_line() -> None:
     report = judged(*off(TWO_LINES))
     assert report.cause is not None
-    assert report.cause.remedies[0].now[1].startswith("sed -z -i ")
+    assert report.cause.remedies[0].now[1].startswith("sed -i --follow-symlinks -z ")
 
 
 def test_own_rules_that_serve_are_a_note() -> None:

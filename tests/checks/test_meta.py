@@ -86,5 +86,14 @@ def test_every_command_of_a_remedy_parses_in_a_shell(one: Recorded) -> None:
     assert parsed.returncode == 0, f"{parsed.stderr}\n{script}"
 
 
+@pytest.mark.parametrize("one", recorded(), ids=name_of)
+def test_files_are_edited_and_put_back_through_links(one: Recorded) -> None:
+    for line in (
+        line for finding in findings(one) for remedy in finding.remedies for line in commands(remedy)
+    ):
+        assert "sed -i" not in line or "sed -i --follow-symlinks" in line
+        assert "cp -a" not in line
+
+
 def commands(remedy: Remedy) -> tuple[str, ...]:
     return (*remedy.now, *remedy.lasting, *remedy.verify, *remedy.undo)

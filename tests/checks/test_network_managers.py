@@ -9,6 +9,7 @@ from dockerdiag.snapshot import (
     Snapshot,
     TextFile,
 )
+from dockerdiag_checks.commands import EditedFile
 from tests.checks.hosts import Change, by, cause_of, host, judged, links, network, route, told
 
 VETH = next(link for link in host().network.links if link.name.startswith("veth"))  # type: ignore[union-attr]
@@ -66,10 +67,10 @@ def test_dhcpcds_own_configuration_makes_it_last() -> None:
     conf = TextFile("/etc/dhcpcd.conf", "hostname\n")
     finding = told(judged(managed(conf, running=("dhcpcd",)), addressed("169.254.7.9", 16)))
     lasting = finding["dhcp-client-on-veth"].remedies[0].lasting
-    assert lasting[0] == "sed -i.before-dockerdiag '1i denyinterfaces veth* docker* br-*' /etc/dhcpcd.conf"
+    assert lasting[1] == "sed -i --follow-symlinks '1i denyinterfaces veth* docker* br-*' /etc/dhcpcd.conf"
     undo = finding["dhcp-client-on-veth"].remedies[0].undo
-    copy = "/etc/dhcpcd.conf.before-dockerdiag"
-    assert f"test '!' -e {copy} || mv {copy} /etc/dhcpcd.conf" in undo
+    file = EditedFile("/etc/dhcpcd.conf")
+    assert f"test '!' -e {file.copy} || {{ {file.restore}; }}" in undo
 
 
 def test_link_local_addresses_of_hardware_and_routed_veths_are_fine() -> None:

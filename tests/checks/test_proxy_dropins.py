@@ -72,7 +72,7 @@ def test_the_edit_of_daemon_json_finds_a_value_on_the_next_line() -> None:
         since_23, engine(https_proxy=DEAD), daemon_json(f'{{"proxies": {{\n"https-proxy":\n"{DEAD}"}}}}')
     )
     assert report.cause is not None
-    assert report.cause.remedies[0].now[1].startswith("sed -z -i ")
+    assert report.cause.remedies[0].now[1].startswith("sed -i --follow-symlinks -z ")
 
 
 def test_no_word_of_credentials() -> None:
