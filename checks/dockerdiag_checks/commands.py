@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from shlex import quote
 
 _SERVICE = "/etc/systemd/system/docker.service.d"
@@ -74,7 +75,10 @@ def in_namespace(container: str, line: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class AtEngineStart:
-    """Commands that run after each start of the engine: a drop-in of docker.service of their own."""
+    """Commands that run after each start of the engine: a drop-in of docker.service of their own.
+
+    The same commands always have the same drop-in, and others never.
+    """
 
     name: str
     commands: Sequence[str]
@@ -82,7 +86,9 @@ class AtEngineStart:
     @property
     def path(self) -> str:
         """The drop-in."""
-        return f"{_SERVICE}/50-dockerdiag-{re.sub('[^A-Za-z0-9_.-]+', '-', self.name)}.conf"
+        name = re.sub("[^A-Za-z0-9_.-]+", "-", self.name)
+        digest = sha256("\n".join(self.commands).encode()).hexdigest()[:8]
+        return f"{_SERVICE}/50-dockerdiag-{name}-{digest}.conf"
 
     @property
     def lines(self) -> tuple[str, ...]:

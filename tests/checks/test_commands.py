@@ -350,9 +350,10 @@ def test_a_link_to_an_edited_file_stays_and_the_file_is_put_back(tmp_path: Path,
 
 
 def test_each_start_of_the_engine_has_a_drop_in_of_its_own() -> None:
-    one, other = (AtEngineStart(name, ["true"]) for name in ("filter-DOCKER-USER-a b/c", "nat"))
-    assert one.path != other.path
-    assert one.path == "/etc/systemd/system/docker.service.d/50-dockerdiag-filter-DOCKER-USER-a-b-c.conf"
+    one, again, other = (AtEngineStart("filter-DOCKER-USER-a b/c", [line]) for line in ("one", "one", "two"))
+    assert one.path == again.path != other.path
+    folder = "/etc/systemd/system/docker.service.d"
+    assert re.fullmatch(rf"{folder}/50-dockerdiag-filter-DOCKER-USER-a-b-c-[0-9a-f]{{8}}\.conf", one.path)
     assert one.undo[0] == f"rm -f {one.path}"
 
 

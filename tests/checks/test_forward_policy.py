@@ -53,6 +53,17 @@ def test_two_rules_of_one_chain_are_passed_together_by_what_each_names() -> None
     assert [line.split()[3] for line in findings[0].remedies[0].now] == ["2", "1"]
 
 
+def test_what_lasts_for_two_rules_of_one_chain_does_not_overwrite_each_other() -> None:
+    report = judged(
+        first_in("DOCKER-USER", "-i docker0 -p tcp -j DROP"),
+        first_in("DOCKER-USER", "-o docker0 -p udp -j DROP"),
+    )
+    drops = [f for result in report.results for f in result.findings if f.code == "rule-drops"]
+    written = {line: line.rpartition(" > ")[2] for f in drops for line in f.remedies[0].lasting[:1]}
+    assert len(written) == 2
+    assert len(set(written.values())) == 2
+
+
 def test_one_accept_serves_two_rules_of_one_chain_and_comes_before_both() -> None:
     report = judged(
         first_in("DOCKER-USER", "-i docker0 -p tcp -j REJECT --reject-with tcp-reset"),

@@ -97,7 +97,7 @@ def test_an_earlier_rule_that_settles_the_packet_is_named_with_what_it_shadows()
     assert "-A POSTROUTING -s 172.17.0.0/16 ! -o docker0 -j MASQUERADE" in texts
     remedy = report.cause.remedies[0]
     assert remedy.now[0].startswith("iptables-legacy -t nat -I POSTROUTING 1 -s 172.17.0.0/16")
-    assert "50-dockerdiag-masquerade-ipv4-bridge.conf" in remedy.lasting[0]
+    assert "50-dockerdiag-masquerade-ipv4-bridge-" in remedy.lasting[0]
 
 
 def test_of_two_rules_of_one_chain_the_first_is_gone_before() -> None:
@@ -186,7 +186,7 @@ def test_a_network_of_a_compose_project_is_not_made_anew_behind_its_back() -> No
         return engine(networks=networks)(snapshot)
 
     finding = told(judged(DELETED, own, composed))["network-masquerade-off"]
-    assert "50-dockerdiag-masquerade-ipv4-lan.conf" in finding.remedies[0].lasting[0]
+    assert "50-dockerdiag-masquerade-ipv4-lan-" in finding.remedies[0].lasting[0]
 
 
 def test_a_host_address_that_is_gone_is_the_networks_option() -> None:
@@ -210,4 +210,4 @@ def test_an_engine_that_translates_no_ipv6_is_not_restarted_for_it() -> None:
     assert report.cause is not None
     lasting = report.cause.remedies[0].lasting
     assert "systemctl restart docker" not in lasting
-    assert "/etc/systemd/system/docker.service.d/50-dockerdiag-masquerade-ipv6-six.conf" in lasting[0]
+    assert "/etc/systemd/system/docker.service.d/50-dockerdiag-masquerade-ipv6-six-" in lasting[0]
