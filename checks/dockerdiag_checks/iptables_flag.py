@@ -39,13 +39,12 @@ from dockerdiag.case import Case, Hit, Located
 from dockerdiag.configuration.settings import Unknown, value_of
 from dockerdiag.registry import check
 from dockerdiag.report import Evidence, Finding, Remedy, Status
-from dockerdiag.snapshot import Unread
 from dockerdiag_checks.commands import sh
 from dockerdiag_checks.engine_restart import restart_risk
 from dockerdiag_checks.next_steps import reading
+from dockerdiag_checks.nft_files import Taking, leaves_docker_alone, takings
 from dockerdiag_checks.other_services import after_engine, in_use, service_state
 from dockerdiag_checks.rule_commands import iptables
-from dockerdiag_checks.rule_loaders import flushes, own_tables_only
 from dockerdiag_checks.setting_files import evidence_of, turn_on, verify_running
 from dockerdiag_checks.wording import retry
 
@@ -152,18 +151,20 @@ def _gone(case: Case, hits: tuple[Hit, ...]) -> Finding:
         summary="The engine made its rules when it started, and none of them is left: something flushed them",
         count=_count(hits),
         explains=_what_follows(case, hits),
-        evidence=(Evidence(place, lacks), *after_engine(case), *_flush_lines(case)),
+        evidence=(
+            Evidence(place, lacks),
+            *after_engine(case),
+            *(Evidence(f"{one.file.path}:{one.number}", one.text) for one in _flushing(case)),
+        ),
         remedies=(_made_again(case),),
     )
 
 
 def _made_again(case: Case) -> Remedy:
-    files = case.snapshot.firewall_files
-    flushing = () if isinstance(files, Unread) or not _by_nftables(case) else tuple(flushes(files))
+    found = _flushing(case)
     # Where the file that flushed them is known, it is what would do so again.
-    kept = (
-        own_tables_only(case, files, *flushing[0][:2]) if flushing and not isinstance(files, Unread) else None
-    )
+    first = [one for one in found if one.file == found[0].file]
+    kept = leaves_docker_alone(case, first) if first else None
     again = (
         "The file that flushed them leaves the tables of others alone from now on. To undo gives the file back, which "
         "flushes them when it is loaded again, not before."
@@ -185,11 +186,8 @@ def _by_nftables(case: Case) -> bool:
     return bool(later) and case.backend() != "iptables-legacy"
 
 
-def _flush_lines(case: Case) -> tuple[Evidence, ...]:
-    files = case.snapshot.firewall_files
-    if isinstance(files, Unread) or not _by_nftables(case):
-        return ()
-    return tuple(Evidence(f"{file.path}:{number}", line.strip()) for file, number, line in flushes(files))
+def _flushing(case: Case) -> tuple[Taking, ...]:
+    return tuple(takings(case)) if _by_nftables(case) else ()
 
 
 def _presumed(case: Case) -> tuple[Evidence, ...]:

@@ -3,8 +3,9 @@
 ## What it asks
 
 What nftables.service and the services of saved iptables rules (netfilter-persistent, iptables) load, where they are
-in use: whether `/etc/nftables.conf` or a file that it includes flushes the whole rule set, and whether saved rules
-hold Docker's rules of another day.
+in use: whether `/etc/nftables.conf` or a file that it includes flushes the whole rule set, or flushes or deletes a
+table that Docker has its rules in (`ip nat`, `ip filter`; with the nftables backend `ip docker-bridges`), and whether
+saved rules hold Docker's rules of another day.
 
 ## Why it breaks containers
 
@@ -15,6 +16,8 @@ back bridges and subnets that are long gone, and lack those that are new.
 
 ## What is normal and not reported
 
+- A file that flushes or deletes other tables alone (`flush ruleset inet`, `delete table inet filter`).
+- What takes Docker's IPv6 rules away, where no network has IPv6.
 - A file with `flush ruleset` whose service is neither enabled nor running: Debian ships one.
 - Rules in the legacy variant, which `nft flush ruleset` does not touch; an engine that makes no rules.
 - Saved rules without any of Docker's: a note, since only a restart of that service removes Docker's.
@@ -22,8 +25,9 @@ back bridges and subnets that are long gone, and lack those that are new.
 
 ## Remedy
 
-A file that declares and deletes its own tables instead of flushing all; it is checked with `nft -c` and loads the
-same rules as before. Saved rules without Docker's: the engine makes those itself.
+A file that declares and deletes its own tables instead of Docker's; it is checked with `nft -c` and loads the same
+rules as before. What it loads into a table of Docker's must first get a table of its own. Saved rules without
+Docker's: the engine makes those itself.
 
 ## References
 
@@ -34,20 +38,22 @@ same rules as before. Saved rules without Docker's: the engine makes those itsel
 import re
 from collections.abc import Iterator
 from ipaddress import ip_network
+from itertools import groupby
 from shlex import quote
 
 from dockerdiag.case import Case, without_translation
 from dockerdiag.registry import check
 from dockerdiag.report import Evidence, Finding, Remedy, Status
 from dockerdiag.snapshot import TextFile, Unread
-from dockerdiag_checks.commands import EditedFile, sh
+from dockerdiag_checks.commands import EditedFile
+from dockerdiag_checks.nft_files import Taking, leaves_docker_alone, own_table_first, takings
 from dockerdiag_checks.other_services import in_use, service_state
-from dockerdiag_checks.wording import retry
+from dockerdiag_checks.wording import listed, retry
 
 NEEDS = ("engine", "engine.networks", "services", "firewall_files")
 
-FLUSH = re.compile(r"^\s*flush\s+ruleset\s*;?\s*(?:#.*)?$")
-TABLE = re.compile(r"^\s*(?:add\s+|create\s+)?table\s+(?:(ip6?|inet|arp|bridge|netdev)\s+)?([\w.-]+)\s*\{")
+_CUTS_OFF = "cuts every container off"
+_LACKING = "leaves containers without them"
 SAVED = {
     "/etc/iptables/rules.v4": ("netfilter-persistent.service", 4),
     "/etc/iptables/rules.v6": ("netfilter-persistent.service", 6),
@@ -68,12 +74,12 @@ _UNTRANSLATED = ("routed", "isolated")
     page=__doc__,
 )
 def CHECK(case: Case) -> Iterator[Finding]:  # noqa: N802 - a module's check is its constant
-    """One finding for each file that flushes all, or holds other rules of Docker's than there are."""
+    """One finding for each file that takes Docker's rules away, or holds others of Docker's than there are."""
     files = case.snapshot.firewall_files
     if isinstance(files, Unread) or not _has_something_to_lose(case):
         return
     if case.backend() != "iptables-legacy" and in_use(service_state(case, "nftables.service")):
-        yield from _flushing(case, files)
+        yield from _taking(case)
     if case.backend() != "nft":
         for file in files:
             if file.path in SAVED and in_use(service_state(case, SAVED[file.path][0])):
@@ -94,63 +100,34 @@ def _translates(case: Case, version: int) -> bool:
 # -- nftables ----------------------------------------------------------------------------------------------------
 
 
-def flushes(files: tuple[TextFile, ...]) -> Iterator[tuple[TextFile, int, str]]:
-    """Each line of nftables' files that flushes everything, with its file and number."""
-    for file in files:
-        if file.path in SAVED or "/firewalld/" in file.path:
-            continue
-        for number, line in enumerate(file.text.splitlines(), 1):
-            if FLUSH.match(line):
-                yield file, number, line
-
-
-def _flushing(case: Case, files: tuple[TextFile, ...]) -> Iterator[Finding]:
-    for file, number, line in flushes(files):
+def _taking(case: Case) -> Iterator[Finding]:
+    for path, grouped in groupby(takings(case), lambda taking: taking.file.path):
+        found = tuple(grouped)
         yield Finding(
-            code="nftables-conf-flushes-all",
+            code="nftables-conf-flushes-all" if _flushes_all(found) else "nftables-conf-takes-tables",
             status=Status.WARN,
-            subject=f"file:{file.path}",
+            subject=f"file:{path}",
             summary=(
-                f"{file.path} flushes the whole rule set, Docker's too: the next reload or restart of nftables.service "
-                "cuts every container off until the engine starts again"
+                f"{path} {_what(found)}: the next reload or restart of nftables.service "
+                f"{_CUTS_OFF if any(one.cuts_off for one in found) else _LACKING} until the engine starts again"
             ),
             evidence=(
-                Evidence(f"{file.path}:{number}", line.strip()),
+                *(Evidence(f"{path}:{one.number}", one.text) for one in found),
                 Evidence("systemctl show nftables.service", _state(case, "nftables.service")),
             ),
-            remedies=(own_tables_only(case, files, file, number),),
+            remedies=(leaves_docker_alone(case, found) or own_table_first(case, found),),
         )
 
 
-def own_tables_only(case: Case, files: tuple[TextFile, ...], file: TextFile, number: int) -> Remedy:
-    """Has the file delete the tables that it and its includes make, and no others."""
-    tables = dict.fromkeys(
-        f"{match[1] or 'ip'} {match[2]}"
-        for one in files
-        if one.path not in SAVED
-        for line in one.text.splitlines()
-        if (match := TABLE.match(line)) is not None
-    )
-    # To delete a table that is not there is an error: it is declared first.
-    replaced = " ".join(f"table {name}; delete table {name};" for name in tables)
-    edited = EditedFile(file.path)
-    return Remedy(
-        summary="Delete its own tables there, and leave those of others alone",
-        now=(
-            edited.keep,
-            edited.sed(rf"{number}s/.*/{replaced or '# nothing of its own to delete'}/"),
-            f"{sh('nft', '-c', '-f', file.path)} || {{ {edited.restore}; false; }}",
-        ),
-        verify=(
-            sh("nft", "-c", "-f", "/etc/nftables.conf" if file.path.startswith("/etc/nft") else file.path),
-            *retry(case),
-        ),
-        undo=(edited.restore,),
-        risk=(
-            "None now: the file is read at the next reload. What somebody adds to other tables by hand stays then. "
-            "`systemctl stop nftables` and `restart` still flush everything on most distributions: use reload."
-        ),
-    )
+def _flushes_all(found: tuple[Taking, ...]) -> bool:
+    return any(one.whole and one.family is None for one in found)
+
+
+def _what(found: tuple[Taking, ...]) -> str:
+    if _flushes_all(found):
+        return "flushes the whole rule set, Docker's too"
+    tables = dict.fromkeys(" ".join(table) for one in found for table in one.tables)
+    return f"takes Docker's rules in {listed(list(tables), 'table')} away"
 
 
 def _state(case: Case, name: str) -> str:

@@ -1,10 +1,14 @@
 """Files that take Docker's rules away when they are loaded again, and what is said of who did it."""
 
+import subprocess
 from dataclasses import replace
+from pathlib import Path
 
-from dockerdiag.report import Status, Verdict
+import pytest
+
+from dockerdiag.report import Remedy, Status, Verdict
 from dockerdiag.snapshot import ServiceState, TextFile
-from tests.checks.hosts import Change, cause_of, command_line, default_bridge, host, judged, told
+from tests.checks.hosts import Change, cause_of, command_line, default_bridge, engine, host, judged, told
 
 NFT_ENGINE = "plain-trixie"
 FLUSHING = "#!/usr/sbin/nft -f\nflush ruleset\ntable inet filter {\n}\ntable ip own {\n}\n"
@@ -24,6 +28,7 @@ def enabled(name: str) -> ServiceState:
 
 
 NFTABLES = services(enabled("nftables.service"))
+NATIVE = engine(firewall_driver="nftables")
 FLUSHES = files(("/etc/nftables.conf", FLUSHING))
 
 
@@ -33,7 +38,8 @@ def test_a_file_that_flushes_all_and_is_in_use() -> None:
     assert cause_of(report) == ("rule-loaders", "nftables-conf-flushes-all", "file:/etc/nftables.conf")
     assert report.cause is not None
     edit = report.cause.remedies[0].now[1]
-    assert "2s/.*/table inet filter; delete table inet filter; table ip own; delete table ip own;/" in edit
+    own = "table inet filter; delete table inet filter; table ip own; delete table ip own"
+    assert f"2s/flush[[:space:]]\\+ruleset/{own}/" in edit
 
 
 def test_an_included_file_that_flushes_all() -> None:
@@ -44,9 +50,88 @@ def test_an_included_file_that_flushes_all() -> None:
 def test_one_that_is_not_in_use_or_does_not_flush() -> None:
     off = services(ServiceState("nftables.service", "inactive", "disabled"))
     assert judged(off, FLUSHES, recorded=NFT_ENGINE).verdict is Verdict.OK
-    for text in ("# flush ruleset\n", "flush table inet filter\n", "table inet filter {\n}\n"):
-        mild = files(("/etc/nftables.conf", text))
-        assert judged(NFTABLES, mild, recorded=NFT_ENGINE).verdict is Verdict.OK
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "# flush ruleset\n",
+        "table inet filter {\n}\n",
+        "flush ruleset arp\nflush ruleset inet # not ip\n",
+        "flush table inet filter; delete table ip own\n",
+        'table inet filter {\n comment "; flush ruleset"\n}\n',
+        # No network has IPv6; that table is of the nftables backend, which this engine does not use.
+        "flush ruleset ip6; delete table ip6 nat; delete table ip docker-bridges\n",
+    ],
+)
+def test_what_takes_nothing_of_dockers(text: str) -> None:
+    mild = files(("/etc/nftables.conf", text))
+    assert judged(NFTABLES, mild, recorded=NFT_ENGINE).verdict is Verdict.OK
+
+
+def mended(text: str, remedy: Remedy, tmp_path: Path) -> str:
+    """What the file holds after the remedy's edits."""
+    path = tmp_path / "nftables.conf"
+    path.write_text(text)
+    for line in remedy.now:
+        if line.startswith("sed "):
+            subprocess.run(("sh", "-c", line.replace("/etc/nftables.conf", str(path))), check=True)
+    return path.read_text()
+
+
+@pytest.mark.parametrize(
+    ("text", "tables", "after"),
+    [
+        ("flush ruleset ip\n", "tables ip nat and ip filter", "\n"),
+        ("flush table nat\n", "table ip nat", "\n"),
+        ("define a = 1\n  delete  table ip filter # old\n", "table ip filter", "define a = 1\n   # old\n"),
+        ("destroy table ip nat; table inet a {\n}\n", "table ip nat", "; table inet a {\n}\n"),
+        (
+            "flush ruleset ip; table ip a {\n}\ntable inet b {\n}\n",
+            "tables ip nat and ip filter",
+            "table ip a; delete table ip a; table ip a {\n}\ntable inet b {\n}\n",
+        ),
+    ],
+)
+def test_a_file_that_takes_single_tables_of_dockers(
+    text: str, tables: str, after: str, tmp_path: Path
+) -> None:
+    report = judged(NFTABLES, files(("/etc/nftables.conf", text)), recorded=NFT_ENGINE)
+    assert cause_of(report) == ("rule-loaders", "nftables-conf-takes-tables", "file:/etc/nftables.conf")
+    assert report.cause is not None
+    assert f"takes Docker's rules in {tables} away" in report.cause.summary
+    cut_off = "cuts every container off" in report.cause.summary
+    assert cut_off is ("nat" in tables)
+    assert mended(text, report.cause.remedies[0], tmp_path) == after
+
+
+def test_the_tables_of_the_nftables_backend() -> None:
+    for text, code in (
+        ("delete table ip docker-bridges\n", "nftables-conf-takes-tables"),
+        ("flush ruleset ip\n", "nftables-conf-takes-tables"),
+        ("flush ruleset\n", "nftables-conf-flushes-all"),
+    ):
+        report = judged(NFTABLES, files(("/etc/nftables.conf", text)), NATIVE, recorded=NFT_ENGINE)
+        assert code in told(report)
+    mild = judged(
+        NFTABLES, files(("/etc/nftables.conf", "flush table ip nat\n")), NATIVE, recorded=NFT_ENGINE
+    )
+    assert "nftables-conf-takes-tables" not in told(mild)
+
+
+def test_ipv6_rules_are_at_stake_where_a_network_has_them() -> None:
+    flush = files(("/etc/nftables.conf", "flush table ip6 nat\n"))
+    with_six = (default_bridge(ipv6=True), command_line("--ip6tables=true"))
+    assert "nftables-conf-takes-tables" in told(judged(NFTABLES, flush, *with_six, recorded=NFT_ENGINE))
+
+
+def test_rules_of_its_own_in_a_table_of_dockers_are_no_table_to_delete() -> None:
+    shared = files(("/etc/nftables.conf", "flush ruleset\ntable ip nat {\n}\n"))
+    report = judged(NFTABLES, shared, recorded=NFT_ENGINE)
+    assert report.cause is not None
+    (remedy,) = report.cause.remedies
+    assert remedy.now == ()
+    assert "table of their own" in remedy.summary
 
 
 def test_an_engine_with_legacy_rules_loses_none() -> None:

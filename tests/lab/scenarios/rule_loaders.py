@@ -55,6 +55,21 @@ SCENARIOS = (
         ),
     ),
     Fault(
+        name="nftables-conf-takes-a-table",
+        setup=(
+            write(NFTABLES_CONF, f"flush table ip nat; {INPUT_ONLY.lstrip()}"),
+            "systemctl enable --now nftables",
+            RESTART,
+        ),
+        hits=Hit.NOTHING,
+        mend=("systemctl disable --now nftables", RESTART),
+        verdict="degraded",
+        exit_code=1,
+        cause=Cause(
+            "rule-loaders", f"file:{NFTABLES_CONF}", (f"{NFTABLES_CONF}:1", "flush table ip nat", "enabled")
+        ),
+    ),
+    Fault(
         name="nftables-reloaded-over-docker",
         setup=(write(NFTABLES_CONF, FLUSHING), "systemctl enable --now nftables", RESTART),
         break_=("sleep 1.5", "systemctl reload nftables"),
