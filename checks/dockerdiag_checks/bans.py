@@ -12,7 +12,7 @@ from dockerdiag.snapshot import Unread
 from dockerdiag_checks.commands import sh
 from dockerdiag_checks.other_services import service_state
 from dockerdiag_checks.rule_commands import delete_rule
-from dockerdiag_checks.wording import retry
+from dockerdiag_checks.wording import FOR_GOOD, retry
 
 _SET = re.compile(r"--match-set (\S+) \S*(src|dst)|(saddr|daddr)\S* @(\S+)")
 _FAIL2BAN = re.compile(r"^(?:f2b|fail2ban|addr6?-set)-(?:table|chain)?(.*)$")
@@ -94,7 +94,8 @@ def unbanned(case: Case, ban: Ban) -> Remedy:
         undo: tuple[str, ...] = (sh("fail2ban-client", "set", ban.jail, "banip", ban.member),)
     elif ban.who == "CrowdSec" and _runs(case, "crowdsec-firewall-bouncer.service"):
         flag = "--range" if "/" in ban.member else "--ip"
-        now, undo = (sh("cscli", "decisions", "delete", flag, ban.member),), ()
+        now = (sh("cscli", "decisions", "delete", flag, ban.member),)
+        undo = (sh("cscli", "decisions", "add", flag, ban.member),)
     else:
         now, undo = _from_rules(ban)
     return Remedy(
@@ -107,7 +108,8 @@ def unbanned(case: Case, ban: Ban) -> Remedy:
             "ignoreip of fail2ban's jail.local."
             if ban.who != "CrowdSec"
             else "CrowdSec's allowlist (whitelists.yaml)."
-        ),
+        )
+        + ("" if undo else f" {FOR_GOOD}"),
     )
 
 
@@ -118,8 +120,8 @@ def _runs(case: Case, name: str) -> bool:
 
 def _from_rules(ban: Ban) -> tuple[tuple[str, ...], tuple[str, ...]]:
     if ban.set_name is None:
-        delete = delete_rule(ban.rule)
-        return ((delete,) if delete is not None else ()), ()
+        deletion = delete_rule(ban.rule)
+        return ((deletion.do,), deletion.undo) if deletion is not None else ((), ())
     if ban.rule.backend == "nft":
         place = (ban.rule.family, ban.rule.table, ban.set_name)
         element = f"{{ {ban.member} }}"

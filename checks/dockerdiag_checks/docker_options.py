@@ -50,6 +50,7 @@ from dockerdiag_checks.setting_files import (
     without_keys,
     written_by,
 )
+from dockerdiag_checks.wording import FOR_GOOD
 
 NEEDS = ("engine", "daemons", "service")
 
@@ -144,7 +145,7 @@ def _pending(case: Case, setting: Setting) -> Finding:
                 summary="Put it in force when a restart suits; or take the edit back",
                 now=RESTART,
                 verify=("dockerdiag",),
-                risk=f"{setting.name} becomes {after}. {restart_risk(case)}",
+                risk=f"{setting.name} becomes {after}. {restart_risk(case)} {FOR_GOOD}",
             ),
         ),
     )

@@ -8,6 +8,7 @@ from dockerdiag.case import Case
 from dockerdiag.report import Evidence, Remedy
 from dockerdiag.snapshot import ModuleTree, Unread
 from dockerdiag_checks.commands import set_sysctl, sh, write_file
+from dockerdiag_checks.wording import FOR_GOOD
 
 START = (
     "systemctl reset-failed docker.service docker.socket",
@@ -109,14 +110,14 @@ def iptables_repaired(case: Case, *, start: bool) -> Remedy:
             summary="Let the alternatives system choose an iptables that is installed",
             now=(*(sh("update-alternatives", "--auto", one.name) for one in dangling), *after),
             verify=("iptables --version", *(STARTED if start else ("dockerdiag",))),
-            risk=f"Another variant than before may be chosen (legacy or nft): rules of both apply. {risk}",
+            risk=f"Another variant than before may be chosen (legacy or nft): rules of both apply. {risk} {FOR_GOOD}",
         )
     package = "dnf install iptables-nft" if _is_red_hat(case) else "apt-get install --reinstall iptables"
     return Remedy(
         summary="Install iptables again",
         now=(package, *after),
         verify=("iptables --version", *(STARTED if start else ("dockerdiag",))),
-        risk=risk,
+        risk=f"{risk} {FOR_GOOD}",
     )
 
 

@@ -46,7 +46,7 @@ from dockerdiag_checks.nft_files import Taking, leaves_docker_alone, takings
 from dockerdiag_checks.other_services import after_engine, in_use, service_state
 from dockerdiag_checks.rule_commands import iptables
 from dockerdiag_checks.setting_files import evidence_of, turn_on, verify_running
-from dockerdiag_checks.wording import retry
+from dockerdiag_checks.wording import FOR_GOOD, retry
 
 NEEDS = ("engine", "daemons")
 
@@ -169,7 +169,7 @@ def _made_again(case: Case) -> Remedy:
         "The file that flushed them leaves the tables of others alone from now on. To undo gives the file back, which "
         "flushes them when it is loaded again, not before."
         if kept is not None
-        else "Who flushed them will do so again: let the engine start after it."
+        else f"Who flushed them will do so again: let the engine start after it. {FOR_GOOD}"
     )
     return Remedy(
         summary="Let the engine make its rules again",

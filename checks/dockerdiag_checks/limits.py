@@ -38,7 +38,7 @@ from dockerdiag.snapshot import LogLine, Network, NetworkNamespace, Unread
 from dockerdiag_checks.address_pools import free_pools
 from dockerdiag_checks.commands import set_sysctl, sh, write_file
 from dockerdiag_checks.link_remedies import gateways_of
-from dockerdiag_checks.wording import listed, retry
+from dockerdiag_checks.wording import FOR_GOOD, listed, retry
 
 NEEDS = ("engine", "engine.networks", "engine.containers", "network.links")
 
@@ -94,8 +94,8 @@ def _pools(case: Case) -> Iterator[Finding]:
                 now=("docker network prune --force",),
                 verify=("docker network ls", *retry(case)),
                 risk=(
-                    "Networks without containers are gone, and must be created again where a stopped container needs "
-                    "one. What lasts are smaller pools: default-address-pools in daemon.json, with size 24."
+                    f"Networks without containers are gone, and must be created again where a stopped container needs "
+                    f"one. {FOR_GOOD} What lasts are smaller pools: default-address-pools in daemon.json, with size 24."
                 ),
             ),
         ),

@@ -9,7 +9,7 @@ from dockerdiag.snapshot import Network, Unread
 from dockerdiag_checks.commands import AtEngineStart, set_sysctl, sh, write_file
 from dockerdiag_checks.engine_restart import restart_risk
 from dockerdiag_checks.path_causes import orphan, owner
-from dockerdiag_checks.wording import listed, retry
+from dockerdiag_checks.wording import FOR_GOOD, listed, retry
 
 # "-" sorts before every digit: systemd-networkd takes the first file that matches.
 _NETWORKD_FILE = "/etc/systemd/network/0-dockerdiag-unmanaged.network"
@@ -56,7 +56,8 @@ def bridge_again(case: Case, hit: Hit) -> Remedy:
         summary=f"Have the engine make {bridge} again, and connect its containers to it",
         now=("systemctl restart docker", *(sh("docker", "restart", name) for name in names)),
         verify=(sh("ip", "link", "show", bridge or ""), *retry(case)),
-        risk=f"{restart_risk(case)} Restarts {listed(names, 'container')}. Who deleted the bridge may do so again.",
+        risk=f"{restart_risk(case)} Restarts {listed(names, 'container')}. Who deleted the bridge may do so again. "
+        f"{FOR_GOOD}",
     )
 
 

@@ -11,7 +11,7 @@ from dockerdiag.snapshot import NameService
 from dockerdiag_checks.commands import EditedFile, sh, write_file
 from dockerdiag_checks.engine_restart import restart_risk
 from dockerdiag_checks.name_resolution import host_servers, kept_elsewhere
-from dockerdiag_checks.wording import listed, retry
+from dockerdiag_checks.wording import FOR_GOOD, listed, retry
 
 RESOLV_CONF = "/etc/resolv.conf"
 _RESOLVED_EXTRA = "/etc/systemd/resolved.conf.d/dockerdiag-{address}.conf"
@@ -32,7 +32,7 @@ def started_again(case: Case, containers: Sequence[str], why: str) -> Remedy:
         summary=f"Start {listed(containers, 'container')} again: {why}",
         now=tuple(sh("docker", "restart", name) for name in containers),
         verify=retry(case),
-        risk=f"Interrupts {listed(containers, 'container')}.",
+        risk=f"Interrupts {listed(containers, 'container')}. {FOR_GOOD}",
     )
 
 

@@ -42,13 +42,14 @@ def smaller_packets(case: Case, one: Compared) -> Iterator[Remedy]:
     if bridge is not None:
         yield _clamped(case, version, bridge, probe.mtu, verify)
     for count in one.counters[:1]:
-        remove = delete_rule(count.rule) if count.within == "host" else None
-        if remove is not None:
+        deletion = delete_rule(count.rule) if count.within == "host" else None
+        if deletion is not None:
             yield Remedy(
                 summary=f"Or delete the rule that counted them, of {where(count.rule)}, where nobody needs it",
-                now=(remove,),
+                now=(deletion.do,),
                 verify=verify,
-                risk="Opens all that the rule closed. Who added it will add it again unless it is removed there too.",
+                undo=deletion.undo,
+                risk=f"Opens all that the rule closed. {deletion.lasts}",
             )
 
 

@@ -20,7 +20,7 @@ from dockerdiag_checks.link_remedies import (
     without_orphan,
 )
 from dockerdiag_checks.rule_commands import delete_rule, let_pass
-from dockerdiag_checks.wording import containers_of, listed, retry, subnets_of
+from dockerdiag_checks.wording import FOR_GOOD, containers_of, listed, retry, subnets_of
 
 _MAIN = 254
 _FORWARDING = 3
@@ -86,14 +86,15 @@ def _unfixed(case: Case, hit: Hit) -> Remedy | None:
 
 
 def _without_rule(case: Case, halt: Halt) -> Remedy | None:
-    remove = delete_rule(halt.rule) if halt.rule is not None else None
-    if remove is None:
+    deletion = delete_rule(halt.rule) if halt.rule is not None else None
+    if deletion is None:
         return None
     return Remedy(
         summary="Delete the rule that uses up the packets' time to live",
-        now=(remove,),
+        now=(deletion.do,),
         verify=retry(case),
-        risk="Who added it will add it again unless it is removed there too.",
+        undo=deletion.undo,
+        risk=deletion.lasts,
     )
 
 
@@ -122,7 +123,7 @@ def _started_again(case: Case, hit: Hit) -> Remedy:
         summary="Start it again: the engine sets the container's namespace up anew",
         now=tuple(sh("docker", "restart", name) for name in hit.containers),
         verify=retry(case),
-        risk=f"Interrupts {containers_of(hit)}. What the container itself set up, it sets up again.",
+        risk=f"Interrupts {containers_of(hit)}. What the container itself set up, it sets up again. {FOR_GOOD}",
     )
 
 

@@ -43,6 +43,7 @@ from dockerdiag_checks.egress_targets import PROXY_PORTS
 from dockerdiag_checks.engine_restart import restart_risk
 from dockerdiag_checks.next_steps import reading
 from dockerdiag_checks.setting_files import RESTART, evidence_of, file_origin
+from dockerdiag_checks.wording import FOR_GOOD
 
 NEEDS = ("engine", "daemons", "service")
 
@@ -227,7 +228,7 @@ def _pending(case: Case, setting: Setting) -> Finding:
                 summary="Put it in force when a restart suits",
                 now=RESTART,
                 verify=("docker info --format '{{.HTTPProxy}} {{.HTTPSProxy}}'", "dockerdiag"),
-                risk=restart_risk(case),
+                risk=f"{restart_risk(case)} {FOR_GOOD}",
             ),
         ),
     )

@@ -38,7 +38,6 @@ A rule of its own chain that leads to somebody else is deleted.
 """
 
 import re
-import shlex
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from ipaddress import ip_address
@@ -52,8 +51,8 @@ from dockerdiag.report import Disposition, Evidence, Finding, Remedy, RuleRefere
 from dockerdiag.snapshot import Container, PortBinding, Unread
 from dockerdiag_checks.commands import sh
 from dockerdiag_checks.engine_restart import restart_risk
-from dockerdiag_checks.rule_commands import delete_rule, iptables
-from dockerdiag_checks.wording import listed, retry
+from dockerdiag_checks.rule_commands import delete_rule
+from dockerdiag_checks.wording import FOR_GOOD, listed, retry
 
 NEEDS = ("engine", "engine.containers", "network.links", "network.addresses")
 
@@ -257,14 +256,14 @@ def _remedies(case: Case, met: _Met) -> tuple[Remedy, ...]:
         if met.code == "published-port-undecided":
             return (Remedy(summary="See the whole way of such a packet", verify=verify[-1:]),)
         return ()
-    removed = delete_rule(met.rule) if met.code == "published-port-misled" and met.rule is not None else None
-    if removed is not None:
+    deletion = delete_rule(met.rule) if met.code == "published-port-misled" and met.rule is not None else None
+    if deletion is not None:
         return (
             Remedy(
                 summary="Delete the rule, which is none of this container's",
-                now=(removed,),
+                now=(deletion.do,),
                 verify=verify,
-                undo=_put_back(met.rule),
+                undo=deletion.undo,
                 risk="Who restores saved rules at boot will restore it again: leave the engine's out of them. The "
                 "engine makes its own anew at each start.",
             ),
@@ -273,8 +272,8 @@ def _remedies(case: Case, met: _Met) -> tuple[Remedy, ...]:
         summary="Restart the engine: it makes its rules anew",
         now=(sh("systemctl", "restart", "docker"),),
         verify=verify,
-        risk=f"{restart_risk(case)} Nothing takes it back, and nothing is to be made lasting: the engine makes these "
-        "rules at each start.",
+        risk=f"{restart_risk(case)} {FOR_GOOD} Nothing is to be made lasting: the engine makes these rules at each "
+        "start.",
     )
     if met.code == "published-port-accept-missing" or not _chains_are_there(case):
         return (restart,)
@@ -282,19 +281,10 @@ def _remedies(case: Case, met: _Met) -> tuple[Remedy, ...]:
         summary="Restart the container: the engine makes the rules and the proxy of its ports anew",
         now=tuple(sh("docker", "restart", name) for name in met.names),
         verify=verify,
-        risk="Interrupts the container. Nothing takes it back, and nothing is to be made lasting: the engine does the "
-        "same at each start of the container.",
+        risk=f"Interrupts the container. {FOR_GOOD} Nothing is to be made lasting: the engine does the same at each "
+        "start of the container.",
     )
     return (again, restart)
-
-
-def _put_back(rule: RuleReference | None) -> tuple[str, ...]:
-    if rule is None or rule.backend == "nft" or rule.index is None:
-        return ()
-    words = shlex.split(rule.text)
-    table = ("-t", rule.table) if rule.table != "filter" else ()
-    tool = iptables(rule.backend, 6 if rule.family == "ip6" else 4)
-    return (sh(tool, *table, "-I", rule.chain, str(rule.index), *words[2:]),)
 
 
 def _chains_are_there(case: Case) -> bool:

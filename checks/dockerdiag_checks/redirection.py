@@ -33,17 +33,15 @@ def leading_astray(hit: Hit) -> RuleReference | None:
 
 def not_redirected(case: Case, rule: RuleReference) -> tuple[Remedy, ...]:
     """Without the rule; who meant it to be there has what it leads to started instead."""
-    remove = delete_rule(rule)
-    if remove is None:
+    deletion = delete_rule(rule)
+    if deletion is None:
         return ()
     return (
         Remedy(
             summary="Start what was to take the packets there (a proxy, a resolver), or delete the rule",
-            now=(remove,),
+            now=(deletion.do,),
             verify=retry(case),
-            risk=(
-                "What a proxy was to see goes out directly. Who added the rule will add it again unless it is removed "
-                "there too."
-            ),
+            undo=deletion.undo,
+            risk=f"What a proxy was to see goes out directly. {deletion.lasts}",
         ),
     )

@@ -8,6 +8,7 @@ itself names a protocol and ports, so does the accept.
 import re
 import shlex
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from ipaddress import ip_network
 from shlex import quote
 from typing import Literal
@@ -15,7 +16,9 @@ from typing import Literal
 from dockerdiag.packet.flow import Halt
 from dockerdiag.packet.packet import Packet
 from dockerdiag.report import RuleReference
+from dockerdiag.snapshot.secrets import MASK
 from dockerdiag_checks.commands import Change, sh
+from dockerdiag_checks.wording import FOR_GOOD
 
 MARK = "dockerdiag"
 """How the comment begins by which a rule that a remedy added to nft is found again."""
@@ -213,16 +216,67 @@ def let_too_big_pass(rule: RuleReference, version: int, bridge: str) -> Change:
     return _iptables_rule(rule, version, ("-o", bridge, *kind, "-j", "ACCEPT"))
 
 
-def delete_rule(rule: RuleReference) -> str | None:
-    """Deletes it; None for a chain's policy, and where its place is not known."""
+@dataclass(frozen=True, slots=True)
+class Deletion:
+    """What deletes a rule, and what puts it back at its place."""
+
+    do: str
+    undo: tuple[str, ...]
+    """Empty where its whole text is not known."""
+
+    @property
+    def lasts(self) -> str:
+        """What is to be known of any deletion, for a remedy's risk."""
+        return "Who added it will add it again unless it is removed there too." + (
+            "" if self.undo else f" {FOR_GOOD} Note its text first."
+        )
+
+
+def delete_rule(rule: RuleReference) -> Deletion | None:
+    """Deletes it; None for a chain's policy, and where its place is not known.
+
+    By its handle or its own words rather than by its place: an accept that was put before it has moved that.
+    """
     if rule.backend == "nft":
-        if rule.handle is None:
-            return None
-        return sh("nft", "delete", "rule", rule.family, rule.table, rule.chain, "handle", str(rule.handle))
+        return _delete_nft_rule(rule)
     if rule.index is None:
         return None
     tool = iptables(rule.backend, 6 if rule.family == "ip6" else 4)
-    return sh(tool, "-t", rule.table, "-D", rule.chain, str(rule.index))
+    table = ("-t", rule.table) if rule.table != "filter" else ()
+    words = _own_words(rule)
+    if words is None:
+        return Deletion(sh(tool, *table, "-D", rule.chain, str(rule.index)), ())
+    return Deletion(
+        sh(tool, *table, "-D", rule.chain, *words),
+        (sh(tool, *table, "-I", rule.chain, str(rule.index), *words),),
+    )
+
+
+def _own_words(rule: RuleReference) -> list[str] | None:
+    """An iptables rule without its chain; None where its tool could not print all of it."""
+    try:
+        append, chain, *words = shlex.split(rule.text)
+    except ValueError:
+        return None
+    whole = (
+        (append, chain) == ("-A", rule.chain) and MASK not in rule.text and "[unsupported" not in rule.text
+    )
+    return words if whole else None
+
+
+def _delete_nft_rule(rule: RuleReference) -> Deletion | None:
+    if rule.handle is None:
+        return None
+    place = (rule.family, rule.table, rule.chain)
+    do = sh("nft", "delete", "rule", *place, "handle", str(rule.handle))
+    # What nft's text is not known for stays JSON.
+    if rule.index is None or MASK in rule.text or '{"' in rule.text:
+        return Deletion(do, ())
+    first = rule.index == 1
+    put = ("nft", "insert", "rule", *place) if first else ("nft", "add", "rule", *place)
+    # nft counts from 0, and adds after the rule that it is given.
+    after = () if first else ("index", str(rule.index - 2))
+    return Deletion(do, (f"{sh(*put, *after)} {quote(rule.text)}",))
 
 
 def iptables(backend: str, family: int) -> str:

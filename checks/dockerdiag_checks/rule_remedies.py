@@ -24,7 +24,7 @@ def accepted(case: Case, hit: Hit, changes: Sequence[Change]) -> tuple[Remedy, .
     rule = hit.halt.rule
     if rule is None or not changes:
         return ()
-    return (_let_pass(case, hit, rule, changes), *_without(hit, rule))
+    return (_let_pass(case, hit, rule, changes), *_without(case, hit, rule))
 
 
 def _let_pass(case: Case, hit: Hit, rule: RuleReference, changes: Sequence[Change]) -> Remedy:
@@ -68,14 +68,16 @@ def _let_pass(case: Case, hit: Hit, rule: RuleReference, changes: Sequence[Chang
     )
 
 
-def _without(hit: Hit, rule: RuleReference) -> tuple[Remedy, ...]:
-    remove = delete_rule(rule) if hit.halt.kind != "policy" else None
-    if remove is None:
+def _without(case: Case, hit: Hit, rule: RuleReference) -> tuple[Remedy, ...]:
+    deletion = delete_rule(rule) if hit.halt.kind != "policy" else None
+    if deletion is None:
         return ()
     return (
         Remedy(
             summary="Or delete the rule, where nobody needs it",
-            now=(remove,),
-            risk="Opens all that the rule closed. Who added it will add it again unless it is removed there too.",
+            now=(deletion.do,),
+            verify=retry(case),
+            undo=deletion.undo,
+            risk=f"Opens all that the rule closed. {deletion.lasts}",
         ),
     )

@@ -37,7 +37,7 @@ from dockerdiag.report import Evidence, Finding, Remedy, Status
 from dockerdiag.snapshot import Container
 from dockerdiag_checks.commands import sh
 from dockerdiag_checks.next_steps import as_root
-from dockerdiag_checks.wording import listed, retry
+from dockerdiag_checks.wording import FOR_GOOD, listed, retry
 
 NEEDS = ("engine", "engine.containers")
 
@@ -174,5 +174,5 @@ def _remedy(case: Case, owner: Container | None, behind: list[Container]) -> Rem
         summary=f"Start {left} again: the engine joins it to the network that {owner.name} has now",
         now=again,
         verify=retry(case),
-        risk=f"Interrupts {left}. It happens again when {owner.name} is started alone.",
+        risk=f"Interrupts {left}. It happens again when {owner.name} is started alone. {FOR_GOOD}",
     )

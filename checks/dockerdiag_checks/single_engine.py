@@ -36,6 +36,7 @@ from dockerdiag.report import Evidence, Finding, Remedy, Status
 from dockerdiag.snapshot import DaemonProcess, Unread
 from dockerdiag_checks.commands import sh
 from dockerdiag_checks.engine_restart import restart_risk
+from dockerdiag_checks.wording import FOR_GOOD
 
 NEEDS = ("engine", "daemons")
 
@@ -112,5 +113,5 @@ def _end_second(case: Case, other: DaemonProcess) -> Remedy:
             "systemctl restart docker",
         ),
         verify=verify,
-        risk=f"Its containers end. Whoever started it will do so again. {restart_risk(case)}",
+        risk=f"Its containers end. Whoever started it will do so again. {restart_risk(case)} {FOR_GOOD}",
     )

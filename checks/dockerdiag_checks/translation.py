@@ -8,7 +8,7 @@ from dockerdiag.snapshot import Container, Network
 from dockerdiag_checks.commands import AtEngineStart, Change, sh
 from dockerdiag_checks.engine_restart import restart_risk
 from dockerdiag_checks.rule_commands import masquerade
-from dockerdiag_checks.wording import retry
+from dockerdiag_checks.wording import FOR_GOOD, retry
 
 HOST_ADDRESS_OPTION = "com.docker.network.host_ipv4"
 
@@ -54,7 +54,7 @@ def _made_again(case: Case) -> Remedy:
         summary="Let the engine make its rules again",
         now=(sh("systemctl", "restart", "docker"),),
         verify=retry(case),
-        risk=restart_risk(case),
+        risk=f"{restart_risk(case)} {FOR_GOOD}",
     )
 
 

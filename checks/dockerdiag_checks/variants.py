@@ -38,6 +38,7 @@ def other_variant_emptied(case: Case, hit: Hit) -> tuple[Remedy, ...]:
         Remedy(
             summary=f"Or give {tool}'s chain {rule.chain} the policy accept, where its rules are of another day",
             now=(sh(tool, "-P", rule.chain, "ACCEPT"),),
+            verify=retry(case),
             undo=(sh(tool, "-P", rule.chain, "DROP"),),
             risk=(
                 "Opens all that this policy closed, between every two links of the host. Who sets it with "
@@ -69,6 +70,7 @@ def left_behind_accepted(case: Case, hit: Hit) -> tuple[Remedy, ...]:
         Remedy(
             summary="Or take the policy back, which is gone after a reboot if nobody saved it",
             now=(sh(tool, "-P", "FORWARD", "ACCEPT"),),
+            verify=retry(case),
             undo=(sh(tool, "-P", "FORWARD", "DROP"),),
             risk="The host forwards between all its links then, but for what the engine's own tables refuse.",
         ),

@@ -5,6 +5,9 @@ from shlex import quote
 
 from dockerdiag.case import Case, Hit
 
+FOR_GOOD = "Nothing takes it back."
+"""In the risk of a remedy that has no undo."""
+
 
 def listed(names: Sequence[str], what: str, most: int = 3) -> str:
     """`the networks a, b and 4 more`; `what` is the singular, with its article."""

@@ -1,5 +1,6 @@
 """Every command that a remedy is made of, run for real in a namespace of its own: done, in force, and undone."""
 
+import json
 import os
 import re
 import secrets
@@ -15,11 +16,13 @@ import pytest
 
 from dockerdiag.packet.flow import Direction, Halt
 from dockerdiag.packet.netfilter import Stop
+from dockerdiag.packet.nft_text import rule_text
 from dockerdiag.packet.packet import Connection, Packet, PortRange, Tuple
 from dockerdiag.report import Disposition, RuleReference
 from dockerdiag_checks.commands import AtEngineStart, Change, EditedFile, set_sysctl, sh, write_file
 from dockerdiag_checks.rule_commands import delete_rule, let_pass, masquerade
 from dockerdiag_checks.setting_files import without_keys
+from dockerdiag_checks.wording import FOR_GOOD
 
 TOOLS = ("ip", "nft", "iptables-nft", "ip6tables-nft", "sysctl")
 pytestmark = pytest.mark.skipif(
@@ -289,18 +292,73 @@ def test_masquerade_in_nft_before_a_rule(space: Space) -> None:
     )
 
 
-def test_a_rule_is_deleted_by_its_place_or_its_handle(space: Space) -> None:
-    space.run(f"nft -f - <<'END'\n{FIREWALL}\nEND")
-    space.run("iptables-nft -t mangle -A FORWARD -j DROP")
-    gone = (
-        delete_rule(nft_rule(space, "inet", "first", "172.16.0.0/12 drop")),
-        delete_rule(iptables_rule("iptables-nft", "mangle", "FORWARD", 1)),
+CHAIN = """
+table inet own {
+    chain one { type filter hook forward priority 0; policy accept;
+        tcp dport 1 accept
+        iifname "docker0" counter drop comment "why not"
+        tcp dport 3 accept
+    }
+}
+"""
+
+
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_a_deleted_rule_of_nft_comes_back_to_its_place(space: Space, place: int) -> None:
+    space.run(f"nft -f - <<'END'\n{CHAIN}\nEND")
+    before = space.rules()
+    rules = [one["rule"] for one in json.loads(space.run("nft -j list chain inet own one"))["nftables"][2:]]
+    found = rules[place]
+    text = rule_text(found["expr"], found.get("comment"))
+    rule = RuleReference("nft", "inet", "own", "one", found["handle"], place + 1, text, None)
+    deletion = delete_rule(rule)
+    assert deletion is not None
+    # Whatever was put before it meanwhile.
+    space.run("nft insert rule inet own one tcp dport 9 accept")
+    space.run(deletion.do)
+    space.run(
+        "nft delete rule inet own one handle $(nft -a list chain inet own one | sed -n 's/.*dport 9.*handle //p')"
     )
-    for line in gone:
-        assert line is not None
+    assert space.rules() != before
+    for line in deletion.undo:
         space.run(line)
-    assert "172.16.0.0/12 drop" not in space.rules()
-    assert "-j DROP" not in space.rules()
+    assert space.rules() == before
+
+
+@pytest.mark.parametrize("backend", ["iptables-nft", LEGACY])
+@pytest.mark.parametrize(
+    "text", ['-i docker0 -m comment --comment "it\'s so" -j DROP', "! -o docker0 -p udp -j DROP"]
+)
+def test_a_deleted_rule_of_iptables_comes_back_to_its_place(space: Space, backend: str, text: str) -> None:
+    for rule in ("-p tcp -j ACCEPT", text, "-p icmp -j ACCEPT"):
+        space.run(f"{backend} -A FORWARD {rule}")
+    before = space.rules()
+    deletion = delete_rule(replace(iptables_rule(backend, "filter", "FORWARD", 2), text=f"-A FORWARD {text}"))
+    assert deletion is not None
+    # An accept that the other remedy put before it must not be what is deleted.
+    space.run(f"{backend} -I FORWARD 2 -p udp -j ACCEPT")
+    space.run(deletion.do)
+    space.run(f"{backend} -D FORWARD -p udp -j ACCEPT")
+    assert space.rules() != before
+    for line in deletion.undo:
+        space.run(line)
+    assert space.rules() == before
+
+
+def test_a_rule_whose_text_is_not_whole_is_deleted_and_cannot_be_put_back() -> None:
+    masked = replace(
+        iptables_rule("iptables-nft", "filter", "FORWARD", 2),
+        text='-A FORWARD -m comment --comment "http://u:***@h/" -j DROP',
+    )
+    json_left = RuleReference("nft", "inet", "own", "one", 4, 2, 'xt {"type": "match"} drop', None)
+    for rule, line in (
+        (masked, "iptables-nft -D FORWARD 2"),
+        (json_left, "nft delete rule inet own one handle 4"),
+    ):
+        deletion = delete_rule(rule)
+        assert deletion is not None
+        assert (deletion.do, deletion.undo) == (line, ())
+        assert FOR_GOOD in deletion.lasts
     assert delete_rule(iptables_rule("iptables-nft", "filter", "FORWARD", None)) is None
 
 

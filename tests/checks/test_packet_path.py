@@ -232,7 +232,7 @@ def test_a_rule_that_uses_up_the_time_to_live() -> None:
         return with_table(f"*mangle\n:PREROUTING ACCEPT [0:0]\n{rule}\nCOMMIT\n")
 
     assert cause_of(judged(mangling(1)))[:2] == ("packet-path", "path-time-to-live")
-    assert now(mangling(1)) == ("iptables-legacy -t mangle -D PREROUTING 1",)
+    assert now(mangling(1)) == ("iptables-legacy -t mangle -D PREROUTING -i docker0 -j TTL --ttl-set 1",)
     assert judged(mangling(64)).verdict is Verdict.OK
 
 

@@ -89,7 +89,7 @@ def test_a_black_hole_names_the_rule_that_hides_it() -> None:
         ["FORWARD", "-i", "docker0"],
         ["FORWARD", "-o", "docker0"],
     ]
-    assert delete.now[0].endswith("-D OUTPUT 1")
+    assert delete.now[0].endswith(" -D OUTPUT -p icmp -m icmp --icmp-type 3/4 -j DROP")
     assert "tcpdump" in watch.now[0]
     # What is read tells of the rule that hides it, and comes first.
     assert report.cause is not None

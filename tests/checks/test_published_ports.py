@@ -41,7 +41,11 @@ def nft_rules(old: str, new: str) -> Change:
         (FLUSHED, "published-port-unserved", "docker restart web"),
         ("published-proxy-dead-sid", "published-port-unserved", "docker restart web"),
         ("published-accept-flushed-sid", "published-port-accept-missing", "systemctl restart docker"),
-        ("published-stale-rule-sid", "published-port-misled", "iptables-nft -t nat -D DOCKER 1"),
+        (
+            "published-stale-rule-sid",
+            "published-port-misled",
+            "iptables-nft -t nat -D DOCKER '!' -i docker0 -p tcp -m tcp --dport 8080 -j DNAT --to-destination 172.17.0.99:80",
+        ),
     ],
 )
 def test_what_the_engine_lost_is_made_again(recorded: str, code: str, first: str) -> None:

@@ -21,15 +21,15 @@ def test_a_proxy_that_does_not_listen() -> None:
     report = judged(recorded="redirected-to-a-dead-proxy-trixie")
     assert cause_of(report)[:2] == ("packet-path", "redirected-to-nobody")
     assert report.cause is not None
-    assert report.cause.remedies[0].now == ("iptables-nft -t nat -D PREROUTING 1",)
+    rule = "-i docker0 -p tcp -m tcp --dport 443 -j REDIRECT --to-ports 3129"
+    assert report.cause.remedies[0].now == (f"iptables-nft -t nat -D PREROUTING {rule}",)
+    assert report.cause.remedies[0].undo == (f"iptables-nft -t nat -I PREROUTING 1 {rule}",)
 
 
 def test_the_rule_that_translates_is_not_taken_for_the_one_that_redirects() -> None:
-    redirect = first_in(
-        "nat:PREROUTING", f"-i docker0 -p tcp -m tcp --dport 443 -j DNAT --to-destination {GONE}:443"
-    )
-    report = judged(redirect, nobody_there)
+    rule = f"-i docker0 -p tcp -m tcp --dport 443 -j DNAT --to-destination {GONE}:443"
+    report = judged(first_in("nat:PREROUTING", rule), nobody_there)
     assert cause_of(report)[:2] == ("packet-path", "redirected-to-nobody")
     assert report.cause is not None
     assert "DNAT" in report.cause.evidence[0].text
-    assert report.cause.remedies[0].now == ("iptables-legacy -t nat -D PREROUTING 1",)
+    assert report.cause.remedies[0].now == (f"iptables-legacy -t nat -D PREROUTING {rule}",)
