@@ -42,6 +42,7 @@ class Check:
         group: Under which heading it is listed.
         place: Where on the packet's way it looks, to settle which of two findings comes first; counted upward.
         needs: Parts of the snapshot without which it cannot answer, as attribute paths (`network.sysctls`).
+        reads: Parts that tell it more where they were read; it answers without them too.
         judge: The pure function that answers.
         page: Its documentation, the docstring of its module.
         distribution: The package that brings it.
@@ -57,6 +58,7 @@ class Check:
     page: str
     distribution: str = OWN
     anywhere: bool = False
+    reads: tuple[str, ...] = ()
 
 
 def check(
@@ -68,11 +70,14 @@ def check(
     needs: Sequence[str] = (),
     page: str | None,
     anywhere: bool = False,
+    reads: Sequence[str] = (),
 ) -> Callable[[Judge], Check]:
     """Makes the decorated function a `Check`; `page` is its module's `__doc__`."""
 
     def decorate(judge: Judge) -> Check:
-        return Check(name, title, group, place, tuple(needs), judge, page or "", anywhere=anywhere)
+        return Check(
+            name, title, group, place, tuple(needs), judge, page or "", anywhere=anywhere, reads=tuple(reads)
+        )
 
     return decorate
 

@@ -38,6 +38,7 @@ from dockerdiag_checks.commands import set_sysctl, sh, write_file
 from dockerdiag_checks.wording import retry
 
 NEEDS = ("network.sysctls", "network.conntrack_counters")
+READS = ("kernel_log",)
 
 COUNT = "net/netfilter/nf_conntrack_count"
 MAXIMUM = "net/netfilter/nf_conntrack_max"
@@ -53,6 +54,7 @@ MODULE_FILE = "/etc/modules-load.d/dockerdiag-conntrack.conf"
     group="Host",
     place=35,
     needs=NEEDS,
+    reads=READS,
     page=__doc__,
 )
 def CHECK(case: Case) -> Iterator[Finding]:  # noqa: N802 - a module's check is its constant

@@ -59,6 +59,7 @@ from dockerdiag_checks.rule_remedies import accepted, where
 from dockerdiag_checks.wording import listed, retry, sentence, subnets_of
 
 NEEDS = ("engine", "engine.containers")
+READS = ("client_proxies", "network.listeners")
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +80,7 @@ class _Dead:
     group="Containers",
     place=85,
     needs=NEEDS,
+    reads=READS,
     page=__doc__,
 )
 def CHECK(case: Case) -> Iterator[Finding]:  # noqa: N802 - a module's check is its constant

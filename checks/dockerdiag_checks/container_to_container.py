@@ -46,6 +46,7 @@ from dockerdiag_checks.rule_remedies import accepted, where
 from dockerdiag_checks.wording import listed, retry, subnets_of
 
 NEEDS = ("engine", "engine.networks", "engine.containers", "network.links")
+READS = ("network.firewall", "network.sysctls")
 
 ICC = "com.docker.network.bridge.enable_icc"
 _FALSE = ("0", "f", "F", "false", "FALSE", "False")
@@ -75,6 +76,7 @@ Member = tuple[Container, str]
     group="Packets",
     place=82,
     needs=NEEDS,
+    reads=READS,
     page=__doc__,
 )
 def CHECK(case: Case) -> Iterator[Finding]:  # noqa: N802 - a module's check is its constant

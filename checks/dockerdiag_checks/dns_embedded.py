@@ -43,6 +43,7 @@ from dockerdiag_checks.rule_commands import iptables
 from dockerdiag_checks.wording import listed, retry
 
 NEEDS = ("engine", "engine.containers")
+READS = ("resolv_conf", "service")
 
 
 @check(
@@ -51,6 +52,7 @@ NEEDS = ("engine", "engine.containers")
     group="DNS",
     place=48,
     needs=NEEDS,
+    reads=READS,
     page=__doc__,
 )
 def CHECK(case: Case) -> Iterator[Finding]:  # noqa: N802 - a module's check is its constant

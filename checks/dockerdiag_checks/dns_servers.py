@@ -62,6 +62,7 @@ from dockerdiag_checks.setting_files import without_keys
 from dockerdiag_checks.wording import listed, retry, sentence
 
 NEEDS = ("engine", "engine.containers")
+READS = ("name_service", "resolv_conf", "service")
 _MOST_SERVERS = 3
 """MAXNS: glibc asks no more (resolv.conf(5)); musl the same."""
 _MANY_DOTS = 2
@@ -76,6 +77,7 @@ Affected = Sequence[Resolution]
     group="DNS",
     place=50,
     needs=NEEDS,
+    reads=READS,
     page=__doc__,
 )
 def CHECK(case: Case) -> Iterator[Finding]:  # noqa: N802 - a module's check is its constant

@@ -46,6 +46,7 @@ from dockerdiag_checks.name_resolution import (
 from dockerdiag_checks.wording import listed, sentence
 
 NEEDS = ("engine", "engine.containers", "resolv_conf", "name_service")
+READS = ("service",)
 
 
 @check(
@@ -54,6 +55,7 @@ NEEDS = ("engine", "engine.containers", "resolv_conf", "name_service")
     group="DNS",
     place=55,
     needs=NEEDS,
+    reads=READS,
     page=__doc__,
 )
 def CHECK(case: Case) -> Iterator[Finding]:  # noqa: N802 - a module's check is its constant

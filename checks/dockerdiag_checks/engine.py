@@ -47,6 +47,7 @@ from dockerdiag_checks.next_steps import as_root
 from dockerdiag_checks.setting_files import refused_keys, without_keys
 
 NEEDS = ()
+READS = ("daemons", "engine", "firewall_files", "journal", "programs", "service", "shims")
 
 EMBEDDED = re.compile(r"^\s*nameserver\s+127\.0\.0\.11\b", re.MULTILINE)
 
@@ -63,6 +64,7 @@ NOT_TELLING = re.compile(
     group="Engine",
     place=0,
     needs=NEEDS,
+    reads=READS,
     page=__doc__,
 )
 def CHECK(case: Case) -> Iterator[Finding]:  # noqa: N802 - a module's check is its constant

@@ -48,6 +48,7 @@ from dockerdiag_checks.rule_remedies import where
 from dockerdiag_checks.wording import retry
 
 NEEDS = ("engine",)
+READS = ("name_service", "network.firewall", "resolv_conf", "service")
 
 
 @check(
@@ -56,6 +57,7 @@ NEEDS = ("engine",)
     group="Engine",
     place=75,
     needs=NEEDS,
+    reads=READS,
     page=__doc__,
     anywhere=True,
 )

@@ -64,6 +64,7 @@ from dockerdiag_checks.variants import (
 from dockerdiag_checks.wording import containers_of, subnets_of
 
 NEEDS = ("engine",)
+READS = ("network.firewall", "service", "services")
 
 
 def _on_host(halt: Halt) -> bool:
@@ -76,6 +77,7 @@ def _on_host(halt: Halt) -> bool:
     group="Packets",
     place=40,
     needs=NEEDS,
+    reads=READS,
     page=__doc__,
 )
 def CHECK(case: Case) -> Iterator[Located]:  # noqa: N802 - a module's check is its constant

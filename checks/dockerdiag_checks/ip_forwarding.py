@@ -47,6 +47,7 @@ from dockerdiag_checks.origins import package_of
 from dockerdiag_checks.wording import containers_of, retry
 
 NEEDS = ("network.sysctls",)
+READS = ("boot_sysctls", "packages")
 
 GLOBAL = {"net/ipv4/ip_forward": "ip-forward-off", "net/ipv6/conf/all/forwarding": "ipv6-forwarding-off"}
 WHOLE = "net/ipv4/ip_forward"
@@ -66,6 +67,7 @@ def _forwarding(halt: Halt) -> bool:
     group="Host",
     place=30,
     needs=NEEDS,
+    reads=READS,
     page=__doc__,
 )
 def CHECK(case: Case) -> Iterator[Located | Finding]:  # noqa: N802 - a module's check is its constant

@@ -49,6 +49,7 @@ from dockerdiag_checks.setting_files import evidence_of, turn_on, verify_running
 from dockerdiag_checks.wording import FOR_GOOD, retry
 
 NEEDS = ("engine", "daemons")
+READS = ("firewall_files", "network.firewall", "service", "services")
 
 
 @check(
@@ -57,6 +58,7 @@ NEEDS = ("engine", "daemons")
     group="Engine",
     place=10,
     needs=NEEDS,
+    reads=READS,
     page=__doc__,
 )
 def CHECK(case: Case) -> Iterator[Finding | Located]:  # noqa: N802 - a module's check is its constant

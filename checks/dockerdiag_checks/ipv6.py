@@ -42,6 +42,7 @@ from dockerdiag_checks.commands import AtEngineStart, set_sysctl, sh, write_file
 from dockerdiag_checks.wording import listed, retry
 
 NEEDS = ("engine", "engine.networks", "network.links", "network.routes", "network.sysctls")
+READS = ("network_managers",)
 
 _MAIN = 254
 _SIX = 6
@@ -55,6 +56,7 @@ _GLOBAL = ip_network("2000::/3")
     group="Host",
     place=35,
     needs=NEEDS,
+    reads=READS,
     page=__doc__,
 )
 def CHECK(case: Case) -> Iterator[Finding]:  # noqa: N802 - a module's check is its constant

@@ -41,6 +41,7 @@ from dockerdiag_checks.link_remedies import gateways_of
 from dockerdiag_checks.wording import FOR_GOOD, listed, retry
 
 NEEDS = ("engine", "engine.networks", "engine.containers", "network.links")
+READS = ("journal", "kernel_log", "network.routes")
 
 _PORTS: Final = 1023
 """Of a Linux bridge (BR_MAX_PORTS less one)."""
@@ -56,6 +57,7 @@ _OVERFLOW = "table overflow"
     group="Host",
     place=80,
     needs=NEEDS,
+    reads=READS,
     page=__doc__,
 )
 def CHECK(case: Case) -> Iterator[Finding]:  # noqa: N802 - a module's check is its constant

@@ -41,6 +41,7 @@ from dockerdiag.snapshot import Network, NetworkNamespace, RoutingRule, TextFile
 from dockerdiag_checks.overlapping import Subnet, overlapping
 
 NEEDS = ("engine", "engine.networks", "network.links", "network.routes")
+READS = ("network.rules", "resolv_conf")
 
 SHOWN = {
     "com.docker.network.bridge.name": "bridge name",
@@ -71,6 +72,7 @@ _MAIN = 254
     group="Networks",
     place=60,
     needs=NEEDS,
+    reads=READS,
     page=__doc__,
 )
 def CHECK(case: Case) -> Iterator[Finding]:  # noqa: N802 - a module's check is its constant

@@ -67,6 +67,17 @@ from dockerdiag_checks.rule_remedies import where
 from dockerdiag_checks.wording import containers_of, retry, sentence
 
 NEEDS = ("engine",)
+READS = (
+    "boot_sysctls",
+    "network.addresses",
+    "network.ip_counters",
+    "network.links",
+    "network.routes",
+    "network.rules",
+    "network.sysctls",
+    "network_managers",
+    "packages",
+)
 
 
 def _mine(halt: Halt) -> bool:
@@ -85,6 +96,7 @@ def _mine(halt: Halt) -> bool:
     group="Packets",
     place=20,
     needs=NEEDS,
+    reads=READS,
     page=__doc__,
 )
 def CHECK(case: Case) -> Iterator[Located | Finding]:  # noqa: N802 - a module's check is its constant

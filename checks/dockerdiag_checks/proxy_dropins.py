@@ -46,6 +46,7 @@ from dockerdiag_checks.setting_files import RESTART, evidence_of, file_origin
 from dockerdiag_checks.wording import FOR_GOOD
 
 NEEDS = ("engine", "daemons", "service")
+READS = ("network.addresses", "network.listeners")
 
 NO_PROXY_DROP_IN = "/etc/systemd/system/docker.service.d/zz-dockerdiag-no-proxy.conf"
 SUBJECT = "unit:docker.service"
@@ -57,6 +58,7 @@ SUBJECT = "unit:docker.service"
     group="Engine",
     place=80,
     needs=NEEDS,
+    reads=READS,
     page=__doc__,
 )
 def CHECK(case: Case) -> Iterator[Finding]:  # noqa: N802 - a module's check is its constant

@@ -55,6 +55,7 @@ from dockerdiag_checks.rule_commands import delete_rule
 from dockerdiag_checks.wording import FOR_GOOD, listed, retry
 
 NEEDS = ("engine", "engine.containers", "network.links", "network.addresses")
+READS = ("network.firewall",)
 
 _SIX = 6
 _MOST = 250
@@ -88,6 +89,7 @@ class _Met:
     group="Packets",
     place=80,
     needs=NEEDS,
+    reads=READS,
     page=__doc__,
 )
 def CHECK(case: Case) -> Iterator[Finding]:  # noqa: N802 - a module's check is its constant

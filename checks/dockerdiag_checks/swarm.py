@@ -48,6 +48,7 @@ from dockerdiag_checks.rule_remedies import accepted, where
 from dockerdiag_checks.wording import retry
 
 NEEDS = ("engine", "engine.networks", "engine.swarm_node", "network.links", "network.routes")
+READS = ("network.addresses", "resolv_conf")
 
 _WRAPPING = 50
 """Bytes that VXLAN over IPv4 adds: Ethernet 14, IPv4 20, UDP 8, VXLAN 8."""
@@ -66,6 +67,7 @@ Subnet = IPv4Network | IPv6Network
     group="Networks",
     place=84,
     needs=NEEDS,
+    reads=READS,
     page=__doc__,
 )
 def CHECK(case: Case) -> Iterator[Finding]:  # noqa: N802 - a module's check is its constant

@@ -8,7 +8,6 @@ import pytest
 
 from dockerdiag.registry import Check, checks
 from dockerdiag.report import Finding, Remedy, Status
-from dockerdiag.unread import part_named
 from dockerdiag_checks.wording import FOR_GOOD
 from tests.recorded import Recorded, name_of, recorded
 
@@ -36,13 +35,6 @@ def test_page_has_its_headings(check: Check) -> None:
     headings = tuple(re.findall(r"^## (.+)$", check.page, re.MULTILINE))
     assert headings == HEADINGS
     assert check.page.startswith(check.title)
-
-
-@pytest.mark.parametrize("check", SHIPPED, ids=lambda one: one.name)
-def test_needed_parts_exist(check: Check) -> None:
-    snapshot = next(one for one in recorded() if one.scenario.name == "plain").snapshot
-    for need in check.needs:
-        part_named(snapshot, need)
 
 
 def test_a_file_per_check_of_a_size_that_is_read_in_one_go() -> None:
