@@ -1,5 +1,6 @@
 """Remedies for a network whose addresses are not translated."""
 
+from collections.abc import Mapping
 from ipaddress import ip_address, ip_network
 
 from dockerdiag.case import MASQUERADE_OPTION, Case, Hit, is_default_bridge, without_translation
@@ -65,11 +66,15 @@ def _lasting(
     own = {MASQUERADE_OPTION: without_translation(network), HOST_ADDRESS_OPTION: before is not None}
     to_blame = [option for option, blamed in own.items() if blamed and option in network.options]
     if to_blame and network.compose_project is None:
-        again = _created_anew(case, network, to_blame[0])
+        without = {key: value for key, value in network.options.items() if key != to_blame[0]}
         return (
-            again,
-            (),
-            "The lasting commands make the network anew without that option, and connect its containers.",
+            _created_anew(case, network, without),
+            _created_anew(case, network, network.options),
+            (
+                "The lasting commands make the network anew without that option, and connect its containers, which "
+                "interrupts them; the undo makes it with the option again. What the network has of labels and "
+                "--attachable, and addresses given to containers by --ip, are not known here and are lost: add them."
+            ),
         )
     if to_blame or before is not None or not _engine_translates(case, network, family):
         each_start = AtEngineStart(f"masquerade-ipv{family}-{network.name}", [change.again])
@@ -92,8 +97,8 @@ def _engine_translates(case: Case, network: Network, family: int) -> bool:
     return case.presumed_value("iptables" if family == 4 else "ip6tables") is True and not told_not_to
 
 
-def _created_anew(case: Case, network: Network, without: str) -> tuple[str, ...]:
-    """A network's options are fixed when it is made: the same one again, without that option."""
+def _created_anew(case: Case, network: Network, options: Mapping[str, str]) -> tuple[str, ...]:
+    """A network's options are fixed when it is made: the same one again, with these."""
     members = [one for one in case.containers if any(end.network == network.name for end in one.endpoints)]
     create = ["docker", "network", "create", "--driver", network.driver]
     for pool in network.pools:
@@ -101,9 +106,8 @@ def _created_anew(case: Case, network: Network, without: str) -> tuple[str, ...]
         create += [word for flag, value in parts if value for word in (flag, value)]
     if network.ipv6:
         create.append("--ipv6")
-    for key, value in network.options.items():
-        if key != without:
-            create += ["--opt", f"{key}={value}"]
+    for key, value in options.items():
+        create += ["--opt", f"{key}={value}"]
     return (
         *(sh("docker", "network", "disconnect", network.name, member.name) for member in members),
         sh("docker", "network", "rm", network.name),

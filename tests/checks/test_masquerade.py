@@ -174,6 +174,13 @@ def test_a_network_without_translation_by_its_option_is_a_warning_unless_asked_a
     made_anew = asked.cause.remedies[0].lasting
     assert made_anew[0] == "docker network disconnect lan web"
     assert not any(MASQUERADE_OPTION in line for line in made_anew)
+    undo = asked.cause.remedies[0].undo
+    assert undo[-3:] == (
+        made_anew[1],
+        made_anew[2].replace(" lan", f" --opt {MASQUERADE_OPTION}=false lan"),
+        made_anew[3],
+    )
+    assert "--attachable" in asked.cause.remedies[0].risk
 
 
 def test_a_network_of_a_compose_project_is_not_made_anew_behind_its_back() -> None:
