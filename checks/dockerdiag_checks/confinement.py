@@ -27,6 +27,11 @@ class Confinement:
     selective: bool = False
     """Whether some destinations out there are allowed by name of their address: whoever wrote that knows which."""
 
+    @property
+    def of_a_slice(self) -> bool:
+        """Whether it holds for everything below a slice."""
+        return any(unit.endswith(".slice") for unit in self.units)
+
 
 def settings_of(case: Case) -> Mapping[str, Mapping[str, str]]:
     """The settings by unit; empty where there are none or they could not be read."""
@@ -88,7 +93,7 @@ def lifted(case: Case, confinement: Confinement, verify: tuple[str, ...]) -> Rem
         undo=(*(sh("rm", "-f", path) for _, path in files), *RESTART),
         risk=(
             f"Ends what {confinement.setting} was set for"
-            + (", for everything below the slice." if confinement.units[0].endswith(".slice") else ".")
+            + (", for everything below the slice." if confinement.of_a_slice else ".")
             + f" {restart_risk(case)}"
         ),
     )

@@ -51,6 +51,12 @@ NEEDS = ("engine",)
 READS = ("name_service", "network.firewall", "resolv_conf", "service")
 
 
+_CONTAINERS_TOO = (
+    ". The same holds for containers whose cgroups are below that slice, where systemd is the cgroup driver"
+)
+"""The driver is not read: `docker info` tells."""
+
+
 @check(
     "engine-egress",
     title="Does the engine itself get out, to pull images and to ask for names?",
@@ -114,7 +120,8 @@ def _confined(case: Case, confined: Confinement) -> Finding:
             f"systemd keeps dockerd from the network by {confined.setting}: it cannot pull images"
             if not confined.selective
             else "systemd lets dockerd send to chosen addresses only; whether its registry is among them is not known"
-        ),
+        )
+        + (_CONTAINERS_TOO if confined.of_a_slice else ""),
         explains=("dns-unreachable *",),
         evidence=confined.evidence,
         remedies=(lifted(case, confined, retry(case)),),

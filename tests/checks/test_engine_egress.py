@@ -119,6 +119,10 @@ def test_a_slice_above_is_named() -> None:
     report = judged(service(confinement={"system.slice": {"IPAddressDeny": "0.0.0.0/0"}}))
     assert cause_of(report)[2] == "unit:system.slice"
     assert report.cause is not None
+    assert "containers whose cgroups are below that slice" in report.cause.summary
+    alone = judged(confined(IPAddressDeny="0.0.0.0/0"))
+    assert alone.cause is not None
+    assert "containers" not in alone.cause.summary
     assert "/etc/systemd/system/system.slice.d/" in report.cause.remedies[0].now[0]
     assert "[Slice]" in report.cause.remedies[0].now[0]
 
