@@ -4,6 +4,7 @@
 
 Whether an engine answers where the command line's own rules say (DOCKER_HOST, the context, /var/run/docker.sock),
 whether it runs on the host that was read, and, where none answers, what systemd and the journal say of docker.service.
+Where one answers, whether firewalld's zone files hold one of its bridges, which its next start then does not get.
 
 ## Why it breaks containers
 
@@ -12,6 +13,9 @@ published ports. The most common reason is a daemon.json that says what a flag s
 does not know; others are a bridge that firewalld has in another zone, an iptables program that is gone, a kernel
 whose modules were removed by an upgrade, and, with the nftables backend, forwarding that nobody turned on. The engine's
 own words in the journal tell them apart.
+
+A bridge that `/etc/firewalld/zones/` has in a zone other than docker is refused to the engine when it starts
+(ZONE_CONFLICT): without docker0 it does not start, without another bridge that network is gone.
 
 An engine that is stopped while its containers run on cuts them off from its resolver, 127.0.0.11, and from ports that
 docker-proxy serves; packets to addresses still pass.
@@ -23,9 +27,12 @@ for one that runs elsewhere (a remote context, Docker Desktop's machine, rootles
 own): the rules and links of this host say nothing about its containers. Podman's socket answers as Docker's does; its
 packets can be walked (`dockerdiag trace`), but what Docker's checks ask, and what mends Docker, does not hold for it.
 
+Zone files do not count where firewalld is neither running nor enabled, nor where the engine makes no rules.
+
 ## Remedy
 
-For a failed start: correct what the journal names, then start the unit. For containers without their engine: start it.
+For a failed start: correct what the journal names, then start the unit. For a bridge in another zone: take it out of
+that zone's file. For containers without their engine: start it.
 
 ## References
 
@@ -43,11 +50,12 @@ from dockerdiag.report import Evidence, Finding, Remedy, Status
 from dockerdiag.snapshot import Engine, ServiceUnit, Shim, TextFile, Unread
 from dockerdiag_checks.commands import EditedFile, sh
 from dockerdiag_checks.engine_failures import START, STARTED, STARTS, explained
+from dockerdiag_checks.firewalld_zones import conflicts_ahead
 from dockerdiag_checks.next_steps import as_root
 from dockerdiag_checks.setting_files import refused_keys, without_keys
 
 NEEDS = ()
-READS = ("daemons", "engine", "firewall_files", "journal", "programs", "service", "shims")
+READS = ("daemons", "engine", "firewall_files", "journal", "programs", "service", "services", "shims")
 
 EMBEDDED = re.compile(r"^\s*nameserver\s+127\.0\.0\.11\b", re.MULTILINE)
 
@@ -68,10 +76,12 @@ NOT_TELLING = re.compile(
     page=__doc__,
 )
 def CHECK(case: Case) -> Iterator[Finding]:  # noqa: N802 - a module's check is its constant
-    """One finding: the engine's state."""
+    """The engine's state; where it answers, what firewalld will refuse its next start."""
     engine = case.snapshot.engine
     if isinstance(engine, Engine):
         yield _answers(case, engine)
+        if case.engine_elsewhere() is None:
+            yield from conflicts_ahead(case)
     elif (service := _failed(case)) is not None:
         yield _failed_unit(case, service)
     elif _left_behind(case) and _stopped(case):

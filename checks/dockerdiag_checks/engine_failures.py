@@ -8,6 +8,7 @@ from dockerdiag.case import Case
 from dockerdiag.report import Evidence, Remedy
 from dockerdiag.snapshot import ModuleTree, Unread
 from dockerdiag_checks.commands import set_sysctl, sh, write_file
+from dockerdiag_checks.firewalld_zones import written_in_zone
 from dockerdiag_checks.wording import FOR_GOOD
 
 START = (
@@ -63,21 +64,7 @@ def _zone_conflict(case: Case, match: re.Match[str]) -> tuple[str, tuple[Evidenc
         f"To undo does not stop an engine that runs: it is kept from its next start. {STARTS}",
     )
     meaning = f"firewalld has {bridge} in its zone {zone}, and the engine wants it in its own"
-    return meaning, _written_in_zone(case, bridge), (remedy,)
-
-
-def _written_in_zone(case: Case, bridge: str) -> tuple[Evidence, ...]:
-    files = case.snapshot.firewall_files
-    if isinstance(files, Unread):
-        return ()
-    binding = re.compile(rf'<interface\s+name="{re.escape(bridge)}"\s*/>')
-    return tuple(
-        Evidence(f"{file.path}:{number}", line.strip())
-        for file in files
-        if "/firewalld/zones/" in file.path and not file.path.endswith("/docker.xml")
-        for number, line in enumerate(file.text.splitlines(), 1)
-        if binding.search(line)
-    )
+    return meaning, written_in_zone(case, bridge), (remedy,)
 
 
 # -- iptables ----------------------------------------------------------------------------------------------------

@@ -1,6 +1,6 @@
 """Other firewalls and routes on the host: in peace with Docker, or not."""
 
-from tests.lab.scenario import RESTART, Cause, Fault, Scenario, drop_in
+from tests.lab.scenario import RESTART, Cause, Fault, Hit, Scenario, drop_in
 
 # A newer firewalld counts as started before it answers; an engine that comes too early joins no zone.
 FIREWALLD_BEFORE_DOCKER = (
@@ -26,6 +26,21 @@ RELOADED = (
 )
 
 SCENARIOS = (
+    Fault(
+        name="firewalld-zone-conflict-ahead",
+        # At this reload the engine of bookworm loses its own rules.
+        suites=("trixie", "sid"),
+        setup=FIREWALLD_BEFORE_DOCKER_AT_BOOT_TOO,
+        break_=("firewall-cmd --permanent --zone=trusted --add-interface=docker0", "firewall-cmd --reload"),
+        hits=Hit.NOTHING,
+        mend=(
+            "firewall-cmd --permanent --zone=trusted --remove-interface=docker0",
+            "firewall-cmd --zone=docker --change-interface=docker0",
+        ),
+        verdict="degraded",
+        exit_code=1,
+        cause=Cause("engine", "link:docker0", ("/etc/firewalld/zones/trusted.xml", 'name="docker0"')),
+    ),
     Scenario(
         name="ufw-routed-denied",
         setup=("ufw default deny routed", "ufw --force enable"),
