@@ -15,7 +15,8 @@ network manager that clears it afterwards cuts off every container until the eng
 ## What is normal and not reported
 
 - Links that carry no container's traffic may have forwarding off.
-- `net.ipv6.conf.LINK.forwarding` decides nothing: for IPv6 only `net.ipv6.conf.all.forwarding` does.
+- `net.ipv6.conf.LINK.forwarding` decides nothing: for IPv6 only `net.ipv6.conf.all.forwarding` does. In a
+  .network file `IPv6Forwarding=no` is as idle, and `IPForward=no` turns nothing off.
 - A file that sets `net.ipv4.conf.default.forwarding` to 0 and no other: at boot the engine turns forwarding on after
   it, and this too.
 - That no file sets `net.ipv4.ip_forward`, nor `net.ipv6.conf.all.forwarding`: the engine does, unless it runs with
@@ -24,8 +25,9 @@ network manager that clears it afterwards cuts off every container until the eng
 ## Remedy
 
 The one switch that is off. Writing `net.ipv4.ip_forward=1` over a 1 changes nothing, so for a single link the
-remedy is that link's own switch. A host with several uplinks becomes a router between them by
-`net.ipv4.ip_forward=1`: its FORWARD rules then decide what passes.
+remedy is that link's own switch. What lasts is a file of sysctl.d; where systemd-networkd (256 and later) turns the
+link's forwarding off by `IPv4Forwarding=no`, a drop-in of its .network file. A host with several uplinks becomes a
+router between them by `net.ipv4.ip_forward=1`: its FORWARD rules then decide what passes.
 
 ## References
 
@@ -43,15 +45,17 @@ from dockerdiag.registry import check
 from dockerdiag.report import Evidence, Finding, Remedy, Status
 from dockerdiag.snapshot import Unread
 from dockerdiag_checks.commands import EditedFile, set_sysctl, sh, write_file
+from dockerdiag_checks.networkd_forwarding import by_networkd, told_to_networkd
 from dockerdiag_checks.origins import package_of
 from dockerdiag_checks.wording import containers_of, retry
 
 NEEDS = ("network.sysctls",)
-READS = ("boot_sysctls", "packages")
+READS = ("boot_sysctls", "network.links", "network_managers", "packages")
 
 GLOBAL = {"net/ipv4/ip_forward": "ip-forward-off", "net/ipv6/conf/all/forwarding": "ipv6-forwarding-off"}
 WHOLE = "net/ipv4/ip_forward"
 WHOLE_SIX = "net/ipv6/conf/all/forwarding"
+_RECONFIGURED = " What makes it last has networkd configure that link anew."
 BORN_WITH = "net/ipv4/conf/default/forwarding"
 
 
@@ -105,7 +109,9 @@ def _own_file(key: str) -> str:
 def _off(case: Case, hit: Hit, key: str) -> Finding:
     change = set_sysctl(key, "1", "0")
     muted = _mute(case, key)
-    persisted = (write_file(_own_file(key), f"{_name(key)} = 1"), *muted)
+    lasting, forgotten = _kept_on(case, key)
+    networkd = by_networkd(case, key) is not None
+    persisted = (*lasting, *muted)
     link = None if key in GLOBAL else key.split("/")[3]
     cause = _who_sets(case, key)
     return Finding(
@@ -122,9 +128,9 @@ def _off(case: Case, hit: Hit, key: str) -> Finding:
                 now=(change.do, *(persisted if muted else ())),
                 lasting=() if muted else persisted,
                 verify=(f"sysctl {_name(key)}", *retry(case)),
-                undo=(change.undo, sh("rm", "-f", _own_file(key)), *_unmute(case, key)),
+                undo=(change.undo, *forgotten, *_unmute(case, key)),
                 risk=(
-                    f"What comes in by {link} is forwarded again, as the FORWARD rules allow."
+                    f"What comes in by {link} is forwarded again, as the FORWARD rules allow.{_RECONFIGURED * networkd}"
                     if link
                     else "The host forwards between all its links again, as its FORWARD rules allow."
                 ),
@@ -161,7 +167,18 @@ def _although(case: Case, key: str) -> tuple[Evidence, ...]:
     return tuple(found)
 
 
+def _kept_on(case: Case, key: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """What turns it on at boot too, and what takes that back: told to whoever would turn it off again."""
+    networkd = by_networkd(case, key)
+    if networkd is not None:
+        return told_to_networkd(networkd)
+    return (write_file(_own_file(key), f"{_name(key)} = 1"),), (sh("rm", "-f", _own_file(key)),)
+
+
 def _who_sets(case: Case, key: str) -> tuple[Evidence, ...]:
+    networkd = by_networkd(case, key)
+    if networkd is not None:
+        return (Evidence(networkd.source, networkd.text.strip()),)
     zero = _zero_at_boot(case, key)
     if zero is not None:
         return (Evidence(zero.origin.source, zero.origin.text.strip()), *package_of(case, zero.origin.path))

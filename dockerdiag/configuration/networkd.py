@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator
 from fnmatch import fnmatchcase
 
+from dockerdiag.configuration.origin import Origin
 from dockerdiag.snapshot import TextFile
 
 _FOLDERS = (
@@ -11,6 +12,7 @@ _FOLDERS = (
     "/usr/local/lib/systemd/network/",
     "/usr/lib/systemd/network/",
 )
+_NO = ("no", "n", "false", "f", "off", "0")
 _JUDGED = ("Name", "Kind")
 """Keys of [Match] that are decided here; a file with others is left open."""
 
@@ -41,6 +43,34 @@ def joins_a_bridge(file: TextFile) -> bool:
     """Whether a file names the bridge, bond or VRF that its links belong to."""
     keys = {key for section, key in dict(_settings(file.text)) if section == "Network"}
     return bool(keys & {"Bridge", "Bond", "VRF", "BatmanAdvanced"})
+
+
+def turned_off(files: Iterable[TextFile], path: str, key: str) -> Origin | None:
+    """The line by which a .network file that networkd applies, or a drop-in of its, sets a switch of [Network] to no.
+
+    None where it is not set, or to something else.
+    """
+    found = None
+    for file in _with_drop_ins(files, path):
+        for line, ((section, name), value) in _numbered_settings(file.text):
+            if (section, name) == ("Network", key):
+                off = value.lower() in _NO
+                found = Origin(file.path, line, f"{name}={value}") if off else None
+    return found
+
+
+def _with_drop_ins(files: Iterable[TextFile], path: str) -> Iterator[TextFile]:
+    """The file, then its drop-ins by name over all folders; one of an earlier folder masks its namesakes."""
+    name = path.rpartition("/")[2]
+    chosen: dict[str, tuple[int, TextFile]] = {}
+    for file in files:
+        if file.path == path:
+            yield file
+        for rank, folder in enumerate(_FOLDERS):
+            drop_in = file.path.removeprefix(f"{folder}{name}.d/")
+            if drop_in != file.path and rank < chosen.get(drop_in, (9,))[0]:
+                chosen[drop_in] = (rank, file)
+    yield from (chosen[drop_in][1] for drop_in in sorted(chosen))
 
 
 def _in_order(files: Iterable[TextFile]) -> list[TextFile]:
@@ -75,12 +105,16 @@ def _one_of(value: str, patterns: list[str]) -> bool:
 
 
 def _settings(text: str) -> Iterator[tuple[tuple[str, str], str]]:
+    return (setting for _, setting in _numbered_settings(text))
+
+
+def _numbered_settings(text: str) -> Iterator[tuple[int, tuple[tuple[str, str], str]]]:
     section = ""
-    for raw in text.splitlines():
+    for number, raw in enumerate(text.splitlines(), 1):
         line = raw.strip()
         if line.startswith("[") and line.endswith("]"):
             section = line[1:-1]
         elif line and line[0] not in "#;":
             key, equals, value = line.partition("=")
             if equals:
-                yield (section, key.strip()), value.strip()
+                yield number, ((section, key.strip()), value.strip())

@@ -1,6 +1,9 @@
+from dataclasses import replace
+
 from dockerdiag.report import Status, Verdict
+from dockerdiag.snapshot import LinkOwner, NetworkManagers, TextFile, Unread
 from dockerdiag_checks.commands import EditedFile
-from tests.checks.hosts import cause_of, command_line, judged, sysctl_d, sysctls, told
+from tests.checks.hosts import cause_of, command_line, host, judged, sysctl_d, sysctls, told
 
 OFF = {
     f"net/ipv4/{key}": "0"
@@ -98,3 +101,29 @@ def test_bridges_that_are_made_from_now_on() -> None:
 def test_the_engine_turns_on_what_such_a_file_alone_turns_off_at_boot() -> None:
     file = sysctl_d("/etc/sysctl.d/60-cis.conf", "net.ipv4.conf.default.forwarding = 0\n")
     assert judged(file).verdict is Verdict.OK
+
+
+def test_networkd_is_told_to_forward_where_it_turned_that_off() -> None:
+    links = host().network.links
+    assert not isinstance(links, Unread)
+    index = next(link.index for link in links if link.name == "eth0")
+    path = "/etc/systemd/network/10-uplink.network"
+    off = {"net/ipv4/conf/eth0/forwarding": "0"}
+
+    def lasting(setting: str, owner: str = "systemd-networkd") -> tuple[str, ...]:
+        file = TextFile(path, f"[Match]\nName=eth0\n\n[Network]\n{setting}\n")
+        owners = (LinkOwner(index, owner, managed=True, file=path),)
+        managers = NetworkManagers((owner,), (), (file,), owners)
+        report = judged(sysctls(off), lambda snapshot: replace(snapshot, network_managers=managers))
+        assert report.cause is not None
+        assert report.cause.code == "link-forwarding-off"
+        blamed = [piece.source for piece in report.cause.evidence]
+        assert (f"{path}:5" in blamed) is ((setting, owner) == ("IPv4Forwarding=no", "systemd-networkd"))
+        return report.cause.remedies[0].lasting
+
+    drop_in = "/etc/systemd/network/10-uplink.network.d/zz-dockerdiag-forwarding.conf"
+    by_networkd = lasting("IPv4Forwarding=no")
+    assert by_networkd[0].endswith(f"'[Network]' IPv4Forwarding=yes > {drop_in}")
+    assert by_networkd[1] == "networkctl reload"
+    for setting, owner in (("IPForward=no", "systemd-networkd"), ("IPv4Forwarding=no", "NetworkManager")):
+        assert "/etc/sysctl.d/" in lasting(setting, owner)[0]

@@ -1,6 +1,6 @@
 import pytest
 
-from dockerdiag.configuration.networkd import file_for, joins_a_bridge, leaves_alone
+from dockerdiag.configuration.networkd import file_for, joins_a_bridge, leaves_alone, turned_off
 from dockerdiag.snapshot import TextFile
 
 
@@ -55,3 +55,28 @@ def test_one_that_keeps_or_names_the_bridge() -> None:
     joins = file("etc/systemd/network/2.network", "[Match]\nName=*\n[Network]\nBridge=docker0\n")
     assert leaves_alone(keeps)
     assert joins_a_bridge(joins)
+
+
+UPLINK = "/run/systemd/network/10-uplink.network"
+KEY = "IPv4Forwarding"
+
+
+def test_what_a_file_turns_off_and_its_drop_ins_may_turn_on_again() -> None:
+    off = file(UPLINK[1:], "[Match]\nName=eth0\n[Network]\nIPv4Forwarding = No\n")
+    on = file("etc/systemd/network/10-uplink.network.d/b.conf", "[Network]\nIPv4Forwarding=yes\n")
+    again = file("usr/lib/systemd/network/10-uplink.network.d/c.conf", "[Network]\nIPv4Forwarding=0\n")
+    masked = file("usr/lib/systemd/network/10-uplink.network.d/b.conf", "[Network]\nIPv4Forwarding=no\n")
+    found = turned_off([off], UPLINK, KEY)
+    assert found is not None
+    assert found.source == f"{UPLINK}:4"
+    assert turned_off([off, on, masked], UPLINK, KEY) is None
+    last = turned_off([off, again, on], UPLINK, KEY)
+    assert last is not None
+    assert last.path == again.path
+
+
+def test_a_switch_that_is_elsewhere_or_not_set() -> None:
+    for text in ("[Link]\nIPv4Forwarding=no\n", "[Network]\nIPForward=no\n#IPv4Forwarding=no\n"):
+        assert turned_off([file(UPLINK[1:], text)], UPLINK, KEY) is None
+    other = file("etc/systemd/network/20-lan.network", "[Network]\nIPv4Forwarding=no\n")
+    assert turned_off([other], UPLINK, KEY) is None

@@ -8,6 +8,11 @@ NETWORKD = "/etc/systemd/network"
 WITHOUT_UDEV = write(
     "/etc/systemd/system/systemd-networkd.service.d/lab.conf", "[Service]\nReadOnlyPaths=/sys"
 )
+SYS_READ_ONLY = write(
+    "/etc/systemd/system/systemd-networkd.service.d/lab.conf",
+    "[Service]\nExecStartPre=+/bin/mount -o remount,ro /sys",
+)
+"""What a networkd of later suites takes for a host without udev."""
 UPLINK_FILE = write(
     f"{NETWORKD}/10-uplink.network",
     "[Match]\nName=eth0\n\n[Network]\nAddress=198.51.100.2/24\nGateway=198.51.100.1\n"
@@ -229,6 +234,21 @@ SCENARIOS = (
         containers=(Container(network="apart"), Container(name="other", network="apart")),
         break_=(
             "for veth in $(ip -o link show type veth | sed -n 's/.*: \\(veth[^@]*\\)@.*/\\1/p'); do bridge link set dev $veth isolated on; done",
+        ),
+    ),
+    Fault(
+        name="networkd-turns-uplink-forwarding-off",
+        # The first of the three whose networkd knows that switch of a link.
+        suites=("trixie",),
+        setup=(SYS_READ_ONLY, UPLINK_FILE, START_NETWORKD, "sleep 5"),
+        break_=(
+            write(f"{NETWORKD}/10-uplink.network.d/no.conf", "[Network]\nIPv4Forwarding=no"),
+            "networkctl reload",
+            "sleep 2",
+        ),
+        mend=("sysctl -w net.ipv4.conf.eth0.forwarding=1",),
+        cause=Cause(
+            "ip-forwarding", "link:eth0", (f"{NETWORKD}/10-uplink.network.d/no.conf:2", "IPv4Forwarding=no")
         ),
     ),
     Scenario(
