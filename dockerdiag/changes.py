@@ -1,38 +1,49 @@
 """What changed between two snapshots, or two reports, in words, and which of it changed the verdict."""
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from difflib import SequenceMatcher
+from itertools import chain
+from types import MappingProxyType
 from typing import Any
 
 from dockerdiag.asked import AskedError
-from dockerdiag.facts import Fact, facts
-from dockerdiag.report import Cause, Finding, Report, Status, Verdict
-from dockerdiag.snapshot import PREDATED, NetworkNamespace, Snapshot
+from dockerdiag.facts import Fact, Gap, facts, namespace_of
+from dockerdiag.report import Cause, Finding, Report, Status, Verdict, words
+from dockerdiag.snapshot import PREDATED, NetworkNamespace, Snapshot, Unread
 
 Judge = Callable[[Snapshot], Report]
 
-_PARTS: dict[str, Sequence[str]] = {
-    "host": ("host",),
-    "engine": ("engine", "namespaces", "shims"),
-    "daemons": ("daemons",),
-    "service": ("service", "journal"),
-    "daemon_json": ("daemon_json",),
-    "boot_sysctls": ("boot_sysctls",),
-    "resolv_conf": ("resolv_conf",),
-    "hosts_file": ("hosts_file",),
-    "name_service": ("name_service",),
-    "network_managers": ("network_managers",),
-    "services": ("services",),
-    "firewall_files": ("firewall_files",),
-    "programs": ("programs",),
-}
-_WITHIN_NETWORK: dict[str, Sequence[str]] = {
-    "network": ("links", "addresses", "routes", "rules", "neighbours", "listeners"),
-    "sysctls": ("sysctls",),
-    "firewall": ("firewall",),
-}
+_PARTS: Mapping[str, Sequence[str]] = MappingProxyType(
+    {
+        "host": ("host", "kernel_log"),
+        "engine": ("engine", "shims"),
+        "daemons": ("daemons",),
+        "service": ("service", "journal"),
+        "daemon_json": ("daemon_json",),
+        "boot_sysctls": ("boot_sysctls",),
+        "resolv_conf": ("resolv_conf",),
+        "hosts_file": ("hosts_file",),
+        "name_service": ("name_service",),
+        "network_managers": ("network_managers",),
+        "services": ("services",),
+        "firewall_files": ("firewall_files",),
+        "programs": ("programs",),
+        "client_proxies": ("client_proxies",),
+        "packages": ("packages",),
+    }
+)
+_WITHIN_NETWORK: Mapping[str, Sequence[str]] = MappingProxyType(
+    {
+        "network": ("links", "addresses", "routes", "rules", "neighbours", "listeners"),
+        "sysctls": ("sysctls",),
+        "firewall": ("firewall",),
+        "counters": ("conntrack_counters", "ip_counters"),
+    }
+)
+_NAMED = 6
+"""How many readings that failed are named in one sentence."""
 _WORDS = re.compile(r"[\w./:=-]{4,}")
 _LOUD = (Status.FAIL, Status.WARN, Status.UNKNOWN)
 
@@ -45,9 +56,14 @@ class Change:
     """In words."""
     decisive: bool = False
     """Whether the verdict changed with it: without it the host is judged as before."""
-    part: str = ""
+    parts: frozenset[str] = frozenset()
+    """What of the snapshot is to be put back to undo it."""
     lines: tuple[str, ...] = ()
     """What is new or gone of it, as the host's tools write it."""
+
+    def quoted_in(self, evidence: Sequence[str]) -> bool:
+        """Whether a finding rests on it."""
+        return any(line in piece for line in self.lines for piece in evidence)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +102,7 @@ def compared_reports(old: Report, new: Report) -> Changes:
     """What changed from one report to the next, as far as reports tell."""
     before, after = _loud(old), _loud(new)
     facts_of_host = [
-        Change(f"{name}: {_value(old.host.get(name))} → {_value(new.host.get(name))}")
+        Change(f"{name.replace('_', ' ')}: {words(old.host.get(name))} → {words(new.host.get(name))}")
         for name in dict.fromkeys((*old.host, *new.host))
         if old.host.get(name) != new.host.get(name)
     ]
@@ -103,7 +119,9 @@ def compared_snapshots(old: Snapshot, new: Snapshot, judge: Judge) -> Changes:
     """What changed on a host from one snapshot to the next, and what of it made the verdict another."""
     before, after = judge(old), judge(new)
     told = compared_reports(before, after)
-    found = host_changes(old, new, told, judge)
+    found: Sequence[Change] = tuple(_differences(old, new))
+    if told.verdict[0] != told.verdict[1] or told.found or told.gone:
+        found = _weighed(found, old, new, _evidence(told, before, after), judge)
     return replace(told, host=_telling_first(found, after.cause or before.cause), host_since=old.taken_at)
 
 
@@ -122,28 +140,29 @@ def since_last_run(
     return replace(told, host=since_good.host, host_since=good.taken_at)
 
 
-def host_changes(old: Snapshot, new: Snapshot, told: Changes, judge: Judge) -> tuple[Change, ...]:
-    """What changed on a host; decisive is what, put back as it was, gives the old verdict again."""
-    found = list(_differences(old, new))
-    if told.verdict[0] == told.verdict[1] and not told.found and not told.gone:
-        return tuple(found)
-    decisive = _decisive(old, new, tuple(dict.fromkeys(change.part for change in found)), judge)
-    evidence = [
-        f"{piece.source}: {piece.text}" for finding in (*told.found, *told.gone) for piece in finding.evidence
-    ]
-    marked = [replace(change, decisive=change.part in decisive) for change in found]
-    shown = {
-        change.part
-        for change in marked
-        if change.decisive and any(line in piece for line in change.lines for piece in evidence)
-    }
-    marked = [
-        replace(change, decisive=False)
-        if change.part in shown and not any(line in piece for line in change.lines for piece in evidence)
+def _weighed(
+    found: Sequence[Change], old: Snapshot, new: Snapshot, evidence: Sequence[str], judge: Judge
+) -> tuple[Change, ...]:
+    """The changes; decisive is what, put back as it was, gives the old verdict again.
+
+    Of a part that is decisive only those changes are that a finding quotes, where it quotes any.
+    """
+    told = dict.fromkeys(part for change in found for part in sorted(change.parts))
+    quoted = {part for change in found if change.quoted_in(evidence) for part in change.parts}
+    decisive = _decisive(old, new, sorted(told, key=lambda part: part in quoted), judge)
+    return tuple(
+        replace(change, decisive=change.quoted_in(evidence) or not change.parts <= quoted)
+        if change.parts & decisive
         else change
-        for change in marked
-    ]
-    return tuple(sorted(marked, key=lambda change: not change.decisive))
+        for change in found
+    )
+
+
+def _evidence(told: Changes, *reports: Report) -> tuple[str, ...]:
+    """What the findings that came and went rest on, and why checks could not judge."""
+    pieces = (piece for finding in (*told.found, *told.gone) for piece in finding.evidence)
+    reasons = (result.reason for report in reports for result in report.results if result.reason)
+    return (*(f"{piece.source}: {piece.text}" for piece in pieces), *reasons)
 
 
 def _telling_first(changes: Sequence[Change], cause: Cause | None) -> tuple[Change, ...]:
@@ -162,21 +181,29 @@ def _telling_first(changes: Sequence[Change], cause: Cause | None) -> tuple[Chan
 
 
 def _decisive(old: Snapshot, new: Snapshot, parts: Sequence[str], judge: Judge) -> frozenset[str]:
-    """Every part that, put back as it was, gives the old judgement; where none does alone, as few as do together."""
+    """Every part that, put back as it was, gives the old judgement; where none does alone, as few as do together.
+
+    Where not even all of `parts` do, others that nothing was told of are put back with them: a bridge comes back with
+    its network only. Those that come last are kept rather than those before.
+    """
     before = _essence(judge(_unasked(old)))
 
     def restore(chosen: Sequence[str]) -> bool:
         return _essence(judge(_unasked(_with_parts(new, old, chosen)))) == before
 
     alone = frozenset(part for part in parts if restore((part,)))
-    if alone or len(parts) < 2 or not restore(parts):
+    if alone:
         return alone
-    needed = list(parts)
-    for part in parts:
+    within = [f"{group} of container {name}" for name in _namespaces(old) for group in _WITHIN_NETWORK]
+    whole = [namespace_of(name) for name in _namespaces(old)]
+    needed = [part for part in (*_PARTS, *_WITHIN_NETWORK, *within, *whole) if part not in parts] + list(
+        parts
+    )
+    for part in tuple(needed):
         others = [one for one in needed if one != part]
         if restore(others):
             needed = others
-    return frozenset(needed)
+    return frozenset(needed).intersection(parts)
 
 
 def _loud(report: Report) -> dict[str, Finding]:
@@ -192,19 +219,49 @@ def _essence(report: Report) -> object:
     return report.verdict, report.cause and (report.cause.code, report.cause.subject)
 
 
-def _value(value: object) -> str:
-    return "none" if value is None else str(value)
-
-
 def _with_parts(new: Snapshot, old: Snapshot, parts: Sequence[str]) -> Snapshot:
     """The new snapshot with some parts as they were."""
-    for part in parts:
-        if part in _WITHIN_NETWORK:
-            values = {name: getattr(old.network, name) for name in _WITHIN_NETWORK[part]}
-            new = replace(new, network=replace(new.network, **values))
-        else:
-            new = replace(new, **{name: getattr(old, name) for name in _PARTS[part]})
-    return new
+    within = {name: getattr(old.network, name) for part in parts for name in _WITHIN_NETWORK.get(part, ())}
+    whole = {name: getattr(old, name) for part in parts for name in _PARTS.get(part, ())}
+    found = replace(new, network=replace(new.network, **within), **whole)
+    return replace(found, namespaces=_namespaces_with_parts(new, old, parts))
+
+
+def _namespaces_with_parts(
+    new: Snapshot, old: Snapshot, parts: Sequence[str]
+) -> Mapping[str, NetworkNamespace | Unread]:
+    """The namespaces of the engine that is chosen, those of containers that both know as chosen for each."""
+    known, other = (old, new) if "engine" in parts else (new, old)
+    found = dict(known.namespaces)
+    elsewhere = _namespaces(other)
+    for container, key in _namespaces(known).items():
+        if container not in elsewhere:
+            continue
+        pair = {known is old: known.namespaces[key], known is not old: other.namespaces[elsewhere[container]]}
+        was, now = pair[True], pair[False]
+        if isinstance(was, Unread) or isinstance(now, Unread):
+            found[key] = was if namespace_of(container) in parts else now
+            continue
+        values = {
+            name: getattr(was if f"{group} of container {container}" in parts else now, name)
+            for group, names in _WITHIN_NETWORK.items()
+            for name in names
+        }
+        found[key] = replace(now, **values)
+    return found
+
+
+def _namespaces(snapshot: Snapshot) -> dict[str, str]:
+    """Where each running container's namespace is found, by the container's name."""
+    engine = snapshot.engine
+    containers = (
+        () if isinstance(engine, Unread) or isinstance(engine.containers, Unread) else engine.containers
+    )
+    return {
+        one.name: one.namespace
+        for one in containers
+        if one.namespace is not None and one.namespace in snapshot.namespaces
+    }
 
 
 def _unasked(snapshot: Snapshot) -> Snapshot:
@@ -223,15 +280,36 @@ def _unasked(snapshot: Snapshot) -> Snapshot:
 
 
 def _differences(old: Snapshot, new: Snapshot) -> Iterator[Change]:
-    predated = {part for part in _PARTS if PREDATED in (getattr(old, part, None), getattr(new, part, None))}
+    """What is not as it was, as far as both snapshots tell."""
+    told = [list(facts(snapshot)) for snapshot in (old, new)]
+    gaps_before, gaps_after = ({one.reading: one for one in side if isinstance(one, Gap)} for side in told)
+    facts_before, facts_after = ([one for one in side if isinstance(one, Fact)] for side in told)
+    yield from _not_compared(gaps_before, facts_after, "before")
+    yield from _not_compared(gaps_after, facts_before, "now")
+    unread = gaps_before.keys() | gaps_after.keys()
+    of_both = {one.of for one in facts_before} & {one.of for one in facts_after}
     before, after = (
-        {(one.noun, one.name): one for one in facts(snapshot) if one.part not in predated}
-        for snapshot in (old, new)
+        {(one.noun, one.name): one for one in side if one.rests_on.isdisjoint(unread) and one.of in of_both}
+        for side in (facts_before, facts_after)
     )
     for key in dict.fromkeys((*before, *after)):
         was, now = before.get(key), after.get(key)
         if was is None or now is None or was.lines != now.lines:
             yield from _told(was, now)
+
+
+def _not_compared(gaps: Mapping[str, Gap], others: Sequence[Fact], when: str) -> Iterator[Change]:
+    """A sentence for each reason why something that is known of the other snapshot cannot be compared."""
+    known = frozenset(chain.from_iterable(one.rests_on for one in others))
+    by_reason: dict[str, list[Gap]] = {}
+    for gap in gaps.values():
+        if gap.reading in known and gap.unread != PREDATED:
+            by_reason.setdefault(gap.unread.reason, []).append(gap)
+    for reason, missing in by_reason.items():
+        names = ", ".join(gap.reading for gap in missing[:_NAMED])
+        more = f" and {len(missing) - _NAMED} more" if len(missing) > _NAMED else ""
+        text = f"not compared, since it could not be read {when} ({reason}): {names}{more}"
+        yield Change(text, parts=frozenset(gap.part for gap in missing), lines=(reason,))
 
 
 def _told(was: Fact | None, now: Fact | None) -> Iterator[Change]:
@@ -248,7 +326,7 @@ def _told(was: Fact | None, now: Fact | None) -> Iterator[Change]:
             text = f"{name} is gone; it was: {lines_before[0]}"
         else:
             text = f"{name}: {lines_before[0]} → {value}"
-        yield Change(text, part=one.part, lines=(one.name,))
+        yield Change(text, parts=frozenset((one.part,)), lines=(one.name,))
         return
     for tag, start, end, new_start, new_end in SequenceMatcher(
         None, lines_before, lines_after, autojunk=False
@@ -258,8 +336,10 @@ def _told(was: Fact | None, now: Fact | None) -> Iterator[Change]:
         for line in lines_before[start:end]:
             moved = line in lines_after and lines_before.count(line) == lines_after.count(line)
             if not moved:
-                yield Change(f"{one.noun} removed from {one.name}: {line}", part=one.part, lines=(line,))
+                yield Change(
+                    f"{one.noun} removed from {one.name}: {line}", parts=frozenset((one.part,)), lines=(line,)
+                )
         for line in lines_after[new_start:new_end]:
             moved = line in lines_before and lines_before.count(line) == lines_after.count(line)
             verb = "moved within" if moved else "added to"
-            yield Change(f"{one.noun} {verb} {one.name}: {line}", part=one.part, lines=(line,))
+            yield Change(f"{one.noun} {verb} {one.name}: {line}", parts=frozenset((one.part,)), lines=(line,))

@@ -270,3 +270,14 @@ _WORST_FIRST = (Status.FAIL, Status.UNKNOWN, Status.WARN, Status.NOTE, Status.PA
 def worst(statuses: Iterable[Status]) -> Status:
     """The worst of some statuses; pass where there are none."""
     return min(statuses, key=_WORST_FIRST.index, default=Status.PASS)
+
+
+def words(value: Any) -> str:
+    """A JSON value as people write it."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {words(item)}" for name, item in value.items())
+    if isinstance(value, tuple | list):
+        return ", ".join(map(words, value))
+    return "none" if value is None else str(value)

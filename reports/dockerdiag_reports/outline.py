@@ -18,6 +18,7 @@ from dockerdiag.report import (
     Status,
     Verdict,
     Walk,
+    words,
 )
 
 PASSES = frozenset({"pass", "accept", "delivered"})
@@ -177,17 +178,6 @@ def host_facts(report: Report) -> list[tuple[str, str]]:
         for name, value in report.host.items()
         if name != "hostname" and value not in (None, "", (), [])
     ]
-
-
-def words(value: Any) -> str:
-    """A JSON value as people write it."""
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, Mapping):
-        return ", ".join(f"{name} {words(item)}" for name, item in value.items())
-    if isinstance(value, tuple | list):
-        return ", ".join(map(words, value))
-    return "none" if value is None else str(value)
 
 
 def probe_told(probe: Probe) -> str:
