@@ -1,4 +1,4 @@
-"""Credentials of twenty kinds as they stand in files, comments and logs, each with a value of its own."""
+"""Credentials of many kinds as they stand in files, comments and logs, each with a value of its own."""
 
 import base64
 import random
@@ -41,6 +41,52 @@ KINDS: dict[str, Callable[[str], str]] = {
     "a web token": lambda value: f"cookie said {_jwt(value)} there",
     "a token of a code host": lambda value: f"cloned by ghp_{value}{value}",
     "a token of a swarm": lambda value: f"docker swarm join SWMTKN-1-{value}{value} 10.0.0.1:2377",
+    "the user of curl": lambda value: f"curl -sfu operator:{value} https://store.example/",
+    "the proxy's user of curl": lambda value: f"curl --proxy-user operator:{value} https://store.example/",
+    "a password of sshpass": lambda value: f"sshpass -p {value} ssh gateway.example",
+    "a password of a registry": lambda value: f"docker login -u ci -p {value} registry.example",
+    "a password in a pipe": lambda value: (
+        f"echo {value} | docker login -u ci --password-stdin registry.example"
+    ),
+    "a password of MySQL": lambda value: f"mysqldump -uroot -p{value} shop",
+    "a directive of Redis": lambda value: f"redis.conf: requirepass {value}",
+    "a flag with one dash": lambda value: f"exporter -password {value}",
+    "a map as Go prints it": lambda value: f"map[Username:ci Password:{value}]",
+    "a second cookie": lambda value: f"curl -H 'Cookie: theme=dark; session={value}'",
+    "a header of parameters": lambda value: (
+        f"""-H 'Authorization: Digest username="ci", response="{value}"'"""
+    ),
+    "a URL that is encoded": lambda value: f"http%3A%2F%2Foperator%3A{value}%40proxy.example%3A3128",
+    "a key of a storage account": lambda value: (
+        f"AccountName=shop;AccountKey={value}==;EndpointSuffix=example"
+    ),
+    "a variable that ends in KEY": lambda value: f"STRIPE_KEY={value}",
+    "a password under a short name": lambda value: f"export PGPASS={value}",
+    "a live key of a payment service": lambda value: f"charged by sk_live_{value}",
+    "a key of a model's service": lambda value: f"asked with sk-proj-{value}",
+    "a key of a map service": lambda value: f"map?v=3 AIza{value}{value}",
+    "a token of a vault": lambda value: f"renewed hvs.{value}",
+    "a key of a mesh network": lambda value: f"joined by tskey-auth-{value}-{value}",
+    "a token of a runner": lambda value: f"registered glrt-{value}",
+    "a key of a mail service": lambda value: f"sent by SG.{value}.{value}",
+    "a hook of a chat": lambda value: f"posted to https://hooks.slack.com/services/T000/B000/{value}",
+    "a token of a chat's bot": lambda value: (
+        f"posted to https://api.telegram.org/bot1234567:{value}/sendMessage"
+    ),
+    "a hash of a password": lambda value: f"basicauth.users=admin:$2y$05${value}",
+}
+
+OF_SEVERAL_LINES: dict[str, Callable[[str], str]] = {
+    "an encrypted key": lambda value: (
+        "-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-128-CBC,0A\n\n"
+        f"{value}\n-----END RSA PRIVATE KEY-----"
+    ),
+    "a key of PGP": lambda value: (
+        f"-----BEGIN PGP PRIVATE KEY BLOCK-----\n\n{value}\n-----END PGP PRIVATE KEY BLOCK-----"
+    ),
+    "a block of YAML": lambda value: f"is\npassword: |\n  {value}\n  {value}\nnext:",
+    "a folded block of YAML": lambda value: f"is\n- client_secret: >-\n    {value}\n\n    more\n  next:",
+    "a value of YAML on the next line": lambda value: f"is\npassword:\n  {value}\nnext:",
 }
 
 
@@ -56,11 +102,11 @@ class Planted(NamedTuple):
 
 
 def planted(seed: str, *kinds: str) -> list[Planted]:
-    """A line for each kind (all if none is named), with values that no other seed has."""
+    """A line for each kind (all of one line if none is named), with values that no other seed has."""
     made = []
     for number, kind in enumerate(kinds or KINDS):
         value = "zQ" + "".join(random.Random(f"{seed} {kind}").choices(_LETTERS, k=18))
-        snippet = KINDS[kind](value)
+        snippet = {**KINDS, **OF_SEVERAL_LINES}[kind](value)
         secret = _secret_within(kind, snippet, value)
         words = (f"before{seed}{number}", f"after{seed}{number}")
         made.append(Planted(kind, f"{words[0]} {snippet} {words[1]}", secret, words))

@@ -6,7 +6,7 @@ from fnmatch import fnmatchcase
 import pytest
 
 from dockerdiag.asked import Asked
-from dockerdiag.changes import Changes, compared_snapshots
+from dockerdiag.changes import Change, Changes, compared_snapshots
 from dockerdiag.cli.changes_told import told
 from dockerdiag.diagnosis import diagnose
 from dockerdiag.registry import checks
@@ -200,6 +200,12 @@ def test_the_command_tells_it_and_ends_with_0_or_1(tmp_path: object) -> None:
     assert "\nnew\n  fail: " in mixed.stdout
     assert run("diff", report, report).returncode == 0
     assert run("diff", report, "/nonexistent").returncode == 64
+
+
+def test_a_name_that_sounds_secret_hides_nothing_of_a_change() -> None:
+    change = Change("container auth: running, on bridge 172.17.0.2 → exited, on bridge")
+    lines = told(Changes("2026-01-01T00:00:00Z", ("ok", "broken"), host=(change,)))
+    assert f"  {change.text}" in lines
 
 
 def test_names_from_the_host_do_not_reach_the_terminal() -> None:

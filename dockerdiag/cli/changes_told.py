@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
-from dockerdiag.cli.errors import harmless
+from dockerdiag.cli.errors import printable
 
 if TYPE_CHECKING:
     from dockerdiag.changes import Changes
@@ -27,7 +27,7 @@ def _section(heading: str, lines: Iterable[str]) -> Iterator[str]:
     for number, line in enumerate(lines):
         if number == 0:
             yield f"\n{heading}"
-        yield f"  {harmless(line)}"
+        yield f"  {printable(line)}"
 
 
 def _finding(finding: "Finding") -> str:

@@ -40,8 +40,12 @@ def harmless(text: str) -> str:
     """A line for a terminal: no credential, and no control and no direction mark of the host's names."""
     from dockerdiag.snapshot.secrets import mask_text  # noqa: PLC0415 - most runs say nothing
 
-    masked = mask_text(text).text
-    return "".join(character if character.isprintable() else "\ufffd" for character in masked)
+    return printable(mask_text(text).text)
+
+
+def printable(text: str) -> str:
+    """A line for a terminal of what holds no credential any more: no control, no direction mark."""
+    return "".join(character if character.isprintable() else "\ufffd" for character in text)
 
 
 def give_up_stdout(error: OSError) -> None:

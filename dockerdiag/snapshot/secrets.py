@@ -1,8 +1,9 @@
 """Replaces credentials in text before it is kept; what stands around them stays readable.
 
 Known by their place: userinfo of a URL or of a proxy without scheme, the value of a variable, key or flag
-whose name says that it is secret, an Authorization header. Known by their form: tokens of well-known issuers,
-JSON Web Tokens, private keys. Where a text can be read both ways it counts as a credential. Every pattern is
+whose name says that it is secret, headers of authorization, options of programs that take a password, the address of
+an incoming webhook. Known by their form: tokens of well-known issuers, JSON Web Tokens, private keys, hashes of
+passwords. Where a text can be read both ways it counts as a credential. Every pattern is
 bounded, so that time grows with the length of the text alone.
 """
 
@@ -40,7 +41,7 @@ _SECRET_WORDS = frozenset(
             "sas",
             "secret",
         ),
-        *("secrets", "sig", "signature", "token", "tokens"),
+        *("masterauth", "requirepass", "secrets", "sig", "signature", "token", "tokens"),
     )
 )
 _SECRET_PARTS = (
@@ -55,31 +56,49 @@ _SECRET_PARTS = (
         "privatekey",
         "secret",
     ),
-    *("sharedkey", "token"),
+    *("accountkey", "encryptionkey", "masterkey", "sharedkey", "signingkey", "token"),
 )
+_ENDS_SECRET = re.compile(
+    r"(?:admin|bind|db|ftp|ldap|mail|my|mysql|pg|redis|root|smtp|sql|user)(?:pass|pw|pwd)$"
+)
+_KEY_VARIABLE = re.compile(r"(?!.*(?:PUBLIC|HOST)_KEY$)[A-Z0-9_]+_KEY")
 _WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
-_HARMLESS_NAMES = frozenset(("authorization-plugin", "authorization-plugins"))
+_HARMLESS_NAMES = frozenset(("authorization-plugin", "authorization-plugins", "password-stdin"))
+_SWITCH = re.compile(r"(?:net[./]bridge[./])?bridge-nf-pass-[a-z-]+")
 
 
 def is_secret_name(name: str) -> bool:
     """Whether a variable, key or flag of this name holds a credential."""
-    if name.lower() in _HARMLESS_NAMES:
+    if name.lower() in _HARMLESS_NAMES or _SWITCH.fullmatch(name):
         return False
     words = [word.lower() for word in _WORDS.findall(name[:128])]
     joined = "".join(words)
+    if _KEY_VARIABLE.fullmatch(name[:128]) or any(map(_ENDS_SECRET.search, words)):
+        return True
     return not _SECRET_WORDS.isdisjoint(words) or any(part in joined for part in _SECRET_PARTS)
 
 
 _KNOWN_TOKENS = re.compile(
-    r"""-----BEGIN\ [A-Z ]{0,32}PRIVATE\ KEY-----[^-]{1,16384}(?:-----END\ [A-Z ]{0,32}PRIVATE\ KEY-----)?
-      | \b(?: gh[oprsu]_\w{16,255} | github_pat_\w{16,255} | glpat-[\w-]{16,255}
-          | dckr_[a-z]{2,8}_[\w-]{16,255}
+    r"""-----BEGIN\ (?P<of>[A-Z0-9 ]{0,32}PRIVATE\ KEY(?:\ BLOCK)?)-----
+        (?: (?:[^-]|-(?!----)){1,16384}-----END\ (?P=of)----- | [^-]{1,16384} )
+      | \b(?: gh[oprsu]_\w{16,255} | github_pat_\w{16,255} | gl(?:pat|rt|dt|ptt|soat|cbt|agent)-[\w-]{16,255}
+          | dckr_[a-z]{2,8}_[\w-]{16,255} | do[opr]_v1_\w{12,255}
           | SWMTKN-\d-[\w-]{16,255} | SWMKEY-\d-[\w+/]{16,255} | xox[abeoprs]-[\w-]{8,255}
-          | hf_[A-Za-z]{16,255}
+          | hf_[A-Za-z]{16,255} | npm_[A-Za-z0-9]{30,255} | pypi-Ag[\w-]{16,255} | sntr[ysu]+_[\w=+/-]{12,255}
+          | [rs]k_(?:live|test)_\w{16,255} | sk-(?:proj|ant|svcacct|admin)-[\w-]{16,255} | sk-[A-Za-z0-9]{32,255}
+          | AIza[\w-]{20,255} | ya29\.[\w-]{16,1024} | tskey-[\w-]{8,255} | hv[bsr]\.[\w-]{16,1024}
+          | SG\.[\w-]{16,64}\.[\w-]{16,64}
           | (?:AKIA|ASIA)[0-9A-Z]{16} | eyJ[\w-]{8,4096}\.[\w-]{2,4096}(?:\.[\w-]{0,4096})? )
+      | \$(?:1|2[abxy]|5|6|7|y|gy|apr1|argon2id?|scrypt)\$[\w./$=,+-]{8,512}
     """,
     re.VERBOSE,
 )
+_HOOK = re.compile(
+    r"(hooks\.slack\.com/(?:services|workflows|triggers)/|discord(?:app)?\.com/api/webhooks/\d{1,32}/"
+    r"|api\.telegram\.org/bot|hc-ping\.com/|webhook\.office\.com/)(?!\*\*\*)([\w:@/-]{8,512})",
+    re.IGNORECASE,
+)
+"""Addresses that whoever knows them may post to."""
 _HEADER_CREDENTIAL = re.compile(r"\b(Basic|Bearer)(\s{1,4})(?!\*\*\*)([\w.~+/=-]{8,8192})", re.IGNORECASE)
 
 
@@ -89,14 +108,18 @@ def mask_text(text: str) -> Masked:
     Lines keep their number, so that a place in the result is the place in the original.
     """
     text, known = _substitute(_KNOWN_TOKENS, lambda match: MASK + "\n" * match[0].count("\n"), text)
+    text, hooks = _substitute(_HOOK, lambda match: match[1] + MASK, text)
     # Userinfo first: a password may look like an assignment itself.
     text, urls = _mask_urls(text)
     text, proxies = _substitute(_PROXY_ASSIGNMENT, _mask_proxy, text)
+    text, encoded = _substitute(_ENCODED_USERINFO, lambda match: match[1] + MASK, text)
     text, bare = _substitute(_BARE_USERINFO, lambda match: f"{match[1]}{MASK}@", text)
     text, assigned = _mask_assignments(text)
     text, flags = _substitute(_FLAG_AND_VALUE, _mask_flag, text)
+    text, options = _mask_options(text)
     text, headers = _substitute(_HEADER_CREDENTIAL, lambda match: match[1] + match[2] + MASK, text)
-    return Masked(text, known + assigned + flags + headers + urls + proxies + bare)
+    replaced = known + hooks + assigned + flags + options + headers + urls + encoded + proxies + bare
+    return Masked(text, replaced)
 
 
 def mask_variable(name: str, value: str) -> Masked:
@@ -123,7 +146,7 @@ def mask_arguments(arguments: Sequence[str]) -> tuple[str, ...]:
             masked.append(mask_variable(value_of, argument).text)
             value_of = None
             continue
-        value_of = name.lstrip("-") if argument.startswith("--") and not equals else None
+        value_of = name.lstrip("-") if argument.startswith("-") and not equals else None
         if equals and len(name) <= 128 and " " not in name:
             masked.append(name + "=" + mask_variable(name.lstrip("-"), value).text)
         else:
@@ -147,12 +170,23 @@ _ESCAPED_QUOTED = re.compile(r'\\"((?:[^"\\\n]|\\[^"])*)\\"')
 _REST_OF_LINE = re.compile(r"(?:\\\n|[^\n])*")
 _LIST = re.compile(r"\[[^\]\[{}]{0,65536}\]")
 _AUTHORIZATION = re.compile(
-    r"(?:(?:Basic|Bearer|Token|Digest|Negotiate|ApiKey)[ \t]{1,8})?[^\s\"',]+", re.IGNORECASE
+    r"(?:Digest|Hawk|OAuth|Signature|AWS4-HMAC-SHA256)[ \t][^\n]*"
+    r"|(?:(?:Basic|Bearer|Token|Negotiate|ApiKey)[ \t]{1,8})?[^\s\"',]+",
+    re.IGNORECASE,
 )
+_COOKIES = re.compile(r"[^\n\"']*")
+_PLACE = re.compile(
+    r"(?:\d{1,5}(?:/(?:tcp|udp|sctp))?|(?:\d{1,3}\.){3}\d{1,3}|\[?[0-9A-Fa-f]{0,4}:[0-9A-Fa-f:.]{1,45}\]?|host-gateway)"
+    r"(?=[\s\"'/,;:)\]}>]|$)"
+)
+"""What stands behind the `:` of a host's name: a port, or in `--add-host` an address."""
+_BLOCK = re.compile(r"(?:[|>][-+0-9]{0,2}[ \t]{0,8})?(?=\n|$)")
+_ONE_WORD = re.compile(r"[ \t]+[^\s:#-][^\s:]*[ \t]*")
 _BARE = re.compile(r"(?:\\.|[^\s\"'\\])+")
 _PROSE = re.compile(
-    r"(?:a|access|an|and|cannot|context|could|denied|dial|error|expired|failed|get|has|head|invalid|is|missing|no|not|of|post"
-    r"|received|rpc|server|the|unable|unauthorized|unexpected|unknown|was)\b",
+    r"(?:a|access|an|and|cannot|connection|context|could|denied|dial|error|expired|failed|get|has|head|invalid|is|missing"
+    r"|no|not|of|permission|post|received|rpc|server|the|timeout|unable|unauthorized|unexpected|unknown|unreachable|was)"
+    r"(?=[\s,.:;]|$)",
     re.IGNORECASE,
 )
 """After `token: ` in a sentence of a log these begin an explanation, not a credential."""
@@ -165,7 +199,7 @@ def _mask_assignments(text: str) -> tuple[str, int]:
     while match := _ASSIGNMENT.search(text, position):
         kept.append(text[position : match.end()])
         position = match.end()
-        if not is_secret_name(match["name"].lstrip("-")):
+        if not is_secret_name(match["name"].lstrip("-")) or _names_a_host(text, match):
             continue
         span = _value(text, match)
         if span is None:
@@ -177,15 +211,48 @@ def _mask_assignments(text: str) -> tuple[str, int]:
         if value.replace("\\\n", "").strip() in ("", MASK, "null"):
             kept.append(value)
             continue
-        kept.append(MASK + "\\\n" * value.count("\\\n"))
+        ends = re.findall(r"\\?\n", value)
+        kept.append(MASK + "".join(ends))
         replaced += 1
     kept.append(text[position:])
     return "".join(kept), replaced
 
 
+def _names_a_host(text: str, name: re.Match[str]) -> bool:
+    """Whether a host called so stands here, or a network, an image: in a URL or path, or before a port or address."""
+    if not name["separator"].startswith(":") or name["close"]:
+        return False
+    if text[name.start("name") - 1 : name.start("name")] in ("/", "@") and name.start("name"):
+        return True
+    return name["separator"] == ":" and _PLACE.match(text, name.end()) is not None
+
+
+def _block_scalar(text: str, name: re.Match[str]) -> tuple[int, int] | None:
+    """The lines of YAML that belong to a name whose value begins on the next one; None where they are keys."""
+    head = _BLOCK.match(text, name.end())
+    if head is None:
+        return None
+    indent = name.start("name") - text.rfind("\n", 0, name.start("name")) - 1
+    start = head.end() + 1
+    end = head.end()
+    while text.startswith("\n", end):
+        line_end = text.find("\n", end + 1)
+        line = text[end + 1 : line_end if line_end >= 0 else len(text)]
+        if len(line) - len(line.lstrip(" \t")) <= indent and line.strip():
+            break
+        if not head[0] and not _ONE_WORD.fullmatch(line):
+            return None
+        end += 1 + len(line)
+    return start, max(start, end)
+
+
 def _value(text: str, name: re.Match[str]) -> tuple[int, int] | None:
     """Where the value begins and ends, None where nothing that could be a credential follows."""
     start = name.end()
+    if name["separator"].strip() == ":":
+        block = _block_scalar(text, name)
+        if block is not None:
+            return block
     if name["open"] and not name["close"]:
         # A whole assignment in quotes: Environment="API_TOKEN=several words".
         found = _UNTIL_QUOTE[name["open"]].match(text, start)
@@ -206,6 +273,8 @@ def _value(text: str, name: re.Match[str]) -> tuple[int, int] | None:
         found = _REST_OF_LINE.match(text, start)
     elif name["name"].lower().endswith("authorization"):
         found = _AUTHORIZATION.match(text, start)
+    elif name["name"].lower().endswith("cookie") and name["separator"].strip() == ":":
+        found = None if _PROSE.match(text, start) else _COOKIES.match(text, start)
     else:
         found = _BARE.match(text, start)
         if found and name["separator"].strip() == ":" and not name["close"] and _PROSE.match(text, start):
@@ -220,6 +289,68 @@ _FLAG_AND_VALUE = re.compile(
 
 def _mask_flag(match: re.Match[str]) -> str:
     return match[1] + MASK if is_secret_name(match[2]) else match[0]
+
+
+_ARGUMENT = r"""(?P<value>"(?:\\.|[^"\\\n]){1,1024}"|'[^'\n]{1,1024}'|[^\s"'|;]{1,1024})"""
+_PAIR = (
+    r"""(?P<value>"[^":\n]{1,128}:[^"\n]{1,1024}"|'[^':\n]{1,128}:[^'\n]{1,1024}'"""
+    r"""|[^\s"':]{1,128}:[^\s"']{1,1024})"""
+)
+_OPTIONS = tuple(
+    (frozenset(programs.split()), re.compile(pattern))
+    for programs, pattern in (
+        (
+            "curl",
+            rf"(?<!\S)(?P<option>(?:-[A-Za-z]{{0,8}}[uU][ \t]{{0,8}}|--(?:proxy-)?user[ \t=]{{1,8}})){_PAIR}",
+        ),
+        ("sshpass", rf"(?<!\S)(?P<option>-p[ \t]{{0,8}}){_ARGUMENT}"),
+        ("login", rf"(?<!\S)(?P<option>-p[ \t=]{{0,8}}){_ARGUMENT}"),
+        ("mysql mysqladmin mysqldump mariadb mariadb-dump", rf"(?<!\S)(?P<option>-p){_ARGUMENT}"),
+        ("redis-cli", rf"(?<!\S)(?P<option>-a[ \t]{{1,8}}){_ARGUMENT}"),
+        ("ldapsearch ldapmodify ldapadd", rf"(?<!\S)(?P<option>-w[ \t]{{1,8}}){_ARGUMENT}"),
+        ("masterauth preshared-key private-key requirepass", rf"(?P<option>(?<=^)[ \t]{{1,8}}){_ARGUMENT}"),
+        (
+            "echo printf",
+            rf"(?P<option>(?<=^)[ \t]{{1,8}}(?:-\w+[ \t]{{1,8}}|'%s[^ ]{{0,8}} )?){_ARGUMENT}(?=[ \t]{{0,8}}\|)",
+        ),
+    )
+)
+"""What takes a password by an option of no telling name, by the word that they follow; by a blank where that is all."""
+_OPTION_WORD = re.compile(
+    r"(?<![\w.-])(?:"
+    + "|".join(sorted({word for words, _ in _OPTIONS for word in words}, reverse=True))
+    + r")(?![\w.-])"
+)
+_TAKES_PASSWORD = re.compile(r"--password-stdin|\bchpasswd\b|\bsudo[ \t]{1,8}-S\b")
+
+
+def _mask_options(text: str) -> tuple[str, int]:
+    """Masks what programs are given as a password by an option that has no telling name."""
+    words = list(_OPTION_WORD.finditer(text))
+    if not words:
+        return text, 0
+    kept = [text[: words[0].end()]]
+    replaced = 0
+    for word, following in zip(words, [*words[1:], None], strict=True):
+        end = following.end() if following is not None else len(text)
+        head, newline, rest = text[word.end() : end].partition("\n")
+        if word[0] in ("echo", "printf") and not _TAKES_PASSWORD.search(text, word.end(), word.end() + 1024):
+            kept += (head, newline, rest)
+            continue
+        for programs, pattern in _OPTIONS:
+            if word[0] in programs:
+                head, found = _substitute(pattern, _mask_option, head)
+                replaced += found
+        kept += (head, newline, rest)
+    return "".join(kept), replaced
+
+
+def _mask_option(match: re.Match[str]) -> str:
+    value = match["value"]
+    if value.strip("\"'") == MASK or value.startswith("$"):
+        return match[0]
+    quote = value[0] if value[0] in "\"'" else ""
+    return f"{match['option']}{quote}{MASK}{quote}"
 
 
 # -- userinfo ------------------------------------------------------------------------------------------------
@@ -283,6 +414,9 @@ _PROXY_ASSIGNMENT = re.compile(
     re.IGNORECASE,
 )
 _PROXY_USERINFO = re.compile(r"((?:[A-Za-z][A-Za-z0-9+.-]{0,31}:(?:\\?/){2})?)(.*)@", re.DOTALL)
+_ENCODED_USERINFO = re.compile(
+    r"(%{1,2}3A(?:%{1,2}2F){2})(?!\*\*\*)(?:(?!%{1,2}40)[^\s\"'&]){1,512}(?=%{1,2}40)", re.IGNORECASE
+)
 _BARE_USERINFO = re.compile(
     r"((?:^|(?<=[\s\"'=,;({\[])))(?!\*\*\*)(?![A-Za-z][A-Za-z0-9+.-]{0,31}://)"
     r"[^\s\"'=,;:@/(){}\[\]]{1,128}:(?!\\?/\\?/)[^\s\"']{1,256}@(?!sha\d{3}:)(?=[\w\[])",

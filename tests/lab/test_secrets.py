@@ -1,4 +1,4 @@
-"""Credentials of twenty kinds, planted all over a real host: none is in anything that a run leaves."""
+"""Credentials of many kinds, planted all over a real host: none is in anything that a run leaves."""
 
 import gzip
 import io

@@ -1,7 +1,7 @@
 import pytest
 
 from dockerdiag.snapshot.secrets import mask_text
-from tests.planted import KINDS, Planted, planted
+from tests.planted import KINDS, OF_SEVERAL_LINES, Planted, planted
 
 AROUND = (
     "{}",
@@ -23,5 +23,14 @@ def test_no_kind_survives_and_its_line_stays_readable(one: Planted, around: str)
     assert mask_text(masked).text == masked
 
 
-def test_there_are_twenty_kinds() -> None:
-    assert len(KINDS) == 20
+@pytest.mark.parametrize("one", planted("lines", *OF_SEVERAL_LINES), ids=lambda one: one.kind)
+def test_no_kind_of_several_lines_survives(one: Planted) -> None:
+    masked = mask_text(one.text).text
+    assert one.secret not in masked
+    assert all(word in masked for word in one.words)
+    assert masked.count("\n") == one.text.count("\n")
+    assert mask_text(masked).text == masked
+
+
+def test_there_are_many_kinds() -> None:
+    assert len(KINDS) >= 40
