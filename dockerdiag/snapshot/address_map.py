@@ -51,6 +51,12 @@ _KEPT_BITS = {
 }
 
 
+_HOLD_IPV4 = frozenset(
+    int(ip_network(one).network_address) >> 32 for one in ("::ffff:0:0/96", "64:ff9b::/96")
+)
+"""Prefixes before an IPv4 address, which is replaced as it is by itself."""
+
+
 def is_kept(address: Address) -> bool:
     """Whether an address is not replaced."""
     bits = int(address)
@@ -102,9 +108,11 @@ class AddressMap:
         return self._turned(address, length, undo=True)
 
     def _turned(self, address: Address, length: int | None, *, undo: bool) -> Address:
-        if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
+        if isinstance(address, IPv6Address) and int(address) >> 32 in _HOLD_IPV4:
             within = None if length is None else max(length - 96, 0)
-            return IPv6Address((0xFFFF << 32) | int(self._turned(address.ipv4_mapped, within, undo=undo)))
+            held = IPv4Address(int(address) & 0xFFFFFFFF)
+            told = int(self._turned(held, within, undo=undo))
+            return IPv6Address(int(address) >> 32 << 32 | told)
         if is_kept(address):
             return address
         bits = int(address)

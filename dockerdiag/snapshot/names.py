@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from ipaddress import ip_address
 
 from dockerdiag.dataclass_fields import field_names
 from dockerdiag.snapshot.model import Container, Engine, NetworkNamespace, Snapshot, TextFile, Unread
@@ -14,11 +15,12 @@ def _split(words: str) -> frozenset[str]:
     return frozenset(words.split())
 
 
-WORD = re.compile(r"[A-Za-z0-9]+(?:[._-]+[A-Za-z0-9]+)*")
+WORD = re.compile(r"[^\W_]+(?:[._-]+[^\W_]+)*")
 """What a name looks like within a text; its parts stand between dots, dashes and underscores."""
 PART = re.compile(r"([._-]+)")
+_DOTTED_WORD = re.compile(r"[^\W_]+(?:[._-]+[^\W_]+)*\.[^\W\d_][\w-]*(?:[.-][^\W_]+)*")
 
-_DOTTED = re.compile(r"(?:[A-Za-z0-9_][A-Za-z0-9_-]*\.)+([A-Za-z][A-Za-z0-9-]*)")
+_DOTTED = re.compile(r"(?:\w[\w-]*\.)+([^\W\d_](?:[^\W_]|-)*)")
 _TOP_LEVEL = _split(
     "com org net edu gov mil int info biz io dev app cloud tech online eu "
     "local lan internal intranet intern corp home private arpa"
@@ -85,12 +87,14 @@ class Names:
         exact: As `words`, with those that are words of the configuration's language too: replaced only where
             nothing but a name can stand.
         labels: What hosts' names with dots are made of, replaced within such names only.
+        domains: The last two labels of those that stand where nothing but a host can stand, whatever their ending.
         kept_links: Names of links that a rule knows by a wildcard, which would no longer match.
     """
 
     words: dict[str, str] = field(default_factory=dict)
     exact: dict[str, str] = field(default_factory=dict)
     labels: set[str] = field(default_factory=set)
+    domains: set[str] = field(default_factory=set)
     kept_links: set[str] = field(default_factory=set)
 
     def add(self, kind: str, name: str | None) -> None:
@@ -98,13 +102,46 @@ class Names:
         if not name or name in _OWN.get(kind, ()) or name in self.exact:
             return
         if kind == "host" and ("." in name or ":" in name):
-            self.labels.update(labels(name) if is_host_name(name.strip("*.")) else ())
+            self._add_dotted(name.strip("*."))
             return
         is_word = len(name) == 1 or name.lower() in _VOCABULARY or name.isdecimal() or _usual(name)
         if not is_word:
             self.words[name] = kind
         if not is_word or kind != "link":
             self.exact[name] = kind
+
+    def _add_dotted(self, name: str) -> None:
+        if ":" in name or _is_address(name) or is_public(name):
+            return
+        if "." not in name:
+            self.add("host", name)
+            return
+        self.labels.update(label for label in labels(name) if label not in _OWN["host"])
+        if self.labels.intersection(labels(name)):
+            self.domains.add(domain_of(name))
+
+    def found(self, word: str) -> None:
+        """Notes a dotted word of a text where it is a host's name."""
+        if is_host_name(word) or (domain_of(word) in self.domains and not is_public(word)):
+            self.labels.update(label for label in labels(word) if label not in _OWN["host"])
+
+
+def domain_of(name: str) -> str:
+    """The last two labels of a host's name, in small letters."""
+    return ".".join(name.lower().rsplit(".", 2)[-2:])
+
+
+def is_public(name: str) -> bool:
+    """Whether a domain says nothing about the host that names it."""
+    return f".{name.lower()}".endswith(tuple(f".{one}" for one in _PUBLIC))
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ip_address(text)
+    except ValueError:
+        return False
+    return True
 
 
 def labels(name: str) -> list[str]:
@@ -115,10 +152,14 @@ def labels(name: str) -> list[str]:
 def is_host_name(word: str) -> bool:
     """Whether a dotted word is a host's name rather than a file's, a key or a version."""
     match = _DOTTED.fullmatch(word)
-    if match is None or word.lower().endswith(_PUBLIC):
+    if match is None or is_public(word):
         return False
     last = match[1].lower()
-    return last in _TOP_LEVEL or (len(last) == 2 and last.isalpha() and last not in _NOT_COUNTRIES)
+    return (
+        last in _TOP_LEVEL
+        or last.startswith("xn--")
+        or (len(last) == 2 and last.isalpha() and last not in _NOT_COUNTRIES)
+    )
 
 
 def names_in(snapshot: Snapshot) -> Names:
@@ -143,36 +184,37 @@ def names_in(snapshot: Snapshot) -> Names:
             if line.startswith(("search", "domain")):
                 for domain in line.split()[1:]:
                     names.add("host", domain)
+    # What its place tells is a host's comes first: other words are known by its domain.
     for text in texts_in(snapshot):
         _from_text(text, names)
+    for text in texts_in(snapshot):
+        for found in _DOTTED_WORD.finditer(text):
+            names.found(found[0])
     _links(snapshot, names)
     return names
 
 
 _USER = re.compile(r"(?:/home/|(?<=ssh://))([A-Za-z_][\w-]*)(?=[/@\s\"]|$)")
-_BARE_HOST = re.compile(
-    r"(?:(?:https?|tcp|socks5h?)://(?:[^@/\s\"]*@)?|\blookup )([A-Za-z][A-Za-z0-9_-]*)(?=[:/\s\"']|$)"
+_HOST_BY_PLACE = re.compile(
+    r"(?:(?:https?|tcp|ssh|socks5h?)://(?:[^@/\s\"]*@)?|\blookup )([^\W\d_][\w.-]*)(?=[:/\s\"']|$)"
 )
 _NO_PROXY = re.compile(r"no_proxy[\"']?[ \t]*[=:][ \t]*[\"']?([^\s\"']+)", re.IGNORECASE)
 
 
 def _from_text(text: str, names: Names) -> None:
-    """Homes of users, hosts in URLs and complaints of resolvers, and whatever reads like a host with its domain."""
+    """Homes of users, and hosts in URLs, in lists of those that need no proxy, and in complaints of resolvers."""
     for found in _USER.finditer(text):
         names.add("user", found[1])
-    for found in _BARE_HOST.finditer(text):
+    for found in _HOST_BY_PLACE.finditer(text):
         names.add("host", found[1])
     for found in _NO_PROXY.finditer(text):
         _from_no_proxy(found[1], names)
-    for found in WORD.finditer(text):
-        if is_host_name(found[0]):
-            names.add("host", found[0])
 
 
 def _from_no_proxy(value: str, names: Names) -> None:
     for entry in value.split(","):
-        name = entry.strip(" .*")
-        if re.fullmatch(r"[A-Za-z][\w.-]*", name):
+        name = re.sub(r":\d+$", "", entry.strip(" .*"))
+        if re.fullmatch(r"\w[\w.-]*", name) and not name.isdecimal():
             names.add("host", name)
 
 
@@ -193,6 +235,7 @@ def _from_engine(engine: Engine, names: Names) -> None:
 def _from_container(container: Container, names: Names) -> None:
     names.add("project", container.compose_project)
     names.add("service", container.compose_service)
+    names.add("host", _registry(container.image))
     for component in _components(container.image):
         names.add("image", component)
     for variable, value in container.proxies.items():
@@ -205,6 +248,12 @@ def _from_container(container: Container, names: Names) -> None:
         for alias in endpoint.aliases:
             if not container.id.startswith(alias):
                 names.add("alias", alias)
+
+
+def _registry(image: str) -> str | None:
+    """The host that an image comes from, None where the reference leaves it out."""
+    first, slash, _ = image.partition("/")
+    return first.partition(":")[0] if slash and "." in first else None
 
 
 def _components(image: str) -> list[str]:

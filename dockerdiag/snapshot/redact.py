@@ -10,13 +10,23 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass, replace
-from ipaddress import AddressValueError, IPv4Network, ip_address, ip_network
+from ipaddress import AddressValueError, IPv4Address, IPv4Network, IPv6Address, ip_address, ip_network
 from typing import Any, cast
 
 from dockerdiag.snapshot.address_map import Address, AddressMap, address_map
 from dockerdiag.snapshot.model import Address as LinkAddress
 from dockerdiag.snapshot.model import IpamPool, Redaction, Snapshot
-from dockerdiag.snapshot.names import KINDS, PART, Names, is_host_name, labels, names_in, texts_in
+from dockerdiag.snapshot.names import (
+    KINDS,
+    PART,
+    Names,
+    domain_of,
+    is_host_name,
+    is_public,
+    labels,
+    names_in,
+    texts_in,
+)
 
 KEPT = (
     "addresses that are the same everywhere: loopback, link-local IPv4, multicast, documentation, 1.1.1.1",
@@ -27,12 +37,13 @@ KEPT = (
 
 # A length follows its address behind a slash, or as nft's JSON has it, also where that is a text within JSON.
 _TOKEN = re.compile(
-    r"""(?<![A-Za-z0-9:])(?P<mac>[0-9A-Fa-f]{2}(?::[0-9A-Fa-f]{2}){5})(?![A-Za-z0-9:])
+    r"""(?<![A-Za-z0-9:])(?P<frame>[0-9A-Fa-f]{2}(?::[0-9A-Fa-f]{2}){13})(?![A-Za-z0-9:])
+      | (?<![A-Za-z0-9:])(?P<mac>[0-9A-Fa-f]{2}(?::[0-9A-Fa-f]{2}){5})(?![A-Za-z0-9:])
       | (?<![A-Za-z0-9])(?P<six>[0-9A-Fa-f]{0,4}(?::[0-9A-Fa-f]{0,4}){2,7}(?:(?<=:)\d{1,3}(?:\.\d{1,3}){3})?)
-        (?![A-Za-z0-9:])(?:/(?P<length6>\d{1,3})(?!\d)|\\?",\ ?\\?"len\\?":\ ?(?P<nft6>\d+))?
+        (?![A-Za-z0-9:]|\.\d)(?:/(?P<length6>\d{1,3})(?!\d)|\\?",\ ?\\?"len\\?":\ ?(?P<nft6>\d+))?
       | (?<![0-9.])(?P<four>\d{1,3}(?:\.\d{1,3}){3})(?!\.?\d)
         (?:/(?P<mask>\d{1,3}(?:\.\d{1,3}){3}|\d{1,2})(?!\d)|\\?",\ ?\\?"len\\?":\ ?(?P<nft4>\d+))?
-      | (?P<word>[A-Za-z0-9]+(?:[._-]+[A-Za-z0-9]+)*)""",
+      | (?P<word>[^\W_]+(?:[._-]+[^\W_]+)*)""",
     re.VERBOSE,
 )
 _FOUR_WITHIN = re.compile(r"(?<![0-9.])\d{1,3}(?:\.\d{1,3}){3}(?!\.?\d)")
@@ -98,6 +109,7 @@ class RedactionMap:
         kinds: Kind by replacement.
         words: Names that are replaced wherever they stand.
         labels: Labels that are replaced within a host's name with dots.
+        domains: What such a name ends in, beside the endings that are known everywhere.
         macs: Replacement by hardware address.
     """
 
@@ -107,6 +119,7 @@ class RedactionMap:
     words: frozenset[str]
     labels: frozenset[str]
     macs: Mapping[str, str]
+    domains: frozenset[str] = frozenset()
 
     @property
     def id(self) -> str:
@@ -123,10 +136,13 @@ class RedactionMap:
 
     def revealed(self, text: str) -> str:
         """A text with what `redacted` replaced put back."""
-        names = {new: old for old, new in self.names.items()}
+        # Of spellings that differ in their case, all the same host, the last has most small letters.
+        names = {new: old for old, new in sorted(self.names.items())}
         macs = {new: old for old, new in self.macs.items()}
 
         def original(match: re.Match[str]) -> str:
+            if match["frame"]:
+                return _by_macs(match[0], macs)
             if match["mac"]:
                 return macs.get(match["mac"], match[0])
             if match["word"]:
@@ -147,6 +163,7 @@ class RedactionMap:
                 "words": sorted(self.words),
                 "labels": sorted(self.labels),
                 "macs": dict(sorted(self.macs.items())),
+                "domains": sorted(self.domains),
             },
             indent=1,
         )
@@ -168,6 +185,7 @@ class RedactionMap:
                 frozenset(values["words"]),
                 frozenset(values["labels"]),
                 dict(values["macs"]),
+                frozenset(values.get("domains", ())),
             )
         except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"it is not a map of replacements: {error}") from None
@@ -191,6 +209,7 @@ def redact(snapshot: Snapshot, key: bytes) -> tuple[Snapshot, RedactionMap]:
         frozenset(names.words),
         frozenset(names.labels),
         {mac: _mac(number) for number, mac in enumerate(sorted(used.macs), 1)},
+        frozenset(names.domains),
     )
     count: Counter[str] = Counter()
     redacted = _Replacer(redaction_map, count).part(snapshot, "", "")
@@ -212,9 +231,8 @@ class _Used:
 
     def look(self, text: str) -> None:
         for match in _TOKEN.finditer(text):
-            if match["mac"]:
-                if not _is_common_mac(match["mac"]):
-                    self.macs.add(match["mac"])
+            if match["frame"] or match["mac"]:
+                self.macs.update(mac for mac in _macs(match[0]) if not _is_common_mac(mac))
             elif match["word"]:
                 self.words.update(PART.split(match[0]))
             else:
@@ -273,14 +291,19 @@ def _replacements(names: Names, taken: set[str]) -> tuple[dict[str, str], dict[s
         by_kind[kind].append(name)
     by_kind["host"] += [label for label in names.labels if label not in names.exact]
     replacements: dict[str, str] = {}
+    hosts: dict[str, str] = {}
     kinds: dict[str, str] = {}
     for kind, known in by_kind.items():
         number = 0
-        for name in sorted(known):
+        for name in sorted(known, key=lambda name: (name != name.lower(), name)):
+            if kind == "host" and name.lower() in hosts:
+                replacements[name] = hosts[name.lower()]
+                continue
             number += 1
             while f"{kind}{number}" in taken:
                 number += 1
             replacements[name] = f"{kind}{number}"
+            hosts.setdefault(name.lower(), replacements[name])
             kinds[f"{kind}{number}"] = kind
     return replacements, kinds
 
@@ -356,9 +379,10 @@ class _Replacer:
         return _TOKEN.sub(self._token, text)
 
     def _token(self, match: re.Match[str]) -> str:
-        if match["mac"]:
-            new = self._map.macs.get(match["mac"])
-            return match[0] if new is None else self._told(new, "mac")
+        if match["frame"] or match["mac"]:
+            told = _by_macs(match[0], self._map.macs)
+            self._count["mac"] += sum(mac in self._map.macs for mac in _macs(match[0]))
+            return told
         if match["word"]:
             return _around_addresses(match[0], self._word, self.text)
         new = _address(match, self._map.addresses.replace)
@@ -367,18 +391,33 @@ class _Replacer:
         return match[0] if new == match[0] else self._told(new, "address")
 
     def _word(self, word: str) -> str:
-        if word not in self._map.words and is_host_name(word):
+        known_by_domain = domain_of(word) in self._map.domains and not is_public(word)
+        if word not in self._map.words and "." in word and (known_by_domain or is_host_name(word)):
             told = labels(word)
             new = [self._told(self._map.names[one]) if one in self._map.labels else one for one in told]
             return ".".join((*new, word.rpartition(".")[2]))
         return _by_parts(word, self._known)
 
     def _known(self, name: str) -> str | None:
-        return self._told(self._map.names[name]) if name in self._map.words else None
+        if name in self._map.words:
+            return self._told(self._map.names[name])
+        # Names of hosts are the same in any case.
+        new = self._map.names[name.lower()] if name.lower() in self._map.words else None
+        return self._told(new) if new is not None and self._map.kinds[new] == "host" else None
 
     def _told(self, replacement: str, kind: str = "") -> str:
         self._count[kind or self._map.kinds[replacement]] += 1
         return replacement
+
+
+def _macs(octets: str) -> tuple[str, ...]:
+    """The hardware addresses in a frame's header as the kernel logs it, to whom and from whom; or the only one."""
+    return (octets[:17], octets[18:35]) if len(octets) > 17 else (octets,)
+
+
+def _by_macs(octets: str, macs: Mapping[str, str]) -> str:
+    told = ":".join(macs.get(mac, mac) for mac in _macs(octets))
+    return told + octets[len(told) :]
 
 
 def _around_addresses(word: str, on_word: Callable[[str], str], on_address: Callable[[str], str]) -> str:
@@ -427,8 +466,17 @@ def _address(match: re.Match[str], turn: Callable[[Address, int | None], Address
     mask = match["length6"] or match["mask"] or match["nft6"] or match["nft4"]
     length = _length(mask, address.max_prefixlen)
     new = turn(address, length)
-    told = written if new == address else str(new)
+    told = written if new == address else _written_alike(new, written)
     return told + match[0][len(written) :]
+
+
+def _written_alike(new: Address, written: str) -> str:
+    """An address in text; an IPv4 address within an IPv6 one keeps its dots."""
+    if not isinstance(new, IPv6Address) or "." not in written:
+        return str(new)
+    network, host = divmod(int(new), 1 << 32)
+    leading = "::ffff:" if network == 0xFFFF else str(IPv6Address(network << 32))
+    return f"{leading}{IPv4Address(host)}" if leading.endswith(":") else str(new)
 
 
 def _length(mask: str | None, size: int) -> int | None:

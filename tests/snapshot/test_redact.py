@@ -14,11 +14,11 @@ from dockerdiag.diagnosis import diagnose
 from dockerdiag.formatting import RenderOptions
 from dockerdiag.registry import checks, formats
 from dockerdiag.report import Report
-from dockerdiag.snapshot import Engine, Snapshot, TextFile
+from dockerdiag.snapshot import Engine, LogLine, Snapshot, TextFile, Unread
 from dockerdiag.snapshot.address_map import AddressMap
 from dockerdiag.snapshot.redact import RedactionMap, redact
-from dockerdiag.snapshot.store import dump, loads
-from tests.recorded import Recorded, name_of, recorded
+from dockerdiag.snapshot.store import dump, load, loads
+from tests.recorded import FOLDER, Recorded, name_of, recorded
 
 KEY = b"0123456789abcdef0123456789abcdef"
 PLANTED = {
@@ -200,3 +200,104 @@ def test_what_a_range_holds_it_still_holds(address: object) -> None:
     address_map = AddressMap(KEY, (), ((str(limits[0]), str(limits[1])),))
     new = [address_map.replace(one) for one in limits]
     assert (new[0] <= address_map.replace(address) <= new[1]) == (limits[0] <= address <= limits[1])  # type: ignore[arg-type,operator]
+
+
+def logged(snapshot: Snapshot, text: str) -> str:
+    """A line of the kernel's log after the snapshot's redaction."""
+    redacted, _ = redact(replace(snapshot, kernel_log=(LogLine(0.0, "kernel", text),)), KEY)
+    assert not isinstance(redacted.kernel_log, Unread)
+    return redacted.kernel_log[0].text
+
+
+@pytest.mark.parametrize(
+    "domain",
+    [
+        "acmeco.systems",
+        "acmeco.in",
+        "acmeco.rs",
+        "acmeco.gmbh",
+        "acmeco.localdomain",
+        "Acmeco.Consulting",
+        "acme_co.com",
+        "xn--acmeco-3ya.shop",
+        "acmeco.xn--p1ai",
+        "acmec\u00f6.berlin",
+    ],
+)
+@pytest.mark.parametrize(
+    "place",
+    ["hostname", "engine", "hosts", "search", "no_proxy", "url", "extra_hosts", "image"],
+)
+def test_a_domain_is_known_by_its_place_whatever_its_ending(domain: str, place: str) -> None:
+    snapshot = load(FOLDER / "plain-trixie.json.gz")
+    assert not isinstance(snapshot.engine, Unread)
+    assert not isinstance(snapshot.engine.containers, Unread)
+    one = snapshot.engine.containers[0]
+    changed = {
+        "hostname": lambda: replace(snapshot, host=replace(snapshot.host, hostname=f"lab.{domain}")),
+        "engine": lambda: replace(snapshot, engine=replace(snapshot.engine, name=f"lab.{domain}")),
+        "hosts": lambda: replace(snapshot, hosts_file=TextFile("/etc/hosts", f"10.0.0.9 db.{domain}\n")),
+        "search": lambda: replace(snapshot, resolv_conf=TextFile("/etc/resolv.conf", f"search {domain}\n")),
+        "no_proxy": lambda: replace(
+            snapshot, engine=replace(snapshot.engine, no_proxy=f".{domain},db.{domain}:5432")
+        ),
+        "url": lambda: replace(
+            snapshot, engine=replace(snapshot.engine, http_proxy=f"http://proxy.{domain}:3128")
+        ),
+        "extra_hosts": lambda: replace(
+            snapshot,
+            engine=replace(
+                snapshot.engine, containers=(replace(one, extra_hosts=(f"db.{domain}:10.0.0.9",)),)
+            ),
+        ),
+        "image": lambda: replace(
+            snapshot,
+            engine=replace(
+                snapshot.engine, containers=(replace(one, image=f"registry.{domain}/team/app:1"),)
+            ),
+        ),
+    }[place]()
+    text = f"lookup of mail.{domain} and MAIL.{domain.upper()} failed"
+    redacted, names = redact(replace(changed, kernel_log=(LogLine(0.0, "kernel", text),)), KEY)
+    label = domain.partition(".")[0]
+    assert label.casefold() not in dump(redacted).decode().casefold()
+    assert not isinstance(redacted.kernel_log, Unread)
+    small, large = redacted.kernel_log[0].text.split()[2:5:2]
+    assert small.lower() == large.lower()
+    assert f"mail.{domain}".casefold() in names.revealed(redacted.kernel_log[0].text).casefold()
+
+
+def test_what_hosts_name_themselves_everywhere_stays() -> None:
+    snapshot = load(FOLDER / "plain-trixie.json.gz")
+    hosts = TextFile("/etc/hosts", "127.0.0.1 localhost localhost.localdomain\n10.0.0.9 db.example.com\n")
+    redacted, _ = redact(replace(snapshot, hosts_file=hosts), KEY)
+    assert isinstance(redacted.hosts_file, TextFile)
+    assert "localhost.localdomain" in redacted.hosts_file.text
+    assert "db.example.com" in redacted.hosts_file.text
+
+
+def test_the_header_of_a_frame_is_two_hardware_addresses() -> None:
+    snapshot = load(FOLDER / "plain-trixie.json.gz")
+    macs = "52:54:00:12:34:56:08:00:27:aa:bb:cc"
+    text = f"[UFW BLOCK] IN=eth0 OUT= MAC={macs}:08:00 SRC=10.1.2.3 then 08:00:27:aa:bb:cc"
+    shown = logged(snapshot, text)
+    assert "52:54:00" not in shown
+    assert "aa:bb:cc" not in shown
+    frame = shown.partition("MAC=")[2].split()[0]
+    assert frame.endswith(":08:00")
+    assert frame[18:35] == shown.split()[-1]
+    redacted, names = redact(replace(snapshot, kernel_log=(LogLine(0.0, "kernel", text),)), KEY)
+    assert not isinstance(redacted.kernel_log, Unread)
+    assert names.revealed(redacted.kernel_log[0].text) == text
+
+
+def test_an_ipv4_address_within_an_ipv6_one_is_replaced_as_by_itself() -> None:
+    snapshot = load(FOLDER / "plain-trixie.json.gz")
+    text = "172.17.0.2 10.20.30.40 ::ffff:172.17.0.2 [::ffff:172.17.0.2]:53 64:ff9b::10.20.30.40"
+    redacted, names = redact(replace(snapshot, kernel_log=(LogLine(0.0, "kernel", text),)), KEY)
+    assert not isinstance(redacted.kernel_log, Unread)
+    shown = redacted.kernel_log[0].text
+    first, second = shown.split()[:2]
+    assert "172.17.0.2" not in shown
+    assert shown.split()[2:] == [f"::ffff:{first}", f"[::ffff:{first}]:53", f"64:ff9b::{second}"]
+    assert names.revealed(shown) == text
