@@ -20,6 +20,8 @@ class RenderOptions:
     """The command line that made the report, empty where it is not known."""
     duration: float | None = None
     """Seconds that the run took, None where it is not known."""
+    exit_code: int | None = None
+    """What the run ends with, None where it is the verdict's: `--fail-on` may let a verdict pass."""
     groups: Mapping[str, str] = field(default_factory=dict)
     """Under which heading each check is listed, by its name; a check that is missing stands under none."""
 

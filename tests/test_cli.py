@@ -112,6 +112,9 @@ def test_only_and_skip_choose_checks() -> None:
 
 def test_quiet_is_silent_when_ok_only() -> None:
     assert run("--from", OK, "-q").stdout == ""
+    assert all(
+        run("--from", OK, "-q", "-f", name).stdout for name in ("json", "nagios", "checkmk", "prometheus")
+    )
     assert "broken" in run("--from", BROKEN, "-q").stdout
 
 

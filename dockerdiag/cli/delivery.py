@@ -56,16 +56,18 @@ def deliver(
 ) -> int:
     """Writes the files, keeps the run for the next one, shows the report, and returns the exit code.
 
-    Text for people shows `changes` first, where they are given, and nothing at all where nothing changed. A
-    monitor's format shows nothing where a file could not be written: its first line must not say OK then.
+    Text for people shows `changes` first, where they are given, and nothing at all where nothing changed, or with
+    `quiet` where all is well; programs that read another format always get it. A monitor's format shows nothing where
+    a file could not be written: its first line must not say OK then.
     """
     from dockerdiag.report import Verdict  # noqa: PLC0415
 
     code = report.exit_code
     if (fail_on == "fail" and code in (1, 3)) or (fail_on == "unknown" and code == 1):
         code = 0
+    judged = code
     for path, one in prepared.files:
-        whole = rendered(one, report, prepared.options(report, verbose=True))
+        whole = rendered(one, report, replace(prepared.options(report, verbose=True), exit_code=judged))
         code = (EX_SOFTWARE if whole is None else write(path, whole.encode(errors="replace"))) or code
     if keep is not None:
         code = keep() or code
@@ -73,11 +75,12 @@ def deliver(
     if code == EX_IOERR and chosen.failure is not None:
         return code
     for_people = chosen.name == "text"
-    silent = quiet and report.verdict is Verdict.OK
-    if changes is not None and for_people:
-        silent = silent or not changes
+    nothing_new = changes is not None and not changes
+    silent = for_people and (nothing_new or (quiet and report.verdict is Verdict.OK))
     if not silent:
-        options = replace(prepared.options(report, verbose=verbose), colour=_colour(), width=_width())
+        options = replace(
+            prepared.options(report, verbose=verbose), colour=_colour(), width=_width(), exit_code=judged
+        )
         if changes is not None and for_people:
             # In more words than the report keeps of them.
             shown = rendered(chosen, replace(report, changes=None), options)

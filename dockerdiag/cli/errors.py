@@ -11,6 +11,15 @@ import typer
 EX_USAGE, EX_SOFTWARE, EX_IOERR = 64, 70, 74
 """sysexits.h: wrong usage, an error of our own, a file that cannot be written."""
 
+
+class NoReportError(Exception):
+    """The run ends without a report, with an exit code that others have as well; why was said."""
+
+    def __init__(self, code: int) -> None:
+        super().__init__(code)
+        self.code = code
+
+
 UsageError: Any = typer.BadParameter.__mro__[1]
 ClickException: Any = typer.BadParameter.__mro__[2]
 """Click's classes; typer 0.26 and later carry a click of their own, earlier ones use the package."""

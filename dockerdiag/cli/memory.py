@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from dockerdiag.cli.delivery import write
-from dockerdiag.cli.errors import EX_IOERR, fail_usage, say
+from dockerdiag.cli.errors import EX_IOERR, NoReportError, fail_usage, say
 
 if TYPE_CHECKING:
     from dockerdiag.changes import Changes
@@ -79,7 +79,7 @@ def remembering(path: Path | None, limit: "TimeLimit") -> Iterator[Memory | None
             raise typer.Exit(EX_IOERR) from None
         except OverlapError:
             say(f"another run holds {path}; this one ends")
-            raise typer.Exit(EX_UNKNOWN) from None
+            raise NoReportError(EX_UNKNOWN) from None
         except StateError as error:
             say(f"{path} cannot be used, and is begun anew: {error}")
         except OSError as error:

@@ -62,7 +62,7 @@ FromFile = Annotated[
     typer.Option("--from", metavar="FILE", help="Judge a snapshot again, or show a report again."),
 ]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Show what passed, and every hop.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing when the verdict is ok.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print no text when the verdict is ok.")]
 FailOnOption = Annotated[
     FailOn,
     typer.Option(

@@ -19,6 +19,7 @@ from dockerdiag.cli.errors import (
     EX_SOFTWARE,
     EX_USAGE,
     ClickException,
+    NoReportError,
     UsageError,
     give_up_stdout,
     harmless,
@@ -49,9 +50,15 @@ def run(arguments: list[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal without UTF-8, a name that is none
-    code, reason = _outcome(arguments)
-    if EX_USAGE <= code <= EX_IOERR:
-        _tell_monitor(sys.argv[1:] if arguments is None else arguments, reason)
+    given = sys.argv[1:] if arguments is None else arguments
+    try:
+        code, reason = _outcome(arguments)
+    except NoReportError as error:
+        code, reason = error.code, last_said()
+        _tell_monitor(given, reason)
+    else:
+        if EX_USAGE <= code <= EX_IOERR:
+            _tell_monitor(given, reason)
     return code
 
 
@@ -66,6 +73,8 @@ def _outcome(arguments: list[str] | None) -> tuple[int, str]:
         error.message = harmless(error.message)
         _show(error)
         return EX_USAGE if isinstance(error, UsageError) else EX_IOERR, error.format_message()
+    except NoReportError:
+        raise
     except (KeyboardInterrupt, typer.Abort):
         return 128 + signal.SIGINT, ""
     except SystemExit as ended:
@@ -98,16 +107,24 @@ def _tell_monitor(arguments: Sequence[str], reason: str) -> None:
             print_result(asked.failure(reason or "dockerdiag ended without a report"))
 
 
+_SWITCHES = "qvh"
+"""Options of one letter that take no value, behind which another may follow at once."""
+
+
 def _format_asked(arguments: Sequence[str]) -> str | None:
     """What `-f` says, also where the arguments as a whole make no sense."""
     asked = None
-    for at, word in enumerate(arguments):
-        if word in ("-f", "--format"):
-            asked = arguments[at + 1] if at + 1 < len(arguments) else None
+    for word, following in zip(arguments, [*arguments[1:], None], strict=True):
+        if word == "--":
+            break
+        if word == "--format":
+            asked = following
         elif word.startswith("--format="):
             asked = word.removeprefix("--format=")
-        elif word.startswith("-f") and not word.startswith("--"):
-            asked = word.removeprefix("-f")
+        elif word.startswith("-") and not word.startswith("--"):
+            last = word[1:].lstrip(_SWITCHES)
+            if last.startswith("f"):
+                asked = last[1:] or following
     return asked
 
 

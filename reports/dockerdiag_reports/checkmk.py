@@ -3,7 +3,7 @@
 from dockerdiag.formatting import Format, RenderOptions
 from dockerdiag.report import EXIT_CODES, Report, Verdict
 from dockerdiag_reports.layout import cut
-from dockerdiag_reports.monitoring import plain, tally, why
+from dockerdiag_reports.monitoring import exit_code, plain, tally, why
 from dockerdiag_reports.outline import outline
 from dockerdiag_reports.untrusted import clean, line
 
@@ -11,11 +11,11 @@ _TEXT = 240
 """Columns of the text: a line of the service list."""
 
 
-def render(report: Report, options: RenderOptions) -> str:  # noqa: ARG001 - a monitor asks always the same
+def render(report: Report, options: RenderOptions) -> str:
     """One line, whose state is the exit code."""
     metrics = "|".join(f"{name}={count}" for name, count in tally(report).items())
     text = why(outline(clean(report)), _TEXT)
-    return f'{report.exit_code} "dockerdiag" {metrics} {report.verdict.value}: {text}\n'
+    return f'{exit_code(report, options)} "dockerdiag" {metrics} {report.verdict.value}: {text}\n'
 
 
 def failure(reason: str) -> str:

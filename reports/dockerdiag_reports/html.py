@@ -12,7 +12,7 @@ from functools import cache
 from markupsafe import Markup
 
 from dockerdiag.formatting import Format, RenderOptions
-from dockerdiag.report import Disposition, Evidence, Finding, Remedy, Report, Walk
+from dockerdiag.report import Disposition, Evidence, Finding, Remedy, Report, Walk, words
 from dockerdiag.report_json import ReportError, dumps, loads
 from dockerdiag_reports.changes_told import changes_told
 from dockerdiag_reports.drawing import drawing, stages
@@ -26,7 +26,6 @@ from dockerdiag_reports.outline import (
     rule_place,
     told_alike,
     walker,
-    words,
 )
 from dockerdiag_reports.templating import asset, template
 from dockerdiag_reports.untrusted import REPLACEMENT, clean, line

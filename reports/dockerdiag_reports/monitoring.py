@@ -4,7 +4,8 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 
-from dockerdiag.report import Disposition, Report, Status, Verdict
+from dockerdiag.formatting import RenderOptions
+from dockerdiag.report import EXIT_CODES, Disposition, Report, Status, Verdict
 from dockerdiag_reports.last_word import last_word
 from dockerdiag_reports.outline import Outline
 
@@ -15,6 +16,9 @@ STATES: Mapping[Verdict, str] = MappingProxyType(
         Verdict.BROKEN: "CRITICAL",
         Verdict.UNKNOWN: "UNKNOWN",
     }
+)
+BY_EXIT_CODE: Mapping[int, str] = MappingProxyType(
+    {EXIT_CODES[verdict]: state for verdict, state in STATES.items()}
 )
 COUNTED = (Status.FAIL, Status.WARN, Status.UNKNOWN)
 
@@ -30,6 +34,11 @@ def plain(text: str) -> str:
 def why(told: Outline, width: int) -> str:
     """The report in a phrase; the verdict where a host's text is nothing but what a terminal obeys."""
     return plain(last_word(told, width)) or told.report.verdict.value
+
+
+def exit_code(report: Report, options: RenderOptions) -> int:
+    """What the run ends with: a monitor believes the code, and what it is told must say the same."""
+    return report.exit_code if options.exit_code is None else options.exit_code
 
 
 def judged(report: Report) -> Iterator[tuple[str, str, Status]]:

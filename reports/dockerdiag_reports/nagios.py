@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dockerdiag.formatting import Format, RenderOptions
 from dockerdiag.report import Finding, Report, Verdict
 from dockerdiag_reports.layout import cut
-from dockerdiag_reports.monitoring import STATES, plain, tally, why
+from dockerdiag_reports.monitoring import BY_EXIT_CODE, STATES, exit_code, plain, tally, why
 from dockerdiag_reports.outline import Outline, ending, host_name, moment, outline, redaction, walker
 from dockerdiag_reports.untrusted import clean, line
 
@@ -16,11 +16,13 @@ _RANGES = {"fail": ";;0;0", "warn": ";0;;0"}
 """warn;crit;min: any failure is critical, any warning a warning."""
 
 
-def render(report: Report, options: RenderOptions) -> str:  # noqa: ARG001 - a monitor's output is always the same
+def render(report: Report, options: RenderOptions) -> str:
     """`STATE: why | performance data`, then what is wrong and what mends it."""
     told = outline(clean(report))
     data = " ".join(f"{name}={count}{_RANGES.get(name, ';;;0')}" for name, count in tally(report).items())
-    first = f"{STATES[report.verdict]}: {why(told, _TEXT)} | {data}"
+    code = exit_code(report, options)
+    let_pass = "" if code == report.exit_code else f"{report.verdict.value}, which --fail-on lets pass: "
+    first = f"{BY_EXIT_CODE[code]}: {let_pass}{why(told, _TEXT - len(let_pass))} | {data}"
     return "\n".join((first, *map(_line, _wrong(told)), *_mending(told), *map(_line, _besides(told)))) + "\n"
 
 

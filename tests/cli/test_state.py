@@ -65,6 +65,17 @@ def test_a_second_run_at_once_ends_and_says_so(state: Path) -> None:
     assert not state.exists()
 
 
+@pytest.mark.parametrize(
+    ("name", "line"), [("nagios", "UNKNOWN: another run "), ("checkmk", '3 "dockerdiag" - ')]
+)
+def test_a_monitor_is_told_that_another_run_holds_the_state(state: Path, name: str, line: str) -> None:
+    with Path(f"{state}.lock").open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        ran = run("--state", state, "-f", name)
+    assert ran.returncode == 3
+    assert ran.stdout.startswith(line)
+
+
 @pytest.mark.parametrize("content", ["nonsense", "{}", "[]", '{"schema_version": 1}'])
 def test_another_programs_file_is_left_as_it_is(state: Path, content: str) -> None:
     state.write_text(content)

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.command_line import BROKEN, OK, run
+from tests.command_line import BROKEN, DEGRADED, OK, run
+from tests.command_line import UNKNOWN as UNKNOWN_HOST
 
 NAGIOS = re.compile(r"UNKNOWN: [^|\n]+\n")
 CHECKMK = re.compile(r'3 "dockerdiag" - [^|\n]+\n')
@@ -13,7 +14,7 @@ FORMATS = [("nagios", NAGIOS), ("checkmk", CHECKMK)]
 
 
 @pytest.mark.parametrize(("name", "line"), FORMATS)
-@pytest.mark.parametrize("spelling", ["-f {}", "-f{}", "--format {}", "--format={}"])
+@pytest.mark.parametrize("spelling", ["-f {}", "-f{}", "-qf {}", "-vf{}", "--format {}", "--format={}"])
 def test_wrong_usage(name: str, line: re.Pattern[str], spelling: str) -> None:
     ran = run(*spelling.format(name).split(), "--from", OK, "-c", "nobody")
     assert ran.returncode == 64
@@ -85,3 +86,21 @@ def failing(folder: Path, message: str) -> dict[str, str]:
         "dockerdiag.diagnosis.diagnose = diagnose\n"
     )
     return {"PYTHONPATH": str(folder)}
+
+
+@pytest.mark.parametrize(
+    ("fail_on", "path", "state", "code"),
+    [
+        ("warn", DEGRADED, "WARNING", 1),
+        ("fail", DEGRADED, "OK: degraded, which --fail-on lets pass", 0),
+        ("unknown", DEGRADED, "OK: degraded, which --fail-on lets pass", 0),
+        ("fail", UNKNOWN_HOST, "OK: unknown, which --fail-on lets pass", 0),
+        ("fail", BROKEN, "CRITICAL", 2),
+    ],
+)
+def test_a_monitor_is_told_what_the_exit_code_says(fail_on: str, path: Path, state: str, code: int) -> None:
+    nagios = run("--from", path, "--fail-on", fail_on, "-f", "nagios")
+    checkmk = run("--from", path, "--fail-on", fail_on, "-f", "checkmk")
+    assert (nagios.returncode, checkmk.returncode) == (code, code)
+    assert nagios.stdout.startswith(f"{state}: ")
+    assert checkmk.stdout.startswith(f'{code} "dockerdiag" ')
