@@ -1,6 +1,7 @@
 """Changes in words, for a terminal."""
 
 from collections.abc import Iterable, Iterator
+from textwrap import wrap
 from typing import TYPE_CHECKING
 
 from dockerdiag.cli.errors import printable
@@ -8,6 +9,9 @@ from dockerdiag.cli.errors import printable
 if TYPE_CHECKING:
     from dockerdiag.changes import Changes
     from dockerdiag.report import Finding
+
+_WIDTH = 80
+"""Columns, as of the report that may follow."""
 
 
 def told(changes: "Changes") -> Iterator[str]:
@@ -27,7 +31,14 @@ def _section(heading: str, lines: Iterable[str]) -> Iterator[str]:
     for number, line in enumerate(lines):
         if number == 0:
             yield f"\n{heading}"
-        yield f"  {printable(line)}"
+        yield from wrap(
+            printable(line),
+            _WIDTH,
+            initial_indent="  ",
+            subsequent_indent="    ",
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
 
 
 def _finding(finding: "Finding") -> str:

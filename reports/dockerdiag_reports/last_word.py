@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from dockerdiag.report import Cause, Disposition, Status, Verdict, Walk
 from dockerdiag_reports.layout import cells, cut
-from dockerdiag_reports.outline import Outline, counted, ending, endings, worst_first
+from dockerdiag_reports.outline import Outline, but_for, counted, ending, endings, worst_first
 
 _SYSTEM_FOLDERS = re.compile(r"(?<!\S)/(?:etc|lib|run|usr)/(?:[^\s/:,;]+/)+(?=[^\s/:,;])")
 """What stands before the name of a system's file; who looks after the host knows the file by its name."""
@@ -15,16 +15,17 @@ _CLAUSE = re.compile(r": |; |(?<=\)), | \(")
 
 def last_word(told: Outline, width: int) -> str:
     """What the verdict rests on, in at most `width` columns; cut only where no sentence is short enough."""
-    more = _more(told)
-    tail = f"; {more} more to look at" if more else ""
-    room = width - cells(tail)
     whole = _sentences(told)
     sentences = [shorter for sentence in whole for shorter in _ever_shorter(sentence)]
     if told.cause is None and not told.report.results:
         # Of a trace each says the same in fewer words; of a cause the first clause says more than the next sentence.
         sentences = whole + sentences
-    fitting = (sentence for sentence in sentences if cells(sentence) <= room)
-    return next(fitting, cut(sentences[-1], room)) + tail
+    tails = _besides(told)
+    for tail in tails:
+        for sentence in sentences:
+            if cells(sentence) + cells(tail) <= width:
+                return sentence + tail
+    return cut(sentences[-1], width - cells(tails[-1])) + tails[-1]
 
 
 def _sentences(told: Outline) -> list[str]:
@@ -36,6 +37,8 @@ def _sentences(told: Outline) -> list[str]:
         ends = endings(report)
         worst = worst_first(report.walks)[0]
         return ["; ".join(ends), ends[0], f"{worst.to} {ending(worst)}", ending(worst).removeprefix("is ")]
+    if report.verdict is Verdict.OK and told.expected:
+        return [f"{but_for(told.expected)}: {told.expected[0].finding.summary}", but_for(told.expected)]
     if report.verdict is Verdict.OK:
         return ["nothing was found that keeps containers from the internet"]
     if report.verdict is Verdict.UNKNOWN:
@@ -63,10 +66,14 @@ def _of_subject(cause: Cause) -> str:
     return f"{cause.code} on {kind} {name.rpartition('/')[2] if kind == 'file' else name}{hit}"
 
 
-def _more(told: Outline) -> int:
-    if told.cause is None:
-        return 0
-    return len(told.others) + sum(len(group.results) for group in told.undecided)
+def _besides(told: Outline) -> tuple[str, ...]:
+    """What there is beside the cause, the fullest first."""
+    unsure = sum(len(group.results) for group in told.undecided)
+    if told.cause is None or not (told.others or unsure):
+        return ("",)
+    findings = f"; {len(told.others)} more to look at" if told.others else ""
+    checks = f"; {counted(unsure, 'check')} could not judge" if unsure else ""
+    return findings + checks, f"; {len(told.others) + unsure} more to look at"
 
 
 def _ever_shorter(sentence: str) -> Iterator[str]:

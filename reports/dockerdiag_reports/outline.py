@@ -97,15 +97,16 @@ def outline(report: Report) -> Outline:
     matters = [entry for entry in rest if entry.finding.status in _MATTERS]
     loud = [entry for entry in matters if entry.finding.expected is None]
     doubts = _doubts(report, loud, undecided)
+    expected = _worst_first(entry for entry in matters if entry.finding.expected is not None)
     return Outline(
         report=report,
-        sentence=_sentence(report, doubts),
+        sentence=_sentence(report, doubts, expected),
         cause=cause,
         cause_title=next((each.title for each in report.results if cause and each.check == cause.check), ""),
         walk=_telling_walk(report, entries),
         others=_worst_first(entry for entry in loud if entry.finding.id not in follows),
         explained=_worst_first(entry for entry in loud if entry.finding.id in follows),
-        expected=_worst_first(entry for entry in matters if entry.finding.expected is not None),
+        expected=expected,
         quiet=_worst_first(entry for entry in rest if entry.finding.status not in _MATTERS),
         undecided=undecided,
         doubts=doubts,
@@ -300,11 +301,19 @@ def _doubts(report: Report, loud: list[Entry], undecided: tuple[Undecided, ...])
     )
 
 
-def _sentence(report: Report, doubts: tuple[str, ...]) -> str:
+def but_for(expected: tuple[Entry, ...]) -> str:
+    """What is not as it should be and counts for nothing, in a phrase that a report which is ok owes its reader."""
+    noun = "failure" if all(entry.finding.status is Status.FAIL for entry in expected) else "finding"
+    return f"in order, but for {counted(len(expected), f'expected {noun}')}"
+
+
+def _sentence(report: Report, doubts: tuple[str, ...], expected: tuple[Entry, ...]) -> str:
     if report.cause is not None:
         text = report.cause.summary
     elif not report.results and report.walks:
         text = f"By what was read, {'; '.join(endings(report))}"
+    elif report.verdict is Verdict.OK and expected:
+        text = f"{but_for(expected).capitalize()}: {expected[0].finding.summary}"
     elif report.verdict is Verdict.OK:
         text = "Nothing was found that keeps containers on this host from the internet"
     elif report.verdict is Verdict.UNKNOWN:

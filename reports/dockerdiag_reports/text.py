@@ -38,6 +38,7 @@ def render(report: Report, options: RenderOptions) -> str:
         **told_alike(harmless),
         quiet=quiet(harmless),
         verbose=options.verbose,
+        instead=_instead,
         layout=layout,
         wrap=layout.wrap,
         quote=layout.quote,
@@ -55,6 +56,12 @@ def render(report: Report, options: RenderOptions) -> str:
         replacement=REPLACEMENT,
     )
     return _BLANK_LINES.sub("\n\n", text).strip("\n") + "\n"
+
+
+def _instead(summary: str) -> str:
+    """Another remedy behind the word `or`, which some begin with themselves."""
+    rest = summary.removeprefix("Or ")
+    return rest[:1].upper() + rest[1:]
 
 
 FORMAT = Format(name="text", suffixes=(".txt",), media_type="text/plain; charset=utf-8", render=render)

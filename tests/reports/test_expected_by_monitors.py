@@ -35,3 +35,4 @@ def test_what_is_expected_is_not_counted(monitor: ModuleType, counted: str, not_
     assert counted in found
     assert not_counted in expected
     assert counted not in expected
+    assert "nothing was found" not in expected

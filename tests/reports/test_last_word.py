@@ -13,7 +13,18 @@ from dockerdiag_reports.outline import outline
 from dockerdiag_reports.untrusted import clean
 from tests.recorded import Recorded, name_of, recorded
 from tests.reports.hostile import texts
-from tests.reports.samples import BROKEN, DEGRADED, DELIVERED, NOTHING, OK, STOPPED, UNKNOWN, hostile
+from tests.reports.samples import (
+    BROKEN,
+    DEGRADED,
+    DELIVERED,
+    FORWARD_DROP,
+    NOTHING,
+    OK,
+    STOPPED,
+    UNKNOWN,
+    hostile,
+    result,
+)
 
 DROP_IN = "/etc/systemd/system/docker.service.d/docker-options.conf"
 
@@ -124,3 +135,13 @@ def test_the_end_of_a_traced_packet_is_told_without_its_aim_where_both_do_not_fi
     assert said(report) == short
     assert said(report, 85) == f"203.0.113.10:443/tcp {short}"
     assert said(report, 200) == f"the packet to 203.0.113.10:443/tcp {short}"
+
+
+def test_what_is_expected_is_said_where_all_else_is_in_order() -> None:
+    expected = replace(FORWARD_DROP, expected="closed on purpose")
+    report = replace(OK, results=(*OK.results, result("forward-policy", expected, status=Status.FAIL)))
+    told = outline(clean(report))
+    assert told.sentence.startswith("In order, but for 1 expected failure: ")
+    assert last_word(told, 400).startswith("in order, but for 1 expected failure: ")
+    assert last_word(told, 60).startswith("in order, but for 1 expected failure")
+    assert "othing was found" not in told.sentence
