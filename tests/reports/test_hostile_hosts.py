@@ -15,7 +15,7 @@ from dockerdiag.diagnosis import diagnose
 from dockerdiag.formatting import RenderOptions
 from dockerdiag.registry import checks, formats
 from dockerdiag.report import Report
-from dockerdiag.snapshot import Engine, LogLine, ServiceUnit, Snapshot, TextFile
+from dockerdiag.snapshot import Engine, IpSet, Link, LogLine, ServiceUnit, Snapshot, TextFile
 from dockerdiag.snapshot.store import load
 from tests.recorded import FOLDER
 from tests.reports.hostile import texts
@@ -32,6 +32,15 @@ HOSTS = {
     for name in ("docker-user-drops-replies", "network-unmasqueraded", "drop-in-edited-not-in-force", "plain")
 }
 RULE = "-A DOCKER-USER -i eth0 -j DROP"
+
+
+def with_comments(listing: str, evil: str) -> str:
+    """nft's listing with the same comment on every rule."""
+    objects = json.loads(listing)
+    for one in objects["nftables"]:
+        if "rule" in one:
+            one["rule"]["comment"] = evil
+    return json.dumps(objects)
 
 
 def haunted(snapshot: Snapshot, evil: str) -> Snapshot:
@@ -69,6 +78,8 @@ def haunted(snapshot: Snapshot, evil: str) -> Snapshot:
     )
     firewall = snapshot.network.firewall
     assert isinstance(firewall.iptables_nft, str)
+    assert isinstance(firewall.nft, str)
+    assert isinstance(snapshot.network.links, tuple)
     flat = " ".join(evil.replace('"', "'").replace("\\", "/").split("\n"))
     commented = firewall.iptables_nft.replace(
         RULE, f'-A DOCKER-USER -i eth0 -m comment --comment "{flat}" -j DROP'
@@ -78,7 +89,23 @@ def haunted(snapshot: Snapshot, evil: str) -> Snapshot:
         snapshot,
         host=replace(snapshot.host, hostname=evil, os_name=evil),
         engine=replace(engine, containers=containers, networks=networks, warnings=(evil,)),
-        network=replace(snapshot.network, firewall=replace(firewall, iptables_nft=commented)),
+        network=replace(
+            snapshot.network,
+            links=(*snapshot.network.links, Link(99, evil, "dummy", up=True, operstate="up", mtu=1500)),
+            firewall=replace(
+                firewall,
+                iptables_nft=commented,
+                nft=with_comments(firewall.nft, evil),
+                ipsets=(IpSet(evil, "hash:ip", "inet", (evil, "10.0.0.9")),),
+            ),
+        ),
+        service=replace(
+            service,
+            drop_ins=(
+                *service.drop_ins,
+                TextFile(f"{service.name}.d/{evil}.conf", f"[Service]\n# {flat}\n"),
+            ),
+        ),
         daemon_json=file,
         hosts_file=TextFile("/etc/hosts", f"127.0.0.1 {evil} # {evil}\n"),
         resolv_conf=TextFile("/etc/resolv.conf", f"# {evil}\nnameserver 203.0.113.10\nsearch {evil}\n"),

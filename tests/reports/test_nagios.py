@@ -7,6 +7,7 @@ from dockerdiag.formatting import RenderOptions
 from dockerdiag.report import Report
 from dockerdiag_reports import checkmk, nagios
 from dockerdiag_reports.monitoring import plain, tally
+from tests.recorded import Recorded, name_of, recorded
 from tests.reports.hostile import texts
 from tests.reports.samples import BROKEN, FORWARD_DROP, OK, SAMPLES, UNKNOWN, hostile
 
@@ -49,6 +50,11 @@ def assert_plugin_output(report: Report) -> None:
 @pytest.mark.parametrize("name", SAMPLES)
 def test_it_keeps_the_plugin_api(name: str) -> None:
     assert_plugin_output(SAMPLES[name])
+
+
+@pytest.mark.parametrize("one", recorded(), ids=name_of)
+def test_recorded_hosts_keep_it_too(one: Recorded) -> None:
+    assert_plugin_output(one.report())
 
 
 @settings(deadline=None, max_examples=60)
