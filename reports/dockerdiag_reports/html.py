@@ -5,6 +5,7 @@ The report's JSON rides inside it, so that the file can be read back.
 
 import base64
 import hashlib
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -31,6 +32,7 @@ from dockerdiag_reports.templating import asset, template
 from dockerdiag_reports.untrusted import REPLACEMENT, clean, line
 
 DATA_ID = "dockerdiag-report"
+_LOOKED_UP = re.compile(r"^/[^ ]+$|\bchain\b|\bjournal\b")
 _HOPS_SHOWN = 400
 """Hops that the walks beside the first may show; the file would grow too large for a ticket otherwise."""
 
@@ -118,9 +120,11 @@ def _first_remedy(told: Outline) -> Remedy | None:
 
 
 def _source(told: Outline) -> Evidence | None:
-    if told.cause is not None:
-        return next(iter(told.cause.evidence), None)
-    return None
+    """Of the cause's evidence what an admin can look up: a rule, a line of a file or of the journal; else the first."""
+    if told.cause is None:
+        return None
+    evidence = told.cause.evidence
+    return next((each for each in evidence if _LOOKED_UP.search(each.source)), next(iter(evidence), None))
 
 
 def _exhibits(report: Report) -> tuple[Exhibit, ...]:

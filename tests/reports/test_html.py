@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 
 from dockerdiag.formatting import RenderOptions
-from dockerdiag.report import Cause, Report, Status
+from dockerdiag.report import Cause, Evidence, Report, Status
 from dockerdiag.report_json import ReportError, to_dict
 from dockerdiag_reports.html import FORMAT, read_back
 from tests.reports.hostile import ACTIVE, texts
@@ -241,3 +241,30 @@ def test_templates_in_host_text_are_text() -> None:
     words = Page(html(hostile("{{ 7*7 }}{% raw %}"))).words()
     assert "{{ 7*7 }}{% raw %}" in words
     assert "49" not in words
+
+
+def test_the_verdict_holds_what_to_try_first_and_the_risk_precedes_the_command() -> None:
+    changed = replace(
+        BROKEN, changes={"since": "2026-01-01T00:00:00Z", "verdict": {"before": "ok", "after": "broken"}}
+    )
+    text = html(changed)
+    places = ['class="next"', 'id="changes"', 'id="way"', 'class="opens"', 'id="first-now"']
+    assert [text.index(place) for place in places] == sorted(text.index(place) for place in places)
+    assert 'data-copy="first-now" aria-label="Copy the command to try first"' in text
+    assert 'class="next"' not in html(OK)
+
+
+@pytest.mark.parametrize(
+    ("sources", "shown"),
+    [
+        (("link eth0", "nft table inet guard, chain out, rule 1"), 1),
+        (("systemctl show docker.service", "journal of docker.service"), 1),
+        (("nameserver 127.0.0.1", "/etc/docker/daemon.json:1"), 1),
+        (("systemctl show docker.service", "/etc/resolv.conf of 5f6ed70a8f43"), 0),
+    ],
+)
+def test_the_headline_shows_what_can_be_looked_up(sources: tuple[str, ...], shown: int) -> None:
+    evidence = tuple(Evidence(source, f"text of {source}") for source in sources)
+    finding = replace(FORWARD_DROP, evidence=evidence)
+    text = html(replace(BROKEN, cause=Cause.of("forward-policy", finding)))
+    assert f'<figure class="source"><figcaption>{sources[shown]}</figcaption>' in text
