@@ -112,7 +112,7 @@ def _stopped(case: Case, hit: Hit, status: Status) -> Finding:
         code=_code(case, hit, word) if ban is None else "container-banned",
         status=status,
         subject=case.subject(hit),
-        summary=f"Packets of {containers_of(hit)} are {word} {directions} {what}"
+        summary=f"{_packets(hit)} of {containers_of(hit)} are {word} {directions} {what}"
         + (f": {firewalld.PANIC}" if firewalld.panics(rule) else "")
         + (f": {ban.who} has banned {ban.member}" if ban is not None else _other_variant(case, hit)),
         count=hit.count,
@@ -184,6 +184,12 @@ def _evidence(hit: Hit) -> tuple[Evidence, ...]:
 def _one_each_way(hit: Hit) -> tuple[Halt, ...]:
     first = {halt.direction: halt for halt in reversed(hit.halts)}
     return tuple(sorted(first.values(), key=lambda halt: halt.direction != "out"))
+
+
+def _packets(hit: Hit) -> str:
+    if not hit.halt.packet.asks_neighbours:
+        return "Packets"
+    return ("ARP" if hit.halt.packet.family == 4 else "Neighbour discovery") + " for packets"
 
 
 def _packet(halt: Halt) -> str:

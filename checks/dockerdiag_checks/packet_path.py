@@ -208,7 +208,8 @@ def _what(case: Case, halt: Halt, offline: bool) -> str:
     if halt.rule is not None and halt.netfilter is not None:
         word = "rejected" if halt.netfilter.verdict == "reject" else "dropped"
         policy = "the policy of " if halt.kind == "policy" else ""
-        return f"The container's own firewall: {word} by {policy}{where(halt.rule)}"
+        what = "what asks for its neighbours is " if halt.packet.asks_neighbours else ""
+        return f"The container's own firewall: {what}{word} by {policy}{where(halt.rule)}"
     reason = halt.reason.rstrip(".")
     return f"{no_way_out(case, halt.packet.family)}: {reason}" if offline else reason
 

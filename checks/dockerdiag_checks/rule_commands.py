@@ -66,6 +66,8 @@ def narrowed(halt: Halt) -> tuple[str, ...]:
     rule = _rule(halt)
     if rule is None or rule.index is None or rule.family == "bridge" or asked_service(halt) is not None:
         return ()
+    if halt.packet.asks_neighbours:
+        return ()
     if rule.backend == "nft":
         found = _NFT_PORT.search(rule.text)
         return tuple(found.groups()) if found is not None else ()
@@ -138,6 +140,9 @@ def _nft_rule(rule: RuleReference, statement: str, mark: str) -> Change:
 
 def _iptables_matches(rule: RuleReference, halt: Halt, subnets: Sequence[str]) -> tuple[str, ...]:
     packet = halt.packet
+    if packet.asks_neighbours:
+        # No router passes on what says 254, so this is from a neighbour: iptables takes no two types in one rule.
+        return ("-p", "icmpv6", "-m", "hl", "--hl-eq", "255")
     hook = halt.netfilter.base_chain.chain if halt.netfilter is not None else rule.chain
     # iptables refuses a link that a hook does not know.
     entry = packet.in_link if hook not in ("POSTROUTING", "OUTPUT") else None
@@ -155,6 +160,9 @@ def _iptables_matches(rule: RuleReference, halt: Halt, subnets: Sequence[str]) -
 
 def _nft_matches(rule: RuleReference, halt: Halt, subnets: Sequence[str]) -> tuple[str, ...]:
     packet = halt.packet
+    if packet.asks_neighbours:
+        kinds = "icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert }"
+        return tuple(("arp operation { request, reply }" if packet.protocol == "arp" else kinds).split())
     words: list[str] = []
     # In the bridge family iifname is the port, whose name changes whenever its container starts.
     if packet.in_link and rule.family != "bridge":

@@ -34,6 +34,10 @@ def _let_pass(case: Case, hit: Hit, rule: RuleReference, changes: Sequence[Chang
     opens = (
         f"Lets what {way} sends and gets{only} pass the rest of chain {rule.chain}, and opens nothing else."
     )
+    if all(halt.packet.asks_neighbours for halt in hit.halts):
+        opens = (
+            f"Lets neighbours ask for hardware addresses, and answer, past the rest of chain {rule.chain}."
+        )
     services = {asked_service(halt) for halt in hit.halts}
     if None not in services:
         ports = [f"{port}/{protocol}" for protocol, port in sorted(one for one in services if one)]

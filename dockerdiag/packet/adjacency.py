@@ -12,7 +12,8 @@ WRONG_GATEWAY = "container gateway"
 """The place of a halt where a container routes to an address that the engine never gave it."""
 _PORT_STATES = {0: "disabled", 1: "listening", 2: "learning", 4: "blocking"}
 _FORWARDING = 3
-_KNOWN = ("reachable", "permanent", "stale", "delay", "probe")
+VALID = frozenset({"permanent", "noarp", "reachable", "stale", "delay", "probe"})
+"""States of a neighbour to which packets are sent at once."""
 
 
 class Adjacency:
@@ -159,7 +160,7 @@ class Adjacency:
     def nobody(self, terrain: Terrain, bridge: Link, toward: IPAddress, packet: Packet) -> bool:
         """Whether no machine on a bridge is known to have an address; says so."""
         neighbour = terrain.neighbour(bridge, toward)
-        if neighbour is not None and neighbour.state in _KNOWN:
+        if neighbour is not None and neighbour.state in VALID:
             return False
         network = self._world.network_by_bridge(bridge.name)
         of = f"network {network.name}" if network is not None else bridge.name

@@ -9,6 +9,7 @@ from dockerdiag.packet.adjacency import Adjacency
 from dockerdiag.packet.fib import describe_route
 from dockerdiag.packet.flow import Flow, Narrowing, Translation
 from dockerdiag.packet.packet import IPAddress, Packet
+from dockerdiag.packet.resolution import Resolution, Side
 from dockerdiag.packet.routing import Decision, Way
 from dockerdiag.packet.rulings import Rulings
 from dockerdiag.packet.tracking import Tracking
@@ -64,6 +65,7 @@ class Movement:
         self._choice = choice
         self._adjacency = Adjacency(world, self.trail)
         self._rulings = Rulings(self.trail, self.tracking, self._adjacency)
+        self._resolution = Resolution(world, self.trail, self._rulings)
         self._routings = 0
         self._own_link: Link | None = None
         """The container's link that its packets leave by, on their way out."""
@@ -303,8 +305,10 @@ class Movement:
             return self._onto_bridge(terrain, link, packet, way)
         if link.kind in UNDERLYING and not terrain.is_host:
             # Its neighbours are the machines out there, as an uplink's are.
+            parent = self.world.host_end(link)
+            self._resolution.resolve(Side(terrain, link, parent), Side(), toward, packet)
             self._adjacency.of_uplink(terrain, link, toward, packet)
-            return self._by_parent(terrain, packet, self.world.host_end(link), link.name, link)
+            return self._by_parent(terrain, packet, parent, link.name, link)
         if link.kind == "veth" and not terrain.is_host:
             return self._through_veth(terrain, link, packet, toward)
         station = self.world.container_end(link) if terrain.is_host else None
@@ -342,8 +346,11 @@ class Movement:
 
     def _through_veth(self, terrain: Terrain, link: Link, packet: Packet, toward: IPAddress) -> End:
         host = self.world.host
-        self._adjacency.of_container(terrain, link, toward, packet)
         port = self.world.host_end(link)
+        bridge = host.links.bridge_of(port) if port is not None else None
+        if bridge is not None:
+            self._ask_on_bridge(Side(terrain, link, port), bridge, toward, packet)
+        self._adjacency.of_container(terrain, link, toward, packet)
         if port is None:
             why = (
                 host.links.unread
@@ -360,12 +367,27 @@ class Movement:
         packet = self.tracking.enter(host, packet, self.trail.direction)
         return self._receive(host, port, replace(packet, mac_source=link.mac), toward)
 
+    def _ask_on_bridge(self, asker: Side, bridge: Link, toward: IPAddress, packet: Packet) -> None:
+        """A container asks for the hardware address of its next hop."""
+        host = self.world.host
+        if ethernet.owns(host.links, bridge, toward):
+            answerer = Side(host, bridge)
+        elif (station := self.world.station(bridge, toward)) is not None:
+            answerer = Side.of(station)
+        else:
+            outer = ethernet.outer_ports(self.world, bridge)
+            if not outer:
+                return
+            answerer = Side(port=outer[0])
+        self._resolution.resolve(asker, answerer, toward, packet, bridge)
+
     def _onto_bridge(self, terrain: Terrain, bridge: Link, packet: Packet, way: Way) -> End:
         """The host puts a frame onto a bridge of its own."""
         toward = way.gateway or packet.addresses.destination
         station = self.world.station(bridge, toward)
         if station is not None:
             if station.port is not None:
+                self._resolution.resolve(Side(terrain, bridge), Side.of(station), toward, packet, bridge)
                 packet = self._bridge_output(terrain, station.port, packet)
                 self._adjacency.of_station(terrain, bridge, station, toward, packet)
             return self._into_station(terrain, bridge, station, packet)
@@ -409,6 +431,8 @@ class Movement:
     def _leave(self, terrain: Terrain, link: Link, packet: Packet, way: Way, port: Link | None = None) -> End:
         """Off the host, as far as it can be seen."""
         toward = way.gateway or packet.addresses.destination
+        bridge = link if link.kind == "bridge" else None
+        self._resolution.resolve(Side(terrain, link), Side(port=port), toward, packet, bridge)
         self._adjacency.of_uplink(terrain, link, toward, packet)
         if self.trail.direction == "out":
             if terrain.is_host:

@@ -17,7 +17,7 @@ __all__ = ["Crossing", "Hook", "Layer", "Passage", "Ruleset", "Stop", "Surroundi
 
 _CONNTRACK_PRIORITY = -200
 _NAT_PRIORITY = {"prerouting": -100, "output": -100, "postrouting": 100, "input": 100}
-_FAMILY_VERSIONS = {"ip": (4,), "ip6": (6,), "inet": (4, 6), "bridge": (4, 6), "netdev": (4, 6)}
+_FAMILY_VERSIONS = {"ip": (4,), "ip6": (6,), "inet": (4, 6), "bridge": (4, 6), "netdev": (4, 6), "arp": (4,)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +90,9 @@ def cross(
 
     Args:
         ruleset: The rules of the packet's network namespace.
-        layer: `netdev` for what one link's ingress or egress chains do, `bridge` for the bridge family, `inet` for
-            all that IP packets meet: nft's ip, ip6 and inet families, iptables of both variants.
+        layer: `netdev` for what one link's ingress or egress chains do, `bridge` for the bridge family, `arp` for
+            that family, `inet` for all that IP packets meet: nft's ip, ip6 and inet families, iptables of both
+            variants.
         hook: The hook.
         packet: The packet as it comes there. At layer `bridge` rules see its ports as interfaces.
         surroundings: Addresses and routes of that namespace.

@@ -133,7 +133,7 @@ def _arithmetic(operator: str, operands: list[Json], sets: NamedSets) -> Express
     largest = _LONGEST_SHIFT if operator in ("<<", ">>") else None
     if _is_fragment_offset(operands[0]) and operator == "&" and operands[1] in (0x1FFF, 0x3FFF, 0x2000):
         # Fragments are not walked: the offset and the "more fragments" bit are zero.
-        return Expression(lambda view: 0 if view.packet.family == 4 else ABSENT, "integer")
+        return Expression(lambda view: 0 if view.packet.ip_version == 4 else ABSENT, "integer")
     rights: list[Expression | Value] = []
     for operand in operands[1:]:
         if isinstance(operand, dict) and not {"|", "prefix", "range"} & operand.keys():
@@ -218,6 +218,13 @@ def _length(view: View) -> Value:
     return length + 14 if view.hook == "egress" else length
 
 
+def _family_name(view: View) -> Value:
+    version = view.packet.ip_version
+    return ABSENT if version is None else f"ipv{version}"
+
+
+_ETHERTYPE_OF = {4: ETHERTYPES["ip"], 6: ETHERTYPES["ip6"], None: ETHERTYPES["arp"]}
+
 _META: Mapping[str, tuple[Callable[[View], Value], Kind]] = {
     "iifname": (_in_name, "link"),
     "oifname": (_out_name, "link"),
@@ -230,9 +237,9 @@ _META: Mapping[str, tuple[Callable[[View], Value], Kind]] = {
     "ibridgename": (lambda view: _bridge_name(view, view.packet.in_port, view.packet.in_link), "link"),
     "obridgename": (lambda view: _bridge_name(view, view.packet.out_port, view.packet.out_link), "link"),
     "mark": (lambda view: view.mark, "mark"),
-    "l4proto": (lambda view: view.protocol_number, "protocol"),
-    "nfproto": (lambda view: "ipv4" if view.packet.family == 4 else "ipv6", "word"),
-    "protocol": (lambda view: ETHERTYPES["ip" if view.packet.family == 4 else "ip6"], "ethertype"),
+    "l4proto": (lambda view: ABSENT if view.packet.ip_version is None else view.protocol_number, "protocol"),
+    "nfproto": (_family_name, "word"),
+    "protocol": (lambda view: _ETHERTYPE_OF[view.packet.ip_version], "ethertype"),
     "length": (_length, "integer"),
     "pkttype": (matching.packet_type, "packet type"),
     "skuid": (_socket_user, "integer"),
@@ -259,7 +266,7 @@ def _of_protocol(protocols: tuple[str, ...], value: Callable[[View], Value]) -> 
 
 
 def _of_family(family: int, value: Callable[[View], Value]) -> Callable[[View], Value]:
-    return lambda view: value(view) if view.packet.family == family else ABSENT
+    return lambda view: value(view) if view.packet.ip_version == family else ABSENT
 
 
 def _or_unknown(value: int | str | None, what: str) -> Value:
@@ -277,7 +284,7 @@ def _payload(body: Json) -> Expression:
     if protocol == "ether":
         return _ethernet_header(name)
     if protocol == "arp":
-        return constant(ABSENT, "word")
+        return _arp_header(name)
     if protocol is None and body.get("base") == "transport" and body.get("len") == 16:
         if body.get("offset") == 0:
             return _transport_header("th", "sport")
@@ -359,6 +366,23 @@ def _icmp_header(protocol: str, name: str) -> Expression:
         )
     doubt = Unknown(f"the field {protocol} {name} is not known of this packet")
     return Expression(_of_protocol((protocol,), lambda _: doubt), "integer")
+
+
+_ARP_CONSTANTS = {"htype": 1, "ptype": ETHERTYPES["ip"], "hlen": 6, "plen": 4}
+
+
+def _arp_header(name: str) -> Expression:
+    fields: Mapping[str, tuple[Callable[[View], Value], Kind]] = {
+        "operation": (lambda view: view.packet.arp_operation or ABSENT, "word"),
+        "saddr ip": (lambda view: view.source, "address"),
+        "daddr ip": (lambda view: view.destination, "address"),
+        "saddr ether": (lambda view: _or_unknown(view.packet.mac_source, "MAC addresses"), "word"),
+    }
+    if name in _ARP_CONSTANTS:
+        fields = {name: (lambda _: _ARP_CONSTANTS[name], "ethertype" if name == "ptype" else "integer")}
+    doubt = Unknown(f"the field arp {name} is not known of this packet")
+    value, kind = fields.get(name, (lambda _: doubt, "word"))
+    return Expression(_of_protocol(("arp",), value), kind)
 
 
 def _ethernet_header(name: str) -> Expression:

@@ -82,8 +82,9 @@ class Packet:
     are the bridge ports under them, and `None` where the frame did not pass a bridge here.
     """
 
-    protocol: Protocol
+    protocol: Protocol | Literal["arp"]
     addresses: Tuple
+    """Of ARP: the sender's and the target's."""
     connection: Connection
     in_link: str | None = None
     out_link: str | None = None
@@ -97,6 +98,7 @@ class Packet:
     """`syn`, `ack`, `rst`, `fin`, `psh`, `urg`; the first packet of a TCP flow has `syn` alone."""
     icmp_type: int | None = None
     icmp_code: int | None = None
+    arp_operation: Literal["request", "reply"] | None = None
     length: int | None = None
     """Length of the IP packet in bytes."""
     ttl: int | None = None
@@ -119,5 +121,15 @@ class Packet:
 
     @property
     def family(self) -> Literal[4, 6]:
-        """The IP version."""
+        """The version of its addresses."""
         return 4 if isinstance(self.addresses.source, IPv4Address) else 6
+
+    @property
+    def asks_neighbours(self) -> bool:
+        """Whether it asks for a neighbour's hardware address, or tells it: ARP, or neighbour discovery."""
+        return self.protocol == "arp" or (self.protocol == "icmpv6" and self.icmp_type in (135, 136))
+
+    @property
+    def ip_version(self) -> Literal[4, 6] | None:
+        """The version of its IP header; None where it has none."""
+        return None if self.protocol == "arp" else self.family

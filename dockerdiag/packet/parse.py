@@ -101,7 +101,7 @@ def _without_listing(
     """What iptables-nft prints is something; other tables, and native rules in these, may be there all the same."""
     ruleset.unreadable.append(
         Unreadable(
-            layers=frozenset({"netdev", "bridge", "inet"}),
+            layers=frozenset({"netdev", "bridge", "inet", "arp"}),
             families=frozenset({4, 6}),
             backend="nft",
             reason=f"{reason}, so other rules than those shown may decide",

@@ -316,6 +316,19 @@ class Router:
                 return same[0]
         return None
 
+    def asking_address(self, link: str, toward: IPAddress, source: IPAddress | None) -> IPAddress | None:
+        """The address from which a link asks for a neighbour's hardware address; None where it has none.
+
+        `source` is that of the packet that waits: it is taken where it is this machine's (of IPv6: this link's) own.
+        """
+        own = self.links.addresses(link, toward.version) or []
+        if source is not None and any(address.address == str(source) for address in own):
+            return source
+        if toward.version == 4 and source is not None and self.address_type(source) == "local":
+            return source
+        usable = (a for a in own if (a.scope == "link" or a.family == 4) and not _UNUSABLE & set(a.flags))
+        return next((ip_address(address.address) for address in usable), None)
+
     # -- lookups ------------------------------------------------------------------------------------
 
     def _look_up(self, query: Query) -> tuple[Lookup, tuple[Obstacle, ...]]:

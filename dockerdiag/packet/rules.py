@@ -229,4 +229,4 @@ def layer_of(family: str, hook: Hook) -> Layer:
     """Where the chains of a family's hook meet packets."""
     if family == "netdev" or hook in ("ingress", "egress"):
         return "netdev"
-    return "bridge" if family == "bridge" else "inet"
+    return "arp" if family == "arp" else "bridge" if family == "bridge" else "inet"

@@ -46,7 +46,8 @@ class Rulings:
         crossing = cross(ruleset, layer, hook, packet, terrain.router, priorities)
         place = hook if layer == "inet" else f"{layer} {hook}"
         for stop in crossing.stops:
-            self._stopped(terrain, place, stop, packet, doubt)
+            reason = f"{stop.reason} ({doubt})" if doubt else stop.reason
+            self.stopped(terrain, place, stop, packet, reason, Disposition.UNKNOWN if doubt else None)
         for passage in crossing.passages:
             self._passed(terrain, place, passage, packet, crossing.packet)
         self._tracking.remember_sets(terrain, crossing.packet)
@@ -62,16 +63,34 @@ class Rulings:
             changed_sets=after.changed_sets,
         )
 
-    def _stopped(self, terrain: Terrain, place: str, stop: Stop, packet: Packet, doubt: str | None) -> None:
+    def stops(
+        self, terrain: Terrain, layer: Layer, hook: Hook, packet: Packet, priorities: range | None = None
+    ) -> tuple[Stop, ...]:
+        """What stops a packet of no connection at a hook; nothing of it is noted."""
+        ruleset = terrain.ruleset
+        if not ruleset.unreadable and not ruleset.base_chains(layer, hook):
+            return ()
+        return cross(ruleset, layer, hook, packet, terrain.router, priorities).stops
+
+    def stopped(
+        self,
+        terrain: Terrain,
+        place: str,
+        stop: Stop,
+        packet: Packet,
+        reason: str,
+        disposition: Disposition | None = None,
+    ) -> None:
+        """Notes a stop; `disposition` is by default what it does."""
         read = bool(stop.rule.table)
         kind: HaltKind = "rule" if stop.rule.index is not None or stop.rule.handle is not None else "policy"
         self._trail.halt(
             terrain,
             place,
             kind if read else "unread",
-            Disposition.UNKNOWN if doubt else _STOPPED[stop.verdict],
+            disposition or _STOPPED[stop.verdict],
             rule_name(stop.rule) if read else stop.rule.text,
-            f"{stop.reason} ({doubt})" if doubt else stop.reason,
+            reason,
             packet,
             rule=stop.rule if read else None,
             netfilter=stop,

@@ -9,6 +9,7 @@ from dockerdiag.packet.flow import HaltKind, rule_name
 from dockerdiag.packet.listening import reception
 from dockerdiag.packet.movement import UNDERLYING, End, Movement
 from dockerdiag.packet.packet import IPAddress, Packet
+from dockerdiag.packet.resolution import Side
 from dockerdiag.packet.routing import Decision
 from dockerdiag.packet.world import Terrain
 from dockerdiag.report import Disposition
@@ -104,6 +105,7 @@ class Trip(Movement):
         if bridge is None:
             return End("lost", host, packet)
         toward = self.flow.destination if on_link or not gateway else ip_address(gateway)
+        self._ask_on_bridge(Side(), bridge, toward, packet)
         return self._bridged(host, bridge, None, packet, toward)
 
     def _received(self, end: End) -> None:

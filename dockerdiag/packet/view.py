@@ -9,7 +9,7 @@ from dockerdiag.packet.truth import Unknown
 from dockerdiag.packet.values import ABSENT, Absent
 
 Hook = Literal["ingress", "egress", "prerouting", "input", "forward", "output", "postrouting"]
-Layer = Literal["netdev", "bridge", "inet"]
+Layer = Literal["netdev", "bridge", "inet", "arp"]
 
 IN_HOOKS = frozenset({"ingress", "prerouting", "input", "forward"})
 OUT_HOOKS = frozenset({"egress", "forward", "output", "postrouting"})
@@ -97,6 +97,8 @@ class View:
     def connection_state(self) -> str | Unknown:
         """The state as conntrack matches see it here: `invalid` where no connection is attached yet."""
         state = self.packet.connection.state
+        if self.packet.protocol == "arp":
+            return "invalid"
         if self.layer == "bridge":
             return Unknown("whether bridged frames are tracked depends on the module nf_conntrack_bridge")
         if state == "untracked" or self.tracked:

@@ -9,6 +9,7 @@ import pytest
 
 from dockerdiag.packet.walk import Flow, Journey, Source, walk
 from dockerdiag.report import Disposition
+from dockerdiag_checks.rule_commands import let_pass
 from tests.kernel.walk_lab import (
     BRIDGE,
     CONTAINER,
@@ -65,6 +66,11 @@ def both(*changes: Callable[[Lab], object]) -> Callable[[Lab], object]:
 def forward(hook: str, rule: str, family: str = "ip", priority: int = 0) -> Callable[[Lab], object]:
     chain = f"type filter hook {hook} priority {priority};"
     return rules("host", f"table {family} t {{\n chain c {{\n {chain}\n {rule}\n }}\n}}\n")
+
+
+def drop_in(family: str, hook: str, rule: str = "drop", role: str = "host") -> Callable[[Lab], object]:
+    chain = f"type filter hook {hook} priority 0;"
+    return rules(role, f"table {family} t {{\n chain c {{\n {chain}\n {rule}\n }}\n}}\n")
 
 
 def second_uplink(here: Lab) -> None:
@@ -341,6 +347,133 @@ CASES = [
             host(f"ip neigh change {ROUTER} dev {UPLINK} nud permanent"),
         ),
     ),
+    # how neighbours are found
+    *(
+        Case(f"ARP: {name}", change, "nft arp t c handle 2" if stops else None)
+        for name, change, stops in (
+            ("dropped by the host", drop_in("arp", "input"), True),
+            ("answers dropped by the host", drop_in("arp", "output", "arp operation reply drop"), True),
+            ("answers dropped by the container", drop_in("arp", "input", role="box"), True),
+            ("questions dropped by the container", drop_in("arp", "output", role="box"), True),
+            ("by the sender", drop_in("arp", "input", f"arp saddr ip {CONTAINER} drop"), True),
+            ("by another sender", drop_in("arp", "input", "arp saddr ip 172.17.0.9 drop"), False),
+            ("by the link", drop_in("arp", "input", f'iifname "{BRIDGE}" drop'), True),
+            ("from the uplink", drop_in("arp", "input", f'iifname "{UPLINK}" drop'), True),
+            ("other hardware", drop_in("arp", "input", "arp htype != 1 drop"), False),
+            (
+                "dropped, neighbours fixed",
+                both(
+                    lambda here: here.probe(),
+                    host(
+                        f"ip neigh change {ROUTER} dev {UPLINK} nud permanent",
+                        f"ip neigh change {CONTAINER} dev {BRIDGE} nud permanent",
+                    ),
+                    box(f"ip neigh change {GATEWAY} dev eth0 nud permanent"),
+                    drop_in("arp", "input"),
+                ),
+                False,
+            ),
+            (
+                "dropped, neighbours known",
+                both(lambda here: here.probe(), drop_in("arp", "input")),
+                False,
+            ),
+        )
+    ),
+    *(
+        Case(f"ARP on the bridge: {name}", drop_in("bridge", hook, rule), at)
+        for name, hook, rule, at in (
+            ("dropped", "prerouting", "ether type arp drop", "nft bridge t c handle 2"),
+            ("questions dropped", "input", "arp operation request drop", "nft bridge t c handle 2"),
+            ("answers dropped", "output", "meta protocol arp drop", "nft bridge t c handle 2"),
+            ("forwarded none", "forward", "ether type arp drop", None),
+            ("no IP", "prerouting", "ip saddr 172.17.0.9 drop", None),
+            (
+                "map",
+                "prerouting",
+                "meta protocol vmap { ip : accept, arp : drop }",
+                "nft bridge t c handle 3",
+            ),
+        )
+    ),
+    Case(
+        "ARP dropped at the port's ingress",
+        rules(
+            "host",
+            f"table netdev n {{\n chain c {{\n type filter hook ingress device {PORT} priority 0;\n"
+            " meta protocol arp drop\n }\n}\n",
+        ),
+        "nft netdev n c handle 2",
+    ),
+    *(
+        Case(f"neighbour discovery: {name}", change, at, destination=SERVER6)
+        for name, change, at in (
+            ("dropped by the host", drop_in("ip6", "input"), "nft ip6 t c handle 2"),
+            (
+                "from the uplink",
+                drop_in("ip6", "input", f"iifname {UPLINK} drop"),
+                "nft ip6 t c handle 2",
+            ),
+            ("answers dropped by the host", drop_in("inet", "output"), "nft inet t c handle 2"),
+            (
+                "dropped by the container",
+                drop_in("ip6", "input", "meta l4proto ipv6-icmp drop", role="box"),
+                "nft ip6 t c handle 2",
+            ),
+            (
+                "questions dropped by the container",
+                drop_in("ip6", "output", "icmpv6 type nd-neighbor-solicit drop", role="box"),
+                "nft ip6 t c handle 2",
+            ),
+            (
+                "dropped on the bridge",
+                drop_in("bridge", "prerouting", "icmpv6 type nd-neighbor-solicit drop"),
+                "nft bridge t c handle 2",
+            ),
+            (
+                "group dropped",
+                drop_in("ip6", "prerouting", "ip6 daddr ff02::/16 drop"),
+                "nft ip6 t c handle 2",
+            ),
+            (
+                "let in",
+                drop_in(
+                    "ip6",
+                    "input",
+                    "ct state established,related accept\n ct state invalid drop\n icmpv6 type {"
+                    " nd-router-solicit, nd-router-advert, nd-neighbor-solicit, nd-neighbor-advert }"
+                    " ip6 hoplimit 255 accept\n drop",
+                ),
+                None,
+            ),
+            ("untracked", drop_in("ip6", "input", "ct state untracked accept\n drop"), None),
+            (
+                "let in by iptables",
+                host(
+                    "ip6tables-nft -A INPUT -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT",
+                    "ip6tables-nft -A INPUT -m conntrack --ctstate INVALID -j DROP",
+                    "ip6tables-nft -A INPUT -p icmpv6 --icmpv6-type neighbor-solicitation -m hl --hl-eq 255 -j ACCEPT",
+                    "ip6tables-nft -A INPUT -p icmpv6 --icmpv6-type neighbor-advertisement -m hl --hl-eq 255 -j ACCEPT",
+                    "ip6tables-nft -P INPUT DROP",
+                ),
+                None,
+            ),
+            (
+                "strict reverse path",
+                rules(
+                    "host",
+                    "table inet t {\n chain c {\n type filter hook prerouting priority -290;\n"
+                    " fib saddr . iif oif missing drop\n }\n}\n",
+                ),
+                None,
+            ),
+            (
+                "dropped, neighbours known",
+                both(lambda here: here.probe(SERVER6), drop_in("ip6", "input")),
+                None,
+            ),
+        )
+    ),
     # the container's own namespace
     Case(
         "container without default route",
@@ -542,3 +675,30 @@ def test_the_walk_foretells_what_the_kernel_does(case: Case) -> None:
         case.direction,
         case.at,
     ), shown
+
+
+@pytest.mark.parametrize(
+    ("change", "destination"),
+    [
+        (drop_in("ip6", "input"), SERVER6),
+        (drop_in("inet", "output", "icmpv6 type != echo-request drop"), SERVER6),
+        (host("ip6tables-nft -P INPUT DROP"), SERVER6),
+        (host("ip6tables-legacy -A INPUT -p icmpv6 -j DROP"), SERVER6),
+        (drop_in("arp", "input"), SERVER),
+        (drop_in("bridge", "prerouting", "ether type arp drop"), SERVER),
+    ],
+)
+def test_an_accept_for_neighbours_questions_mends_what_stops_them(
+    change: Callable[[Lab], object], destination: str
+) -> None:
+    with lab(f"ddw{os.getpid()}") as here:
+        change(here)
+        journey = predict(here, destination)
+        accepts = let_pass(journey.halts, ())
+        here.run("host", *(accept.do for accept in accepts))
+        mended = predict(here, destination)
+        answered = here.probe(destination)
+    assert journey.disposition is Disposition.DROPPED
+    assert journey.halts[0].packet.asks_neighbours
+    assert mended.disposition is Disposition.DELIVERED, mended.halts
+    assert answered == (True, True)
