@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Literal
 
 from dockerdiag.packet.indexing import ANY_KEY, Prefix, RuleKey, prefix
 from dockerdiag.packet.iptables_matches import MatchReader
@@ -149,6 +150,13 @@ def _read(line: str, table: SavedTable, reader: MatchReader) -> tuple[Item, ...]
     )
 
 
+def _kind(table: str, hook: str) -> Literal["filter", "nat", "route"]:
+    if table == "nat":
+        return "nat"
+    # What mangle's OUTPUT rewrites or marks is routed again.
+    return "route" if (table, hook) == ("mangle", "output") else "filter"
+
+
 def save_tables(text: str, reader: MatchReader, backend: Backend) -> list[Table]:
     """The tables of an iptables-save output alone, hooked where iptables hooks them."""
     family = "ip" if reader.version == 4 else "ip6"
@@ -161,8 +169,8 @@ def save_tables(text: str, reader: MatchReader, backend: Backend) -> list[Table]
             if saved_chain.policy is not None and saved_chain.name in hooks:
                 hook, priority = hooks[saved_chain.name]
                 policy = "drop" if saved_chain.policy == "drop" else "accept"
-                kind = "nat" if saved.name == "nat" else "filter"
-                chain.hooking = Hooking(kind, hook, priority, policy)  # type: ignore[arg-type]
+                kind = _kind(saved.name, hook)
+                chain.hooking = Hooking(kind, hook, priority, policy)  # type: ignore[arg-type]  # hooks of _HOOKS
             if saved.incompatible is not None:
                 chain.doubt = f"the tool could not print all of it: {saved.incompatible}"
             chain.rules = [

@@ -59,6 +59,8 @@ class Crossing:
     """The rule that rewrote the packet here."""
     shadowed_nat: tuple[RuleReference, ...] = ()
     """NAT rules that match but never get the packet, because an earlier rule decided the flow."""
+    rerouted: Packet | None = None
+    """At output: the packet as it was when it was last routed again; None where the first route holds."""
 
 
 @dataclass(slots=True)
@@ -72,6 +74,7 @@ class _Passing:
     passages: list[Passage] = field(default_factory=list)
     nat: RuleReference | None = None
     shadowed_nat: list[RuleReference] = field(default_factory=list)
+    rerouted: Packet | None = None
 
 
 _Step = tuple[int, list[tuple[Table, Chain]], bool]
@@ -120,6 +123,7 @@ def cross(
         passages=tuple(passing.passages),
         nat=passing.nat,
         shadowed_nat=tuple(passing.shadowed_nat),
+        rerouted=passing.rerouted,
     )
 
 
@@ -198,7 +202,10 @@ def _pass_step(passing: _Passing, step: _Step) -> None:
     if tracked is not view.tracked:
         passing.view = replace(view, tracked=tracked)
     if is_nat:
+        before = _toward(passing.view.packet)
         _pass_nat(passing, chains)
+        if view.hook == "output" and _toward(passing.view.packet) != before:
+            passing.rerouted = passing.view.packet
     else:
         for table, chain in chains:
             _pass_chain(passing, table, chain)
@@ -226,6 +233,12 @@ def _pass_chain(passing: _Passing, table: Table, chain: Chain) -> None:
     packet = Traversal.leaving(segments[-1])
     if doubt is not None and packet != passing.view.packet:
         passing.kernel_stops.append(Stop("unknown", base, base, (), doubt))
+    if (
+        chain.hooking is not None
+        and chain.hooking.type == "route"
+        and (packet.mark, _flow(packet)) != (passing.view.packet.mark, _flow(passing.view.packet))
+    ):
+        passing.rerouted = packet
     passing.view = passing.view.with_packet(packet)
 
 
@@ -371,6 +384,10 @@ class _NatCore:
             if _flow(would.packet) != _flow(packet) and ending.rule not in passing.shadowed_nat:
                 passing.shadowed_nat.append(ending.rule)
         passing.view = view.with_packet(packet)
+
+
+def _toward(packet: Packet) -> tuple[object, ...]:
+    return (packet.addresses.destination, packet.destination_known)
 
 
 def _flow(packet: Packet) -> tuple[object, ...]:

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from dockerdiag.packet.adjacency import Adjacency
 from dockerdiag.packet.flow import HaltKind, rule_name
-from dockerdiag.packet.netfilter import Hook, Layer, Passage, Stop, cross
+from dockerdiag.packet.netfilter import Crossing, Hook, Layer, Passage, Stop, cross
 from dockerdiag.packet.packet import IPAddress, Packet
 from dockerdiag.packet.routing import Decision, Obstacle
 from dockerdiag.packet.tracking import Tracking
@@ -38,11 +38,40 @@ class Rulings:
 
         `doubt` says why it may not come there at all.
         """
+        crossing = self._crossing(terrain, layer, hook, packet, doubt=doubt, priorities=priorities)
+        if crossing is None:
+            return packet
+        after = crossing.packet
+        if layer == "inet":
+            return after
+        return replace(
+            packet,
+            mark=after.mark,
+            ttl=after.ttl,
+            ttl_set_by=after.ttl_set_by,
+            changed_sets=after.changed_sets,
+        )
+
+    def send(self, terrain: Terrain, packet: Packet) -> tuple[Packet, Packet | None]:
+        """Takes a packet that is made here through output; and as what it is routed again, where it is."""
+        crossing = self._crossing(terrain, "inet", "output", packet)
+        return (packet, None) if crossing is None else (crossing.packet, crossing.rerouted)
+
+    def _crossing(
+        self,
+        terrain: Terrain,
+        layer: Layer,
+        hook: Hook,
+        packet: Packet,
+        *,
+        doubt: str | None = None,
+        priorities: range | None = None,
+    ) -> Crossing | None:
         ruleset = terrain.ruleset
         translated = packet.connection.source_nat or packet.connection.destination_nat
         idle = layer != "inet" or not (ruleset.tables or translated)
         if idle and not ruleset.unreadable and not ruleset.base_chains(layer, hook):
-            return packet
+            return None
         crossing = cross(ruleset, layer, hook, packet, terrain.router, priorities)
         place = hook if layer == "inet" else f"{layer} {hook}"
         for stop in crossing.stops:
@@ -53,15 +82,7 @@ class Rulings:
         self._tracking.remember_sets(terrain, crossing.packet)
         if layer == "inet":
             self._tracking.remember(terrain, hook, crossing, self._trail.direction)
-            return crossing.packet
-        after = crossing.packet
-        return replace(
-            packet,
-            mark=after.mark,
-            ttl=after.ttl,
-            ttl_set_by=after.ttl_set_by,
-            changed_sets=after.changed_sets,
-        )
+        return crossing
 
     def stops(
         self, terrain: Terrain, layer: Layer, hook: Hook, packet: Packet, priorities: range | None = None

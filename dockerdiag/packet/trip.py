@@ -244,11 +244,10 @@ class Trip(Movement):
         if not ways:
             return End("lost", terrain, packet)
         way = self._pick(ways)
-        before = packet = replace(packet, out_link=LOOPBACK if decision.kind == "local" else way.link)
-        packet = self._rulings.cross(terrain, "inet", "output", packet)
-        if packet.mark != before.mark or packet.addresses != before.addresses:
-            # What an output chain rewrites or marks is routed again.
-            decision, _ = self._depart(terrain, packet, packet.addresses.source)
+        packet = replace(packet, out_link=LOOPBACK if decision.kind == "local" else way.link)
+        packet, rerouted = self._rulings.send(terrain, packet)
+        if rerouted is not None:
+            decision, _ = self._depart(terrain, rerouted, rerouted.addresses.source)
             self._rulings.obstacles(terrain, "routes", decision.obstacles, packet)
             way = self._pick(decision.ways) if decision.ways else way
         if decision.kind == "local":

@@ -73,6 +73,12 @@ def drop_in(family: str, hook: str, rule: str = "drop", role: str = "host") -> C
     return rules(role, f"table {family} t {{\n chain c {{\n {chain}\n {rule}\n }}\n}}\n")
 
 
+def marking_output(kind: str, table: str = "m", rule: str = "meta mark set 7") -> Callable[[Lab], object]:
+    priority = -150 if table == "m" else -140
+    chain = f"type {kind} hook output priority {priority};"
+    return rules("box", f"table ip {table} {{\n chain c {{\n {chain}\n {rule}\n }}\n}}\n")
+
+
 def second_uplink(here: Lab) -> None:
     here.wire("net", "eth1", "eth1")
     here.run("host", "ip address add 192.0.2.2/24 dev eth1")
@@ -509,6 +515,57 @@ CASES = [
         f"no route to {SERVER6}",
         disposition=NO_ROUTE,
         destination=SERVER6,
+    ),
+    *(
+        Case(
+            f"output marks: {name}",
+            both(change, box("ip rule add fwmark 7 blackhole priority 10")),
+            "rule 10: from all fwmark 0x7 blackhole" if rerouted else None,
+        )
+        for name, change, rerouted in (
+            ("filter chain", marking_output("filter"), False),
+            ("route chain", marking_output("route"), True),
+            ("iptables filter", box("iptables-nft -A OUTPUT -j MARK --set-mark 7"), False),
+            ("iptables mangle", box("iptables-nft -t mangle -A OUTPUT -j MARK --set-mark 7"), True),
+            ("iptables-legacy filter", box("iptables-legacy -A OUTPUT -j MARK --set-mark 7"), False),
+            ("iptables-legacy mangle", box("iptables-legacy -t mangle -A OUTPUT -j MARK --set-mark 7"), True),
+            (
+                "marked before a route chain that changes nothing",
+                both(marking_output("filter"), marking_output("route", "r", "accept")),
+                False,
+            ),
+            (
+                "marked before a route chain that marks more",
+                both(marking_output("filter"), marking_output("route", "r", "meta mark set mark or 8")),
+                False,
+            ),
+            (
+                "marked before its destination is translated",
+                both(
+                    marking_output("filter"),
+                    rules(
+                        "box",
+                        "table ip n {\n chain c {\n type nat hook output priority -100;\n"
+                        f" ip daddr 192.0.2.9 dnat to {SERVER}\n }}\n}}\n",
+                    ),
+                ),
+                False,
+            ),
+        )
+    ),
+    Case(
+        "marked before its destination is translated, and it is",
+        both(
+            marking_output("filter"),
+            rules(
+                "box",
+                "table ip n {\n chain c {\n type nat hook output priority -100;\n"
+                f" ip daddr 192.0.2.9 dnat to {SERVER}\n }}\n}}\n",
+            ),
+            box("ip rule add fwmark 7 blackhole priority 10"),
+        ),
+        "rule 10: from all fwmark 0x7 blackhole",
+        destination="192.0.2.9",
     ),
     # rules of the host
     Case("forward drop", forward("forward", f"oifname {UPLINK} drop"), "nft ip t c handle 2"),
