@@ -6,22 +6,44 @@ from ipaddress import ip_address, ip_network
 from itertools import islice
 
 from dockerdiag.packet.flow import Flow
-from dockerdiag.packet.packet import EPHEMERAL_PORTS, Connection, IPAddress, Packet, PortRange, Tuple
+from dockerdiag.packet.packet import (
+    EPHEMERAL_PORTS,
+    RANDOM_PORTS,
+    Connection,
+    IPAddress,
+    Packet,
+    PortRange,
+    Tuple,
+)
 from dockerdiag.packet.routing import Way
 from dockerdiag.packet.world import Terrain, World
-from dockerdiag.snapshot.model import Address, Container, Endpoint, Network
+from dockerdiag.snapshot.model import Address, Container, Endpoint, Network, NetworkNamespace, Unread
 
 _ICMP_REQUEST = {"icmp": 8, "icmpv6": 128}
 _ICMP_REPLY = {"icmp": 0, "icmpv6": 129}
 
 
-def first_packet(flow: Flow, source: IPAddress | None = None) -> Packet:
-    """The packet that opens a flow; from the unspecified address while it has no source."""
+def client_ports(namespace: NetworkNamespace | None) -> PortRange:
+    """The ports that a client's socket is given in a namespace; without one, those of a new namespace."""
+    if namespace is None:
+        return PortRange(*EPHEMERAL_PORTS)
+    if isinstance(namespace.sysctls, Unread):
+        return PortRange(1, 65535)
+    low, _, high = namespace.sysctls.get("net/ipv4/ip_local_port_range", "").partition(" ")
+    return PortRange(int(low), int(high)) if low and high else PortRange(*EPHEMERAL_PORTS)
+
+
+def first_packet(flow: Flow, ports_of: NetworkNamespace | None, source: IPAddress | None = None) -> Packet:
+    """The packet that opens a flow; from the unspecified address while it has no source.
+
+    `ports_of` is the namespace whose sockets send it.
+    """
+    own_ports = client_ports(ports_of) if flow.source.outside is None else PortRange(*RANDOM_PORTS)
     ports = flow.port is not None and flow.protocol in ("tcp", "udp")
     addresses = Tuple(
         source=source or ip_address("0.0.0.0" if flow.destination.version == 4 else "::"),  # noqa: S104
         destination=flow.destination,
-        source_port=PortRange(*EPHEMERAL_PORTS) if ports else None,
+        source_port=own_ports if ports else None,
         destination_port=PortRange.one(flow.port) if ports and flow.port is not None else None,
     )
     return Packet(

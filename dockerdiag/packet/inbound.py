@@ -32,7 +32,7 @@ class InboundTrip(Trip):
 
     def _request(self) -> End:
         host, outside = self.world.host, self.flow.source.outside
-        packet = replace(beginning.first_packet(self.flow, outside), locally_generated=False)
+        packet = replace(beginning.first_packet(self.flow, None, outside), locally_generated=False)
         self.sent_from = outside
         if self.world.elsewhere is not None:
             self.trail.unread(host, "engine", "engine", self.world.elsewhere, packet)

@@ -12,10 +12,10 @@ from dockerdiag.report import RuleReference
 IPAddress = IPv4Address | IPv6Address
 
 EPHEMERAL_PORTS = (32768, 60999)
-"""net.ipv4.ip_local_port_range's default: a client's source port is one of these."""
+"""net.ipv4.ip_local_port_range's default: a client's source port is one of these where nothing else is set."""
 
 RANDOM_PORTS = (1024, 65535)
-"""Where NAT looks for a source port when it is told to choose at random."""
+"""Where NAT looks for a source port when it is told to choose at random, and a machine out there may find its own."""
 
 
 def without_zone(address: IPAddress) -> IPAddress:

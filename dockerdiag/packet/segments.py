@@ -5,13 +5,14 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from ipaddress import ip_address
 
+from dockerdiag.packet.beginning import client_ports
 from dockerdiag.packet.flow import Direction, Journey
 from dockerdiag.packet.netfilter import Hook, Stop, cross
-from dockerdiag.packet.packet import EPHEMERAL_PORTS, Connection, IPAddress, Packet, PortRange, Tuple
+from dockerdiag.packet.packet import Connection, IPAddress, Packet, PortRange, Tuple
 from dockerdiag.packet.rules import Change, Choice, Nat, NoTrack, Rule, Verdict
 from dockerdiag.packet.view import View
 from dockerdiag.packet.world import Terrain
-from dockerdiag.snapshot.model import NetworkNamespace
+from dockerdiag.snapshot.model import NetworkNamespace, Unread
 
 _TOO_BIG = {4: ("icmp", 3, 4), 6: ("icmpv6", 2, 0)}
 """Protocol, type and code: fragmentation needed, and packet too big."""
@@ -74,7 +75,9 @@ class Segments:
         if container is None or entry is None or uplink is None:
             return
         there = self.journey.flow.destination
-        port, ports = PortRange.one(self.journey.flow.port or _HTTPS), PortRange(*EPHEMERAL_PORTS)
+        namespace = self.journey.flow.source.namespace
+        sender = None if isinstance(namespace, Unread) else namespace
+        port, ports = PortRange.one(self.journey.flow.port or _HTTPS), client_ports(sender)
         out = Tuple(container, there, ports, port)
         back = Tuple(there, container, port, ports)
         syn = frozenset({"syn"})

@@ -23,7 +23,7 @@ class Trip(Movement):
         """Walks out and back."""
         source, host = self.flow.source, self.world.host
         if (source.container is not None or source.network is not None) and self.world.elsewhere is not None:
-            packet = beginning.first_packet(self.flow)
+            packet = beginning.first_packet(self.flow, None)
             self.trail.unread(host, "engine", "engine", self.world.elsewhere, packet)
             return
         end = self._request()
@@ -46,18 +46,19 @@ class Trip(Movement):
 
     def _request(self) -> End:
         source, host = self.flow.source, self.world.host
-        packet = beginning.first_packet(self.flow)
-        if source.container is None and source.network is None:
-            self.trail.origin = host
-            return self._emit(host, packet, None)
+        sender: Terrain | Unread | None = None
+        if source.container is not None:
+            sender = self.world.terrain_of(source.container)
+        elif source.network is None:
+            sender = host
+        if isinstance(sender, Terrain):
+            self.trail.origin = sender
+            return self._emit(sender, beginning.first_packet(self.flow, sender.namespace), None)
+        packet = beginning.first_packet(self.flow, None)
         network, endpoint = source.network, None
         if source.container is not None:
-            terrain = self.world.terrain_of(source.container)
-            if isinstance(terrain, Terrain):
-                self.trail.origin = terrain
-                return self._emit(terrain, packet, None)
-            if isinstance(terrain, Unread):
-                reason = f"the network namespace of {source.name} could not be read: {terrain.reason}"
+            if isinstance(sender, Unread):
+                reason = f"the network namespace of {source.name} could not be read: {sender.reason}"
                 self.trail.unread(host, "container", f"namespace of {source.name}", reason, packet)
             if source.container.network_mode == "none":
                 return self._without_network(host, packet, source.container)

@@ -568,6 +568,21 @@ CASES = [
         destination="192.0.2.9",
     ),
     # rules of the host
+    *(
+        Case(
+            f"source ports {ports}, dropped to {dropped}",
+            both(
+                box(f"echo '{ports}' > /proc/sys/net/ipv4/ip_local_port_range"),
+                forward("forward", f"iifname {BRIDGE} udp sport {dropped} drop"),
+            ),
+            at,
+        )
+        for ports, dropped, at in (
+            ("1100 1110", "1024-32767", "nft ip t c handle 2"),
+            ("1100 1110", "32768-60999", None),
+            ("32768 60999", "1024-32767", None),
+        )
+    ),
     Case("forward drop", forward("forward", f"oifname {UPLINK} drop"), "nft ip t c handle 2"),
     Case(
         "forward drop of replies",
