@@ -83,6 +83,7 @@ def answer_to(packet: Packet) -> Packet:
         tcp_flags=frozenset({"syn", "ack"}) if packet.protocol == "tcp" else frozenset(),
         icmp_type=_ICMP_REPLY.get(packet.protocol),
         sender=None,
+        tos=0,
         ttl=None,
         ttl_set_by=None,
     )

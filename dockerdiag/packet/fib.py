@@ -43,6 +43,8 @@ class Query:
     in_link: str = LOOPBACK
     out_link: str | None = None
     mark: int | None = 0
+    tos: int | None = 0
+    """None: a rule rewrites it."""
     protocol: int | None = None
     source_port: PortRange | None = None
     destination_port: PortRange | None = None
@@ -98,6 +100,7 @@ def describe_rule(rule: RoutingRule) -> str:
     options += [("iif", rule.in_link), ("oif", rule.out_link), ("ipproto", rule.protocol)]
     options += [("sport", _span(rule.source_ports)), ("dport", _span(rule.destination_ports))]
     options.append(("uidrange", _span(rule.user_ids)))
+    options += [(name, "?") for name in rule.unread]
     words += [f"{name} {value}" for name, value in options if value is not None]
     if rule.action == "lookup":
         table = "[l3mdev-table]" if rule.l3mdev else TABLE_NAMES.get(rule.table or 0, str(rule.table))
@@ -276,10 +279,13 @@ class Fib:
         if (routes := self._tables.get((family, table))) is None:
             return None
         for entries in routes.candidates(query.destination):
+            if query.tos is None and (by_tos := [entry.route for entry in entries if entry.route.tos]):
+                reason = f"the route `{describe_route(by_tos[0])}` asks for a TOS, and a rule rewrites the packet's"
+                return Lookup("unknown", route=by_tos[0], reason=reason)
             usable = [
                 entry
                 for entry in entries
-                if not entry.route.tos
+                if entry.route.tos in (0, query.tos)
                 and (not ignoring or entry.route not in ignoring)
                 and _from(entry, query.source)
             ]
@@ -306,6 +312,12 @@ class Fib:
                 return Lookup("found", "throw", route=route)
             if refusal := _REFUSALS.get(route.type):
                 return Lookup(refusal, route.type, route=route)
+            if route.encapsulation:
+                reason = (
+                    f"the route `{describe_route(route)}` puts packets into {route.encapsulation}, "
+                    "and the way of what carries them is not followed"
+                )
+                return Lookup("unknown", route=route, reason=reason)
             if not route.next_hops and route.type == "unicast":
                 reason = f"the next hop of the route `{describe_route(route)}` could not be read"
                 return Lookup("unknown", route=route, reason=reason)
@@ -374,7 +386,9 @@ class Fib:
         if rule.out_link:
             yield rule.out_link == query.out_link, ""
         if rule.tos:
-            yield False, ""
+            yield None if query.tos is None else rule.tos == query.tos, "a rule rewrites the packet's TOS"
+        if rule.unread:
+            yield None, f"what it asks for ({', '.join(rule.unread)}) is not known to this program"
         if rule.mark is not None or rule.mask:
             # A mark of 0 is not in the kernel's answer, its mask is.
             mask = 0xFFFFFFFF if rule.mask is None else rule.mask

@@ -6,7 +6,7 @@ from ipaddress import ip_address, ip_network
 from typing import Literal
 
 from dockerdiag.packet.iptables_words import Extension, Option, RuleWords
-from dockerdiag.packet.matching import changing_set
+from dockerdiag.packet.matching import TOS_REWRITTEN, changing_set
 from dockerdiag.packet.packet import RANDOM_PORTS, IPAddress, Packet, PortRange
 from dockerdiag.packet.rules import Change, Item, Nat, NoTrack, Verdict
 from dockerdiag.packet.translating import masquerade_address, redirect_address
@@ -15,8 +15,8 @@ from dockerdiag.packet.view import View
 
 _WITHOUT_EFFECT = frozenset(
     {
-        "AUDIT", "CHECKSUM", "CLASSIFY", "CONNSECMARK", "DSCP", "ECN", "IDLETIMER", "LED", "LOG", "NFACCT",
-        "NFLOG", "RATEEST", "SECMARK", "TCPMSS", "TCPOPTSTRIP", "TEE", "TOS", "TRACE", "ULOG",
+        "AUDIT", "CHECKSUM", "CLASSIFY", "CONNSECMARK", "ECN", "IDLETIMER", "LED", "LOG", "NFACCT",
+        "NFLOG", "RATEEST", "SECMARK", "TCPMSS", "TCPOPTSTRIP", "TEE", "TRACE", "ULOG",
     }
 )  # fmt: skip
 """Targets after which the packet goes on, changed in nothing that the judged matches ask for."""
@@ -52,6 +52,8 @@ def read_target(rule: RuleWords, version: Literal[4, 6], chains: Container[str])
         return (Verdict("return"),)
     if name in _WITHOUT_EFFECT:
         return ()
+    if name in ("DSCP", "TOS"):
+        return (TOS_REWRITTEN,)
     if name in _UNFORESEEABLE:
         return (Verdict("unknown", reason=f"target {name}: {_UNFORESEEABLE[name]}"),)
     read = _READERS.get(name)

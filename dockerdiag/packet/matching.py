@@ -53,6 +53,10 @@ def changing_set(name: str) -> Change:
     return Change(lambda view: replace(view.packet, changed_sets=view.packet.changed_sets | {name}))
 
 
+TOS_REWRITTEN = Change(lambda view: replace(view.packet, tos=None))
+"""A rule's change of the type of service, which only routing asks for."""
+
+
 def tcp_flag_names(text: str) -> frozenset[str]:
     """Reads `SYN,ACK`, `ALL` or `NONE`."""
     names = text.lower()

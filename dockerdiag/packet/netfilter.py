@@ -236,7 +236,7 @@ def _pass_chain(passing: _Passing, table: Table, chain: Chain) -> None:
     if (
         chain.hooking is not None
         and chain.hooking.type == "route"
-        and (packet.mark, _flow(packet)) != (passing.view.packet.mark, _flow(passing.view.packet))
+        and _routed_by(packet) != _routed_by(passing.view.packet)
     ):
         passing.rerouted = packet
     passing.view = passing.view.with_packet(packet)
@@ -384,6 +384,10 @@ class _NatCore:
             if _flow(would.packet) != _flow(packet) and ending.rule not in passing.shadowed_nat:
                 passing.shadowed_nat.append(ending.rule)
         passing.view = view.with_packet(packet)
+
+
+def _routed_by(packet: Packet) -> tuple[object, ...]:
+    return (packet.mark, packet.tos, _flow(packet))
 
 
 def _toward(packet: Packet) -> tuple[object, ...]:

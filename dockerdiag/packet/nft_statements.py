@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from ipaddress import IPv4Network, IPv6Network
 from typing import Literal
 
+from dockerdiag.packet.matching import TOS_REWRITTEN
 from dockerdiag.packet.nft_expressions import Expression, NamedSets, read_expression
 from dockerdiag.packet.nft_literals import FLAG_KINDS, PROTOCOLS, Json, Kind, read_element, read_map, read_set
 from dockerdiag.packet.packet import RANDOM_PORTS, IPAddress, Packet, PortRange
@@ -40,9 +41,7 @@ _UNFORESEEABLE = {
     "fwd": "it is sent out of another link at once",
 }
 
-_XT_WITHOUT_EFFECT = frozenset(
-    {"LOG", "NFLOG", "TCPMSS", "TTL", "HL", "TRACE", "CHECKSUM", "DSCP", "TOS", "CLASSIFY"}
-)
+_XT_WITHOUT_EFFECT = frozenset({"LOG", "NFLOG", "TCPMSS", "TTL", "HL", "TRACE", "CHECKSUM", "CLASSIFY"})
 
 
 MALFORMED = (ValueError, TypeError, KeyError, IndexError, AttributeError)
@@ -88,7 +87,7 @@ def _reject(body: Json) -> list[Item]:
         return [lambda view: view.packet.protocol == "tcp", Verdict("reject")]
     if kind in ("icmp", "icmpv6"):
         family = 4 if kind == "icmp" else 6
-        return [lambda view: view.packet.family == family, Verdict("reject")]
+        return [lambda view: view.packet.ip_version == family, Verdict("reject")]
     return [Verdict("reject")]
 
 
@@ -117,6 +116,8 @@ def _extension(body: Json) -> list[Item]:
     reason = f"nft does not tell the arguments of {kind} {name}, and iptables-save could not be used for them"
     if kind == "match":
         return [] if name == "comment" else [_unknown_match(reason)]
+    if name in ("DSCP", "TOS"):
+        return [TOS_REWRITTEN]
     return [] if name in _XT_WITHOUT_EFFECT else [Verdict("unknown", reason=reason)]
 
 
@@ -351,7 +352,7 @@ def _mapped(body: Json, kind: Kind, sets: NamedSets) -> _Operand:
 _HARMLESS: Mapping[str, frozenset[str]] = {
     "meta": frozenset({"priority", "nftrace", "secmark"}),
     "ct": frozenset({"label", "event", "secmark", "helper", "timeout"}),
-    "payload": frozenset({"dscp", "ecn", "flowlabel", "checksum"}),
+    "payload": frozenset({"ecn", "flowlabel", "checksum"}),
 }
 """What changes nothing that the judged matches and the routes ask for."""
 
@@ -381,6 +382,8 @@ def _mangle(_: str, body: Json, sets: NamedSets) -> list[Item]:
         name, ()
     ):
         return items
+    if name == "payload" and key.get("field") == "dscp":
+        return [*items, TOS_REWRITTEN]
     if name == "payload" and key.get("protocol") in ("ip", "ip6") and key.get("field") in ("saddr", "daddr"):
         return [*items, _set_address(key, operand.value)]
     return [*items, Verdict("unknown", reason="this rule rewrites the packet in a way that is not followed")]
@@ -391,7 +394,7 @@ def _asked_by(name: str, key: Json) -> Match | None:
     protocol = "tcp" if name == "tcp option" else key.get("protocol") if name == "payload" else None
     if protocol in ("ip", "ip6"):
         family = 4 if protocol == "ip" else 6
-        return lambda view: view.packet.family == family
+        return lambda view: view.packet.ip_version == family
     if protocol in PROTOCOLS and protocol != "ip":
         number = PROTOCOLS[protocol]
         return lambda view: view.protocol_number == number

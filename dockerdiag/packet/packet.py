@@ -101,6 +101,8 @@ class Packet:
     arp_operation: Literal["request", "reply"] | None = None
     length: int | None = None
     """Length of the IP packet in bytes."""
+    tos: int | None = 0
+    """Type of service, or traffic class; None once a rule rewrites it."""
     ttl: int | None = None
     """Time to live, or hop limit; None where neither the sender's was told nor a rule sets one."""
     ttl_set_by: RuleReference | None = None

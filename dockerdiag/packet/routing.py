@@ -247,6 +247,7 @@ class Router:
             source=addresses.destination,
             in_link=oif,
             mark=mark,
+            tos=packet.tos,
             protocol=PROTOCOL_NUMBERS[packet.protocol],
             source_port=addresses.destination_port,
             destination_port=addresses.source_port,
@@ -264,6 +265,7 @@ class Router:
         destination_port: PortRange | None = None,
         mark: int | None = 0,
         out_link: str | None = None,
+        tos: int | None = 0,
     ) -> Decision:
         """Routes a packet that a process of this namespace sends, and chooses its source if it has none."""
         query = Query(
@@ -271,6 +273,7 @@ class Router:
             source,
             out_link=out_link,
             mark=mark,
+            tos=tos,
             protocol=PROTOCOL_NUMBERS[protocol],
             source_port=source_port,
             destination_port=destination_port,
@@ -515,6 +518,7 @@ def _query(packet: Packet, in_link: str) -> Query:
         source=addresses.source,
         in_link=in_link,
         mark=packet.mark,
+        tos=packet.tos,
         protocol=PROTOCOL_NUMBERS[packet.protocol],
         source_port=addresses.source_port,
         destination_port=addresses.destination_port,

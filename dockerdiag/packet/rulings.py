@@ -47,6 +47,7 @@ class Rulings:
         return replace(
             packet,
             mark=after.mark,
+            tos=after.tos,
             ttl=after.ttl,
             ttl_set_by=after.ttl_set_by,
             changed_sets=after.changed_sets,

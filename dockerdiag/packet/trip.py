@@ -266,6 +266,7 @@ class Trip(Movement):
             destination_port=addresses.destination_port,
             mark=packet.mark,
             out_link=self._bound_to(terrain, addresses.destination),
+            tos=packet.tos,
         )
         if source is None:
             chosen = decision.source or beginning.any_address(terrain, packet.family)

@@ -47,6 +47,20 @@ _PROTOCOLS = {
 }
 _PROTOCOLS |= {186: "bgp", 187: "isis", 188: "ospf", 189: "rip", 192: "eigrp"}
 _RULE_ACTIONS = {1: "lookup", 2: "goto", 3: "nop", 6: "blackhole", 7: "unreachable", 8: "prohibit"}
+_UNREAD_ATTRIBUTES = {25: "dscp", 26: "flowlabel", 27: "flowlabel", 30: "dscp"}
+_WHOLE_PORT = 0xFFFF
+_ENCAPSULATIONS = {
+    1: "mpls",
+    2: "ip",
+    3: "ila",
+    4: "ip6",
+    5: "seg6",
+    6: "bpf",
+    7: "seg6local",
+    8: "rpl",
+    9: "ioam6",
+}
+_ENCAPSULATIONS |= {10: "xfrm"}
 _NEXT_HOP_FLAGS = {0x1: "dead", 0x4: "onlink", 0x10: "linkdown", 0x20: "unresolved"}
 _NEIGHBOUR_STATES = {
     0x00: "none",
@@ -211,6 +225,7 @@ def _route(message: Any, family: Family) -> Route:
         source=_cidr(attributes["RTA_SRC"], message["src_len"], family) if "RTA_SRC" in attributes else None,
         tos=message["tos"],
         mtu=metrics.get_attr("RTAX_MTU") if metrics is not None else None,
+        encapsulation=_encapsulation(attributes),
     )
 
 
@@ -221,6 +236,12 @@ def _next_hops(message: Any, attributes: dict[str, Any]) -> Iterable[NextHop]:
             yield NextHop(hop["oif"], gateway(inner), hop["hops"] + 1, _next_hop_flags(hop["flags"]))
     elif "RTA_OIF" in attributes or gateway(attributes):
         yield NextHop(attributes.get("RTA_OIF"), gateway(attributes), flags=_next_hop_flags(message["flags"]))
+
+
+def _encapsulation(attributes: dict[str, Any]) -> str | None:
+    ways = [attributes, *(dict(hop["attrs"]) for hop in attributes.get("RTA_MULTIPATH", ()))]
+    kinds = [way["RTA_ENCAP_TYPE"] for way in ways if way.get("RTA_ENCAP_TYPE")]
+    return _ENCAPSULATIONS.get(kinds[0], str(kinds[0])) if kinds else None
 
 
 def gateway(attributes: dict[str, Any]) -> str | None:
@@ -246,6 +267,7 @@ def _rule(message: Any, family: Family) -> RoutingRule:
     attributes = dict(message["attrs"])
     action = _RULE_ACTIONS.get(message["action"], str(message["action"]))
     source, destination = attributes.get("FRA_SRC"), attributes.get("FRA_DST")
+    unread = dict.fromkeys(_unread(message["attrs"]))
     return RoutingRule(
         family=family,
         priority=attributes.get("FRA_PRIORITY", 0),
@@ -260,15 +282,26 @@ def _rule(message: Any, family: Family) -> RoutingRule:
         mask=attributes.get("FRA_FWMASK"),
         tos=message["tos"],
         protocol=attributes.get("FRA_IP_PROTO"),
-        source_ports=_range(attributes.get("FRA_SPORT_RANGE")),
-        destination_ports=_range(attributes.get("FRA_DPORT_RANGE")),
+        source_ports=_range(attributes.get("FRA_SPORT_RANGE") if "sport" not in unread else None),
+        destination_ports=_range(attributes.get("FRA_DPORT_RANGE") if "dport" not in unread else None),
         user_ids=_range(attributes.get("FRA_UID_RANGE")),
         goto=attributes.get("FRA_GOTO"),
         suppress_prefix_length=_unless_none(attributes.get("FRA_SUPPRESS_PREFIXLEN")),
         suppress_link_group=_unless_none(attributes.get("FRA_SUPPRESS_IFGROUP")),
         l3mdev=bool(attributes.get("FRA_L3MDEV")),
         tunnel_id=attributes.get("FRA_TUN_ID") or None,
+        unread=tuple(unread),
     )
+
+
+def _unread(attributes: Any) -> Iterable[str]:
+    """What a rule asks for that `RoutingRule` has no field for."""
+    for name, value in attributes:
+        if name == "UNKNOWN":
+            number = value["header"]["type"]
+            yield _UNREAD_ATTRIBUTES.get(number, f"attribute {number}")
+        elif name in ("FRA_SPORT_MASK", "FRA_DPORT_MASK") and value != _WHOLE_PORT:
+            yield name[4:9].lower()
 
 
 def _range(value: Any) -> tuple[int, int] | None:

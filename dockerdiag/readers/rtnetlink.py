@@ -30,12 +30,19 @@ with bare_package("pyroute2"):
     from pyroute2.netlink.rtnl.rtmsg import rtmsg
     from pyroute2.netlink.rtnl.tcmsg import tcmsg
 
+
+class _PolicyRule(fibmsg):  # type: ignore[misc]  # pyroute2 has no types
+    """With what kernels since 6.15 tell of every rule about one port."""
+
+    nla_map = (*fibmsg.nla_map, (28, "FRA_SPORT_MASK", "uint16"), (29, "FRA_DPORT_MASK", "uint16"))
+
+
 _ROUTE = struct.Struct("=BBBBBBBBI")
 _ANSWERS = {
     RTM_NEWLINK: ifinfmsg,
     RTM_NEWADDR: ifaddrmsg,
     RTM_NEWROUTE: rtmsg,
-    RTM_NEWRULE: fibmsg,
+    RTM_NEWRULE: _PolicyRule,
     RTM_NEWNEIGH: ndmsg,
     RTM_NEWQDISC: tcmsg,
 }

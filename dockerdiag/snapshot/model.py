@@ -133,6 +133,8 @@ class Route:
     """CIDR that an IPv6 route asks of the source, None for any."""
     tos: int = 0
     mtu: int | None = None
+    encapsulation: str | None = None
+    """What it puts packets into (`ip`, `mpls`, `seg6` …); None: nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +164,8 @@ class RoutingRule:
     suppress_link_group: int | None = None
     l3mdev: bool = False
     tunnel_id: int | None = None
+    unread: tuple[str, ...] = ()
+    """What else it asks for, and this program does not read: `dscp`, `flowlabel` …"""
 
 
 @dataclass(frozen=True, slots=True)

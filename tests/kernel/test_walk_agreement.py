@@ -1,6 +1,8 @@
 """The walk against the kernel: each case breaks one thing, and what is predicted must be what packets then meet."""
 
 import os
+import struct
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from ipaddress import ip_address
@@ -77,6 +79,27 @@ def marking_output(kind: str, table: str = "m", rule: str = "meta mark set 7") -
     priority = -150 if table == "m" else -140
     chain = f"type {kind} hook output priority {priority};"
     return rules("box", f"table ip {table} {{\n chain c {{\n {chain}\n {rule}\n }}\n}}\n")
+
+
+_ADD_RULE = """
+import socket, struct, sys
+words = b""
+for word in sys.argv[1:]:
+    number, content = word.split("=")
+    data = bytes.fromhex(content)
+    words += struct.pack("=HH", 4 + len(data), int(number)) + data + bytes(-len(data) % 4)
+# A blackhole of priority 10.
+body = bytes((2, 0, 0, 0, 0, 0, 0, 6)) + bytes(4) + struct.pack("=HHI", 8, 6, 10) + words
+with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE) as s:
+    s.send(struct.pack("=IHHII", 16 + len(body), 32, 0x605, 1, 0) + body)
+    sys.exit(-struct.unpack_from("=i", s.recv(4096), 16)[0])
+"""
+
+
+def raw_rule(**attributes: bytes) -> Callable[[Lab], object]:
+    """A policy rule with attributes that iproute2 may not know: their numbers with an `a` in front."""
+    words = " ".join(f"{name[1:]}={content.hex()}" for name, content in attributes.items())
+    return host(f"{sys.executable} -S -c '{_ADD_RULE}' {words}")
 
 
 def second_uplink(here: Lab) -> None:
@@ -215,6 +238,13 @@ CASES = [
         at=f"rule 10: from all ipproto 17 dport {SERVICE} prohibit",
     ),
     Case("rule by another port", host("ip rule add ipproto udp dport 53 prohibit priority 10")),
+    Case(
+        "rule by a port, as new kernels tell it",
+        raw_rule(a22=b"\x11", a24=struct.pack("=HH", SERVICE, SERVICE), a29=b"\xff\xff"),
+        f"rule 10: from all ipproto 17 dport {SERVICE} blackhole",
+    ),
+    Case("rule by TOS", host("ip rule add tos 0x10 blackhole priority 10")),
+    Case("TOS rewritten", forward("prerouting", f"iifname {BRIDGE} ip dscp set 4", priority=-150)),
     Case("rule for TCP", host("ip rule add ipproto tcp prohibit priority 10")),
     Case(
         "rule by mark",
@@ -774,3 +804,51 @@ def test_an_accept_for_neighbours_questions_mends_what_stops_them(
     assert journey.halts[0].packet.asks_neighbours
     assert mended.disposition is Disposition.DELIVERED, mended.halts
     assert answered == (True, True)
+
+
+_DSCP_4 = forward("prerouting", f"iifname {BRIDGE} ip dscp set 4", priority=-150)
+_TOS_RULE = host("ip rule add tos 0x10 blackhole priority 10")
+
+
+@pytest.mark.parametrize(
+    ("change", "answers", "reason"),
+    [
+        (both(_DSCP_4, _TOS_RULE), False, "a rule rewrites the packet's TOS"),
+        (
+            both(_TOS_RULE, host("iptables-nft -t mangle -A PREROUTING -j DSCP --set-dscp 4")),
+            False,
+            "a rule rewrites the packet's TOS",
+        ),
+        (
+            both(_TOS_RULE, host("iptables-legacy -t mangle -A PREROUTING -j TOS --set-tos 0x8")),
+            True,
+            "a rule rewrites the packet's TOS",
+        ),
+        (
+            both(_DSCP_4, host("ip route add blackhole 203.0.113.0/24 tos 0x10")),
+            False,
+            "the route `blackhole 203.0.113.0/24 table main` asks for a TOS, and a rule rewrites the packet's",
+        ),
+        (
+            host(f"ip route add 203.0.113.0/24 encap ip id 3 dst {ROUTER} dev {UPLINK} via {ROUTER}"),
+            True,
+            "the route `203.0.113.0/24 table main` puts packets into ip",
+        ),
+        (raw_rule(a25=b"\x0a"), True, "what it asks for (dscp) is not known to this program"),
+        (
+            raw_rule(a22=b"\x11", a24=struct.pack("=HH", 0x1150, 0x1150), a29=b"\xf0\xff"),
+            False,
+            "what it asks for (dport) is not known to this program",
+        ),
+    ],
+)
+def test_what_decides_and_is_not_known_is_named(
+    change: Callable[[Lab], object], answers: bool, reason: str
+) -> None:
+    with lab(f"ddw{os.getpid()}") as here:
+        change(here)
+        journey = predict(here, SERVER)
+        answered = here.probe()[1]
+    assert journey.disposition is Disposition.UNKNOWN, journey.halts
+    assert reason in journey.halts[0].reason
+    assert answered is answers
