@@ -261,7 +261,7 @@ class Fib:
             found = replace(found, rule=rule)
             if found.outcome != "found" or found.route is None:
                 return found
-            suppressed = _suppressed(rule, found.route)
+            suppressed = self._suppressed(rule, found.route)
             if suppressed is False:
                 return found
             if suppressed is None:
@@ -273,6 +273,15 @@ class Fib:
                 )
                 return Lookup("unknown", rule=rule, reason=reason)
         return self._follow(rules, position + 1, query, ignoring)
+
+    def _suppressed(self, rule: RoutingRule, route: Route) -> bool | None:
+        length = int(route.destination.rpartition("/")[2])
+        if rule.suppress_prefix_length is not None and length <= rule.suppress_prefix_length:
+            return True
+        if rule.suppress_link_group is None or not route.next_hops:
+            return False
+        link = self._links.by_index.get(route.next_hops[0].link or 0)
+        return None if link is None or link.group is None else link.group == rule.suppress_link_group
 
     def _search(self, table: int, query: Query, ignoring: frozenset[_Culprit]) -> Lookup | None:
         family = query.destination.version
@@ -454,10 +463,3 @@ def _ports(wanted: tuple[int, int] | None, port: PortRange | None) -> bool | Non
     if wanted[0] <= port.low and port.high <= wanted[1]:
         return True
     return False if port.high < wanted[0] or port.low > wanted[1] else None
-
-
-def _suppressed(rule: RoutingRule, route: Route) -> bool | None:
-    length = int(route.destination.rpartition("/")[2])
-    if rule.suppress_prefix_length is not None and length <= rule.suppress_prefix_length:
-        return True
-    return None if rule.suppress_link_group is not None else False

@@ -499,9 +499,9 @@ class Router:
         }
 
     def link_group(self, link: str) -> int | None:
-        """The link's group: not part of a snapshot, so not known."""
-        del link
-        return None
+        """The link's group; None where it was not read."""
+        own = self.links.get(link)
+        return None if own is None else own.group
 
     def _by_preference(self, link: str, family: int) -> list[Address] | None:
         addresses = self.links.addresses(link, family)

@@ -149,6 +149,7 @@ def _link(message: Any, qdisc_drops: int | None) -> Link:
         bridge_nf_call_ip6tables=_switch(data("IFLA_BR_NF_CALL_IP6TABLES") if kind == "bridge" else None),
         vrf_table=data("IFLA_VRF_TABLE") if kind == "vrf" else None,
         qdisc_drops=qdisc_drops,
+        group=message.get_attr("IFLA_GROUP") or 0,
     )
 
 

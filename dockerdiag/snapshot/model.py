@@ -87,6 +87,8 @@ class Link:
     vrf_table: int | None = None
     """Of a VRF device: the table that its traffic is routed by."""
     qdisc_drops: int | None = None
+    group: int | None = None
+    """IFLA_GROUP, None in a snapshot of before it was read."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -597,6 +597,42 @@ CASES = [
         "rule 10: from all fwmark 0x7 blackhole",
         destination="192.0.2.9",
     ),
+    # groups of links
+    *(
+        Case(f"group of links: {name}", both(host(f"ip link set {BRIDGE} group 7"), change), at)
+        for name, change, at in (
+            ("nft", forward("forward", "iifgroup 7 drop"), "nft ip t c handle 2"),
+            ("nft, another", forward("forward", "iifgroup 8 drop"), None),
+            ("nft, the default", forward("forward", "oifgroup default drop"), "nft ip t c handle 2"),
+            (
+                "iptables",
+                host("iptables-nft -A FORWARD -m devgroup --src-group 7 -j DROP"),
+                "iptables-nft ip filter FORWARD rule 1",
+            ),
+            (
+                "iptables, not",
+                host("iptables-legacy -A FORWARD -m devgroup ! --src-group 0x7 -i docker0 -j DROP"),
+                None,
+            ),
+            (
+                "suppressed by a policy rule",
+                host(
+                    f"ip link set {UPLINK} group 9",
+                    "ip rule add lookup main suppress_ifgroup 9 priority 10",
+                    "ip rule add blackhole priority 20",
+                ),
+                "rule 20: from all blackhole",
+            ),
+            (
+                "another is suppressed",
+                host(
+                    "ip rule add lookup main suppress_ifgroup 9 priority 10",
+                    "ip rule add blackhole priority 20",
+                ),
+                None,
+            ),
+        )
+    ),
     # rules of the host
     *(
         Case(
