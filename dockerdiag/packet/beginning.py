@@ -75,6 +75,7 @@ def answer_to(packet: Packet) -> Packet:
         out_link=None,
         in_port=None,
         out_port=None,
+        gateway=None,
         mac_source=None,
         mac_destination=None,
         mark=0,

@@ -251,7 +251,7 @@ class Movement:
         way = self._pick(ways)
         if decision.ways:
             self.trail.hop(terrain, "routing", decision.text)
-        packet = replace(packet, out_link=way.link)
+        packet = replace(packet, out_link=way.link, gateway=way.gateway)
         if packet.ttl is not None:
             self._rulings.time_to_live(terrain, "routing", packet, None)
             packet = replace(packet, ttl=max(packet.ttl - 1, 1))

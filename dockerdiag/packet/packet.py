@@ -90,6 +90,8 @@ class Packet:
     out_link: str | None = None
     in_port: str | None = None
     out_port: str | None = None
+    gateway: IPAddress | None = None
+    """The next hop of its route, None where that is the destination itself."""
     mac_source: str | None = None
     mac_destination: str | None = None
     mark: int | None = 0

@@ -3,12 +3,13 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, ip_address
 from typing import Literal
 
 from dockerdiag.packet.fib import LOOPBACK, Fib, Lookup, Query, describe_route, describe_rule
 from dockerdiag.packet.links import Links
 from dockerdiag.packet.packet import PROTOCOL_NUMBERS, IPAddress, Packet, PortRange
+from dockerdiag.packet.source_address import UNUSABLE, SourceAddresses
 from dockerdiag.report import Disposition
 from dockerdiag.snapshot.model import (
     Address,
@@ -23,7 +24,6 @@ from dockerdiag.snapshot.model import (
 ObstacleKind = Literal["sysctl", "route", "no-route", "address", "reverse-path", "unread"]
 
 _LOCAL_TABLE = 255
-_UNUSABLE = frozenset({"tentative", "dadfailed"})
 _REFUSAL_DISPOSITIONS = {
     "blackhole": Disposition.DROPPED,
     "unreachable": Disposition.REJECTED,
@@ -102,6 +102,7 @@ class Router:
         self.links = Links(namespace)
         self.fib = Fib(namespace, self.links)
         self._namespace = namespace
+        self._sources = SourceAddresses(namespace, self.links)
         self._local_addresses: dict[str, tuple[IPAddress, ...] | None] = {}
         self._answers: dict[tuple[str, str | None, str | None], list[RouteAnswer]] = {}
         for answer in namespace.route_answers:
@@ -305,19 +306,17 @@ class Router:
             return ip_address(lookup.route.preferred_source)
         if lookup.type == "local":
             return destination
-        for way in self._ways(lookup):
-            candidates = self._by_preference(way.link, destination.version)
-            if candidates is None:
-                return None
-            toward = way.gateway or destination
-            near = [a for a in candidates if a.family == 4 and toward in _subnet(a)]
-            for address in [*near, *candidates]:
-                return ip_address(address.address)
-            others = self.local_addresses(way.link)
-            same = [address for address in others or () if address.version == destination.version]
-            if same:
-                return same[0]
-        return None
+        scope = lookup.route.scope if lookup.route is not None else "global"
+        chosen = (
+            self._sources.choose(way.link, destination, way.gateway, scope) for way in self._ways(lookup)
+        )
+        return next((address for address in chosen if address is not None), None)
+
+    def translated_source(
+        self, link: str, destination: IPAddress, gateway: IPAddress | None
+    ) -> IPAddress | None:
+        """The address that MASQUERADE gives; None where `link` has none, or they were not read."""
+        return self._sources.choose(link, destination, gateway or destination)
 
     def asking_address(self, link: str, toward: IPAddress, source: IPAddress | None) -> IPAddress | None:
         """The address from which a link asks for a neighbour's hardware address; None where it has none.
@@ -329,7 +328,7 @@ class Router:
             return source
         if toward.version == 4 and source is not None and self.address_type(source) == "local":
             return source
-        usable = (a for a in own if (a.scope == "link" or a.family == 4) and not _UNUSABLE & set(a.flags))
+        usable = (a for a in own if (a.scope == "link" or a.family == 4) and not UNUSABLE & set(a.flags))
         return next((ip_address(address.address) for address in usable), None)
 
     # -- lookups ------------------------------------------------------------------------------------
@@ -507,7 +506,7 @@ class Router:
         addresses = self.links.addresses(link, family)
         if addresses is None:
             return None
-        usable = [a for a in addresses if not _UNUSABLE & set(a.flags) and a.scope == "global"]
+        usable = [a for a in addresses if not UNUSABLE & set(a.flags) and a.scope == "global"]
         return sorted(usable, key=lambda a: ("secondary" in a.flags, "deprecated" in a.flags))
 
 
@@ -537,7 +536,3 @@ def _zeronet(address: IPAddress) -> bool:
     return (
         address in IPv4Network("0.0.0.0/8") if isinstance(address, IPv4Address) else address == IPv6Address(0)
     )
-
-
-def _subnet(address: Address) -> IPv4Network | IPv6Network:
-    return ip_network(f"{address.peer or address.address}/{address.prefix_length}", strict=False)

@@ -20,7 +20,12 @@ class Surroundings(Protocol):
         """Name of the link a route lookup answers with; empty for no route."""
 
     def local_addresses(self, link: str) -> tuple[IPAddress, ...] | None:
-        """Addresses of `link` that MASQUERADE and REDIRECT choose from, the preferred one first."""
+        """Addresses of `link` that REDIRECT chooses from, the preferred one first."""
+
+    def translated_source(
+        self, link: str, destination: IPAddress, gateway: IPAddress | None
+    ) -> IPAddress | None:
+        """The address that MASQUERADE gives to what leaves by `link`, through `gateway` where there is one."""
 
     def link_group(self, link: str) -> int | None:
         """The group of `link` (`ip link set group`)."""

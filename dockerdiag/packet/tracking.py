@@ -36,7 +36,12 @@ class Tracking:
                 connection = replace(connection, state="invalid")
         changed_sets = self._changed_sets.get(id(terrain), frozenset())
         return replace(
-            packet, mark=0, connection=connection, changed_sets=changed_sets, bridge_netfilter=None
+            packet,
+            mark=0,
+            gateway=None,
+            connection=connection,
+            changed_sets=changed_sets,
+            bridge_netfilter=None,
         )
 
     def remember_sets(self, terrain: Terrain, packet: Packet) -> None:

@@ -9,7 +9,13 @@ from dockerdiag.packet.view import View
 
 def masquerade_address(view: View) -> IPAddress | Unknown:
     """The address of the outgoing link that MASQUERADE takes."""
-    return _first_address(view, view.out_name)
+    packet, link = view.packet, view.out_name
+    if not packet.destination_known:
+        return Unknown("a rule before this one chooses the destination in a way that cannot be foretold")
+    found = view.surroundings.translated_source(link, packet.addresses.destination, packet.gateway)
+    if found is None:
+        return Unknown(f"link {link} has no IPv{packet.family} address to translate to that is known")
+    return found
 
 
 def redirect_address(view: View) -> IPAddress | Unknown:

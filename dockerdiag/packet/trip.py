@@ -253,7 +253,9 @@ class Trip(Movement):
             way = self._pick(decision.ways) if decision.ways else way
         if decision.kind == "local":
             return self._to_itself(terrain, packet)
-        packet = self._rulings.cross(terrain, "inet", "postrouting", replace(packet, out_link=way.link))
+        packet = self._rulings.cross(
+            terrain, "inet", "postrouting", replace(packet, out_link=way.link, gateway=way.gateway)
+        )
         return self._transmit(terrain, way, packet)
 
     def _depart(self, terrain: Terrain, packet: Packet, source: IPAddress | None) -> tuple[Decision, Packet]:

@@ -32,6 +32,7 @@ _PER_LINK = {
         "force_forwarding",
         "accept_ra",
         "disable_ipv6",
+        "use_tempaddr",
         "proxy_ndp",
         "ignore_routes_with_linkdown",
     ),

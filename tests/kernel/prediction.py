@@ -43,6 +43,13 @@ class HostSurroundings:
     def local_addresses(self, link: str) -> tuple[IPAddress, ...]:
         return tuple(ip_address(text) for text in HOST_ADDRESSES.get(link, ()))
 
+    def translated_source(
+        self, link: str, destination: IPAddress, gateway: IPAddress | None
+    ) -> IPAddress | None:
+        del gateway
+        own = self.local_addresses(link) or ()
+        return next((one for one in own if one.version == destination.version), None)
+
     def link_group(self, _: str) -> int:
         return 0
 

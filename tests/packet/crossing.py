@@ -28,6 +28,13 @@ class Surroundings:
     def local_addresses(self, link: str) -> tuple[IPAddress, ...] | None:
         return {"eth0": (ip_address("198.51.100.2"), ip_address("fd00::1"))}.get(link, ())
 
+    def translated_source(
+        self, link: str, destination: IPAddress, gateway: IPAddress | None
+    ) -> IPAddress | None:
+        del gateway
+        own = self.local_addresses(link) or ()
+        return next((one for one in own if one.version == destination.version), None)
+
     def link_group(self, link: str) -> int | None:
         return 0 if link else None
 
