@@ -184,18 +184,6 @@ class Fib:
             return Lookup("unknown", reason=f"the routes could not be read: {self._namespace.routes.reason}")
         return self._search(table, query, frozenset())
 
-    def asks_for_more(self, family: int) -> bool:
-        """Whether a policy rule looks at what RTM_GETROUTE is not told: protocol, ports, user."""
-        if isinstance(self._namespace.rules, Unread):
-            return False
-        return any(
-            rule.protocol
-            or rule.source_ports
-            or rule.destination_ports
-            or rule.user_ids not in (None, _ALL_USERS)
-            for rule in self._rules[family]
-        )
-
     @cached_property
     def _rules(self) -> dict[int, list[RoutingRule]]:
         rules = self._namespace.rules

@@ -24,6 +24,8 @@ from dockerdiag.snapshot.model import (
 ObstacleKind = Literal["sysctl", "route", "no-route", "address", "reverse-path", "unread"]
 
 _LOCAL_TABLE = 255
+_LOCAL_TYPES = ("local", "broadcast", "anycast", "multicast")
+_NOBODY = -1
 _REFUSAL_DISPOSITIONS = {
     "blackhole": Disposition.DROPPED,
     "unreachable": Disposition.REJECTED,
@@ -113,8 +115,17 @@ class Router:
     def arrive(self, packet: Packet) -> Decision:
         """Routes a packet that came in by `packet.in_link`: to this host, on, or nowhere."""
         in_link = packet.in_link or LOOPBACK
+        decision = self._arrive(packet, in_link, _query(packet, in_link))
+        addresses = packet.addresses
+        answers = self._asked(str(addresses.destination), str(addresses.source), in_link, packet.mark)
+        if not answers:
+            return decision
+        asked = self._arrive(packet, in_link, _as_asked(_query(packet, in_link)))
+        return replace(decision, disagreement=_disagreement(answers, asked, packet.family))
+
+    def _arrive(self, packet: Packet, in_link: str, query: Query) -> Decision:
         obstacles = list(self._odd_addresses(packet, in_link))
-        lookup, refusals = self._look_up(_query(packet, in_link))
+        lookup, refusals = self._look_up(query)
         ways = self._ways(lookup)
         kind: Literal["local", "forward", "nowhere"] = "nowhere"
         forwarding = []
@@ -126,10 +137,8 @@ class Router:
         obstacles += [*forwarding, *refusals] if packet.family == 4 else [*refusals, *forwarding]
         if lookup.outcome == "found" and packet.family == 4:
             oif = ways[0].link if kind == "forward" and ways else LOOPBACK
-            obstacles += self._reverse_path(packet, in_link, oif)
-        decision = Decision(kind, ways, tuple(obstacles), lookup)
-        asked = (str(packet.addresses.destination), str(packet.addresses.source), in_link)
-        return replace(decision, disagreement=self._disagreement(asked, packet.mark, decision))
+            obstacles += self._reverse_path(packet, in_link, oif, query)
+        return Decision(kind, ways, tuple(obstacles), lookup)
 
     def _odd_addresses(self, packet: Packet, in_link: str) -> Iterable[Obstacle]:
         source, destination = packet.addresses.source, packet.addresses.destination
@@ -176,11 +185,11 @@ class Router:
             reason = f"IPv6 is switched off on {in_link}: {sysctl_name(key)} = 1"
             yield Obstacle("sysctl", Disposition.DROPPED, sysctl_name(key), reason, sysctl=key, link=in_link)
 
-    def _reverse_path(self, packet: Packet, in_link: str, oif: str) -> Iterable[Obstacle]:
+    def _reverse_path(self, packet: Packet, in_link: str, oif: str, query: Query) -> Iterable[Obstacle]:
         """Whether the way back to the source leads out of the link it came by (`fib_validate_source`)."""
         source = packet.addresses.source
         key, strictness = self._maximum("rp_filter", in_link)
-        back = self.fib.lookup(self._reversed(packet, in_link, oif))
+        back = self.fib.lookup(self._reversed(packet, in_link, oif, query))
         if back.outcome == "unknown":
             if strictness != 0 or self.address_type(source) is None:
                 yield Obstacle(
@@ -237,21 +246,19 @@ class Router:
             "address", Disposition.DROPPED, f"address {source}", reason, link=in_link, route=back.route
         )
 
-    def _reversed(self, packet: Packet, in_link: str, oif: str) -> Query:
+    def _reversed(self, packet: Packet, in_link: str, oif: str, query: Query) -> Query:
         mark: int | None = 0
         if packet.mark != 0:
             values = [self._sysctl(f"net/ipv4/conf/{name}/src_valid_mark") for name in ("all", in_link)]
             mark = packet.mark if "1" in values else None if None in values else 0
-        addresses = packet.addresses
-        return Query(
-            destination=addresses.source,
-            source=addresses.destination,
+        return replace(
+            query,
+            destination=packet.addresses.source,
+            source=packet.addresses.destination,
             in_link=oif,
             mark=mark,
-            tos=packet.tos,
-            protocol=PROTOCOL_NUMBERS[packet.protocol],
-            source_port=addresses.destination_port,
-            destination_port=addresses.source_port,
+            source_port=query.destination_port,
+            destination_port=query.source_port,
         )
 
     # -- packets made here --------------------------------------------------------------------------
@@ -280,26 +287,29 @@ class Router:
             destination_port=destination_port,
             user=None,
         )
+        decision = self._depart(query)
+        answers = self._asked(str(destination), None if source is None else str(source), None, mark)
+        if answers:
+            asked = self._depart(_as_asked(query))
+            decision = replace(decision, disagreement=_disagreement(answers, asked, destination.version))
+        if source is None and decision.source is not None:
+            # connect() asks again with the source that the first answer gave.
+            again = self._depart(replace(query, source=decision.source))
+            return replace(again, disagreement=decision.disagreement)
+        if source is not None and self.address_type(source) not in ("local", None):
+            reason = f"{source} is no address of this namespace"
+            foreign = Obstacle("address", Disposition.DROPPED, f"address {source}", reason)
+            return replace(decision, obstacles=(*decision.obstacles, foreign))
+        return decision
+
+    def _depart(self, query: Query) -> Decision:
         lookup, obstacles = self._look_up(query)
-        if source is None and lookup.outcome == "found":
-            source = self._choose_source(destination, lookup)
-            if source is not None:
-                # connect() asks again with the source that the first answer gave.
-                lookup, obstacles = self._look_up(replace(query, source=source))
         kind: Literal["local", "forward", "nowhere"] = "nowhere"
+        source = query.source
         if lookup.outcome == "found":
             kind = "local" if lookup.type == "local" else "forward"
-        ways = self._ways(lookup)
-        if (
-            source is not None
-            and query.source is not None
-            and self.address_type(source) not in ("local", None)
-        ):
-            reason = f"{source} is no address of this namespace"
-            obstacles = (*obstacles, Obstacle("address", Disposition.DROPPED, f"address {source}", reason))
-        decision = Decision(kind, ways, tuple(obstacles), lookup, source)
-        asked = (str(destination), None if query.source is None else str(query.source), None)
-        return replace(decision, disagreement=self._disagreement(asked, mark, decision))
+            source = source or self._choose_source(query.destination, lookup)
+        return Decision(kind, self._ways(lookup), obstacles, lookup, source)
 
     def _choose_source(self, destination: IPAddress, lookup: Lookup) -> IPAddress | None:
         if lookup.route is not None and lookup.route.preferred_source:
@@ -387,29 +397,12 @@ class Router:
                 ways.append(Way(name, ip_address(hop.gateway) if hop.gateway else None, limit))
         return tuple(dict.fromkeys(ways))
 
-    def _disagreement(
-        self, asked: tuple[str, str | None, str | None], mark: int | None, decision: Decision
-    ) -> str | None:
-        """How the kernel's own answer to the same question, where it was asked, differs."""
-        family = 4 if ":" not in asked[0] else 6
-        if any(obstacle.disposition is Disposition.UNKNOWN for obstacle in decision.obstacles):
-            return None
-        if self.fib.asks_for_more(family):
-            # The question has no ports, and its protocol and user are not the packet's.
-            return None
-        # Asked over netlink, IPv6 does not look at the forwarding switches.
-        obstacles = [obstacle for obstacle in decision.obstacles if family == 4 or obstacle.kind != "sysctl"]
-        for answer in self._answers.get(asked, ()):
-            if answer.mark != mark:
-                continue
-            if answer.error is not None:
-                if not obstacles:
-                    return f"the kernel itself answers {answer.error}, where its tables read here lead on"
-            elif obstacles:
-                return f"the kernel itself routes it by {answer.out_link}, where {obstacles[0].reason}"
-            elif decision.kind == "forward" and answer.out_link not in {way.link for way in decision.ways}:
-                return f"the kernel itself routes it by {answer.out_link}, not by {decision.text}"
-        return None
+    def _asked(
+        self, destination: str, source: str | None, in_link: str | None, mark: int | None
+    ) -> list[RouteAnswer]:
+        """The kernel's own answers to this question."""
+        answers = self._answers.get((destination, source, in_link), ())
+        return [answer for answer in answers if answer.mark == mark]
 
     # -- sysctls ------------------------------------------------------------------------------------
 
@@ -522,6 +515,56 @@ def _query(packet: Packet, in_link: str) -> Query:
         source_port=addresses.source_port,
         destination_port=addresses.destination_port,
     )
+
+
+def _as_asked(query: Query) -> Query:
+    """What RTM_GETROUTE is asked: it knows neither the packet's ports nor its protocol, nor what rules made of it."""
+    no_port = PortRange.one(0)
+    if query.destination.version == 4:
+        # The kernel makes up a UDP packet. One that comes in is root's, one that is sent the asking process's.
+        protocol, user = PROTOCOL_NUMBERS["udp"], query.user
+    else:
+        protocol, user = 0, query.user if query.in_link == LOOPBACK else _NOBODY
+    return replace(
+        query,
+        out_link=None,
+        protocol=protocol,
+        source_port=no_port,
+        destination_port=no_port,
+        user=user,
+        tos=0,
+    )
+
+
+def _disagreement(answers: Iterable[RouteAnswer], decision: Decision, family: int) -> str | None:
+    """How the kernel's own answer to the same question differs."""
+    if any(obstacle.disposition is Disposition.UNKNOWN for obstacle in decision.obstacles):
+        return None
+    # Asked over netlink, IPv6 does not look at the forwarding switches.
+    obstacles = [obstacle for obstacle in decision.obstacles if family == 4 or obstacle.kind != "sysctl"]
+    ways = {(way.link, None if way.gateway is None else str(way.gateway)) for way in decision.ways}
+    for answer in answers:
+        via = f" via {answer.gateway}" if answer.gateway else ""
+        says = f"the kernel itself routes it by {answer.out_link}{via}"
+        if answer.error is not None:
+            if not obstacles:
+                return f"the kernel itself answers {answer.error}, where its tables read here lead on"
+        elif obstacles:
+            return f"{says}, where {obstacles[0].reason}"
+        elif decision.kind == "forward" and (answer.out_link, answer.gateway) not in ways:
+            return f"{says}, not by {decision.text}"
+        elif answer.type is not None and (decision.lookup.type in _LOCAL_TYPES) is not (
+            answer.type in _LOCAL_TYPES
+        ):
+            return f"to the kernel itself the destination is {answer.type}, not by {decision.text}"
+        elif (
+            answer.source is None
+            and answer.in_link is None
+            and None not in (answer.preferred_source, decision.source)
+            and answer.preferred_source != str(decision.source)
+        ):
+            return f"the kernel itself sends it from {answer.preferred_source}, not from {decision.source}"
+    return None
 
 
 def _all_hops(lookup: Lookup) -> tuple[NextHop, ...]:

@@ -5,6 +5,7 @@ import random
 import re
 import subprocess
 from collections.abc import Iterator
+from dataclasses import replace
 from ipaddress import ip_address
 from pathlib import Path
 
@@ -86,9 +87,10 @@ def test_what_is_sent_has_the_address_that_the_kernel_gives(name: str, version: 
         assert not isinstance(namespace.links, Unread)
         assert not isinstance(namespace.sysctls, Unread)
         answers = ask_routes(questions, namespace.links, namespace.sysctls)
-    router = Router(namespace)
+    router = Router(replace(namespace, route_answers=answers))
     for answer in answers:
         decision = router.depart(ip_address(answer.destination))
+        assert decision.disagreement is None
         if answer.error is None and answer.preferred_source is not None:
             assert str(decision.source) == answer.preferred_source, (
                 f"{decision.text}\n{answer}\n{chr(10).join(map(str, namespace.addresses))}\n{text}"

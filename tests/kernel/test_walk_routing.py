@@ -257,3 +257,5 @@ def test_the_router_answers_as_the_kernel(name: str, version: int, seed: int) ->
     assert not found, _shown(namespace, version, found)
     assert agreed + unknown == len(asked)
     assert unknown == 0
+    told = Router(replace(namespace, route_answers=answers))
+    assert [shown for q in asked if (shown := decide(told, q).disagreement)] == []

@@ -299,15 +299,20 @@ def test_an_accepted_local_source_still_needs_its_way_back() -> None:
     assert kinds(routed(host(**switches), packet(source="198.51.100.2"))) == ["reverse-path"]
 
 
-def test_the_kernels_answer_says_nothing_where_rules_ask_for_ports() -> None:
-    answer = RouteAnswer("1.1.1.1", "172.17.0.2", "docker0", 0, out_link="eth1")
-    by_port = RoutingRule(4, 100, "lookup", 254, protocol=6, destination_ports=(443, 443))
-    assert routed(replace(host(rules=(by_port,)), route_answers=(answer,))).disagreement is None
+def test_the_kernels_answer_is_one_to_a_question_without_ports() -> None:
+    by_port = RoutingRule(4, 100, "blackhole", protocol=6, destination_ports=(443, 443))
+    answer = RouteAnswer("1.1.1.1", "172.17.0.2", "docker0", 0, out_link="eth0", gateway="198.51.100.1")
+    decision = routed(replace(host(rules=(by_port,)), route_answers=(answer,)))
+    assert (kinds(decision), decision.disagreement) == (["route"], None)
+    other = replace(answer, out_link="eth1", gateway=None)
+    assert "by eth1" in (routed(replace(host(rules=(by_port,)), route_answers=(other,))).disagreement or "")
 
 
 def test_the_kernels_own_answer_is_compared() -> None:
-    answer = RouteAnswer("1.1.1.1", "172.17.0.2", "docker0", 0, out_link="eth0")
+    answer = RouteAnswer("1.1.1.1", "172.17.0.2", "docker0", 0, out_link="eth0", gateway="198.51.100.1")
     assert routed(replace(host(), route_answers=(answer,))).disagreement is None
+    elsewhere = replace(host(), route_answers=(replace(answer, gateway="198.51.100.7"),))
+    assert "via 198.51.100.7" in (routed(elsewhere).disagreement or "")
     other = replace(host(), route_answers=(replace(answer, out_link="eth1"),))
     assert "eth1" in (routed(other).disagreement or "")
     refusing = replace(host(), route_answers=(replace(answer, error="EHOSTUNREACH", out_link=None),))
