@@ -21,7 +21,8 @@ def translate_known_flow(packet: Packet, manipulation: Manipulation) -> Packet:
     connection = packet.connection
     if connection.direction == "reply":
         if manipulation == "destination" and connection.source_nat:
-            return _with_destination(packet, connection.original.source, connection.original.source_port)
+            back = _with_destination(packet, connection.original.source, connection.original.source_port)
+            return replace(back, destination_known=True)
         if manipulation == "source" and connection.destination_nat:
             return _with_source(packet, connection.original.destination, connection.original.destination_port)
         return packet

@@ -189,7 +189,7 @@ class Trip(Movement):
             self.trail.hop(terrain, place, f"answers to {source} depend on the network out there")
             return packet
         if not packet.source_known:
-            self.trail.hop(terrain, place, "its source is an address of this host, which one was not read")
+            self._one_of_several(terrain, place, packet)
             return packet
         kind = terrain.router.address_type(source)
         if kind is None:
@@ -216,6 +216,19 @@ class Trip(Movement):
         candidates = terrain.router.local_addresses(link.name) if link is not None else None
         own = next((a for a in candidates or () if a.version == source.version), None)
         return packet if own is None else self.tracking.masqueraded(terrain, packet, own)
+
+    def _one_of_several(self, terrain: Terrain, place: str, packet: Packet) -> None:
+        """Its source is chosen among several, or was not read: whether all of them are this host's is not known."""
+        rule = self.tracking.nat_rule
+        at = rule_name(rule) if rule is not None else "source that was not read"
+        reason = (
+            "its source becomes one of several addresses, or one that was not read: "
+            "whether answers to it come back to this host is not known"
+        )
+        unknown = Disposition.UNKNOWN
+        self.trail.halt(
+            terrain, place, "unanswered", unknown, at, reason, packet, rule=rule, link=self.uplink
+        )
 
     def _perhaps_routed(self, source: IPAddress) -> str | None:
         """Why an address of a container may be answered all the same."""

@@ -870,6 +870,14 @@ _TOS_RULE = host("ip rule add tos 0x10 blackhole priority 10")
             True,
             "the route `203.0.113.0/24 table main` puts packets into ip",
         ),
+        (
+            host(
+                f"ip address add 198.51.100.3/24 dev {UPLINK}",
+                f"nft insert rule ip nat post oifname {UPLINK} snat to 198.51.100.2-198.51.100.3",
+            ),
+            True,
+            "its source becomes one of several addresses",
+        ),
         (raw_rule(a25=b"\x0a"), True, "what it asks for (dscp) is not known to this program"),
         (
             raw_rule(a22=b"\x11", a24=struct.pack("=HH", 0x1150, 0x1150), a29=b"\xf0\xff"),
