@@ -21,7 +21,31 @@ from dockerdiag.snapshot.model import Link, Network
 _MAX_ROUTINGS = 24
 UNDERLYING = ("macvlan", "ipvlan", "macvtap", "ipvtap")
 """Kinds of links, and drivers of networks, that send by a parent link."""
-_TUNNELS = ("wireguard", "tun", "ipip", "sit", "gre", "xfrm", "ppp", "vti", "ip6tnl")
+_TUNNELS = frozenset(
+    [
+        "wireguard",
+        "tun",
+        "ipip",
+        "sit",
+        "gre",
+        "gretap",
+        "erspan",
+        "ip6gre",
+        "ip6gretap",
+        "ip6erspan",
+        "xfrm",
+        "ppp",
+        "vti",
+        "vti6",
+        "ip6tnl",
+        "vxlan",
+        "geneve",
+        "bareudp",
+        "amt",
+        "gtp",
+        "l2tp_eth",
+    ]
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -445,7 +469,10 @@ class Movement:
         via = f" to {way.gateway}" if way.gateway is not None else ""
         text = f"leaves by {link.name}{via}"
         if link.kind in _TUNNELS:
-            text = f"into the tunnel {link.name}; the way of what carries it is not followed"
+            text = (
+                f"into the tunnel {link.name}, and told as far as there: whether what carries it leaves this host, "
+                "and comes to the tunnel's other end, is not followed"
+            )
         self.trail.hop(terrain, f"uplink {link.name}" if terrain.is_host else link.name, text)
         return End("left", terrain, packet, link, port)
 
