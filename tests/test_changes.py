@@ -156,9 +156,11 @@ def test_a_container_that_stopped_lost_no_sysctls() -> None:
 RECORDED_LATER = frozenset(
     (
         "client-proxies-on-loopback",
+        "firewalld-zone-conflict-ahead",
         "iptables-link-dangles",
         "networkd-will-take-veths",
         "nftables-conf-flushes-all",
+        "nftables-conf-takes-a-table",
         "saved-ipv6-rules-of-another-day",
         "saved-rules-of-another-day",
     )
