@@ -83,7 +83,9 @@ def reverse_path(
     if mark is None:
         return Unknown("the packet's mark, which the reverse path depends on, is not known")
     kind = address_type(view, source, None)
-    link = view.surroundings.route_link(source, view.packet.addresses.destination, None, mark)
+    # Of the two rpfilter modules, ip6t_rpfilter alone looks up with the packet's protocol.
+    protocol = view.protocol_number if source.version == 6 else None
+    link = view.surroundings.route_link(source, view.packet.addresses.destination, None, mark, protocol)
     if isinstance(kind, Unknown) or link is None:
         return Unknown(f"the route back to {source} is not known")
     if link == "" or (kind == "local" and not accept_local):

@@ -522,7 +522,8 @@ def _fib_link(view: View, flags: list[str]) -> Value:
     if mark is None or isinstance(kind, Unknown):
         return Unknown(f"the route to {address} is not known")
     other = view.packet.addresses.destination if "saddr" in flags else view.packet.addresses.source
-    link = view.surroundings.route_link(address, other, None, mark)
+    # nft_fib looks up with the packet's protocol, and without its ports.
+    link = view.surroundings.route_link(address, other, None, mark, view.protocol_number)
     if link is None:
         return Unknown(f"the route to {address} is not known")
     if kind != "unicast" or (wanted is not None and link != wanted):

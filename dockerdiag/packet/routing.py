@@ -451,10 +451,16 @@ class Router:
         return found.type or found.outcome
 
     def route_link(
-        self, destination: IPAddress, source: IPAddress | None, in_link: str | None, mark: int | None
+        self,
+        destination: IPAddress,
+        source: IPAddress | None,
+        in_link: str | None,
+        mark: int | None,
+        protocol: int | None = None,
     ) -> str | None:
         """The link that a lookup answers with; "" for no route, None where it is not known."""
-        found = self.fib.lookup(Query(destination, source, in_link=in_link or LOOPBACK, mark=mark))
+        query = Query(destination, source, in_link=in_link or LOOPBACK, mark=mark, protocol=protocol)
+        found = self.fib.lookup(query)
         if found.outcome == "unknown":
             return None
         if found.outcome != "found":

@@ -15,9 +15,14 @@ class Surroundings(Protocol):
         """
 
     def route_link(
-        self, destination: IPAddress, source: IPAddress | None, in_link: str | None, mark: int | None
+        self,
+        destination: IPAddress,
+        source: IPAddress | None,
+        in_link: str | None,
+        mark: int | None,
+        protocol: int | None = None,
     ) -> str | None:
-        """Name of the link a route lookup answers with; empty for no route."""
+        """Name of the link a route lookup answers with, `protocol` where it names one; empty for no route."""
 
     def local_addresses(self, link: str) -> tuple[IPAddress, ...] | None:
         """Addresses of `link` that REDIRECT chooses from, the preferred one first."""

@@ -30,9 +30,14 @@ class HostSurroundings:
         return "broadcast" if str(address) == "255.255.255.255" else "unicast"
 
     def route_link(
-        self, destination: IPAddress, source: IPAddress | None, in_link: str | None, mark: int | None
+        self,
+        destination: IPAddress,
+        source: IPAddress | None,
+        in_link: str | None,
+        mark: int | None,
+        protocol: int | None = None,
     ) -> str:
-        del source, in_link, mark  # one routing table serves all here
+        del source, in_link, mark, protocol  # one routing table serves all here
         if self.address_type(destination) == "local":
             return "lo"
         for name, networks in _NETWORKS.items():

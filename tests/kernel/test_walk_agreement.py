@@ -125,6 +125,25 @@ def by_second_uplink(here: Lab) -> None:
     )
 
 
+def udp_by_second_uplink(change: Callable[[Lab], object]) -> Callable[[Lab], object]:
+    """Datagrams are looked up in a table that leads out by another link than they come in by."""
+
+    def apply(here: Lab) -> None:
+        second_uplink(here)
+        here.run(
+            "host",
+            "ip address add fd00:52::2/64 dev eth1 nodad",
+            "ip route add default via 192.0.2.1 table 100",
+            "ip -6 route add default via fd00:52::1 table 100",
+            "ip rule add ipproto udp lookup 100 priority 100",
+            "ip -6 rule add ipproto udp lookup 100 priority 100",
+        )
+        here.run("net", "ip address add fd00:52::1/64 dev eth1 nodad")
+        change(here)
+
+    return apply
+
+
 NO_ROUTE, REJECTED, UNANSWERED = Disposition.NO_ROUTE, Disposition.REJECTED, Disposition.NOT_ANSWERED
 
 CASES = [
@@ -147,6 +166,43 @@ CASES = [
                 forward("input", "ip daddr 203.0.113.10 drop", "bridge"),
                 "nft bridge t c handle 2",
             ),
+        )
+    ),
+    # reverse paths where a policy rule asks for the protocol
+    Case(
+        "fib of a protocol",
+        udp_by_second_uplink(
+            forward("prerouting", f"iifname {BRIDGE} fib saddr . iif oif missing drop", "inet", 10)
+        ),
+        "nft inet t c handle 2",
+    ),
+    Case(
+        "fib of a protocol, IPv6",
+        udp_by_second_uplink(
+            forward(
+                "prerouting",
+                f"iifname {BRIDGE} meta l4proto udp fib saddr . iif oif missing drop",
+                "inet",
+                10,
+            )
+        ),
+        "nft inet t c handle 2",
+        destination=SERVER6,
+    ),
+    *(
+        Case(
+            f"{program} -m rpfilter where a rule asks for the protocol",
+            udp_by_second_uplink(
+                host(f"{program} -t raw -A PREROUTING -i {BRIDGE} -p udp -m rpfilter --invert -j DROP")
+            ),
+            at,
+            *more,
+            destination=to,
+        )
+        for program, to, at, *more in (
+            # The filter lets the request pass; its answer is looked up there as well, and goes out again.
+            ("iptables", SERVER, "route default table 100 dev eth1", "reply", NO_ROUTE),
+            ("ip6tables", SERVER6, "iptables-nft ip6 raw PREROUTING rule 1"),
         )
     ),
     Case("ip_forward off", sysctl("ipv4/ip_forward", 0), "net.ipv4.ip_forward"),

@@ -7,7 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from itertools import count
 from pathlib import Path
@@ -189,6 +189,14 @@ class Lab:
             )
         )
 
+    def knows_six(self) -> None:
+        """Has the engine tell the first network's and container's IPv6 addresses too."""
+        box, network = self.containers[0], self.networks[0]
+        pools = (*network.pools, IpamPool("fd00:17::/64", GATEWAY6))
+        self.networks[0] = replace(network, pools=pools, ipv6=True)
+        endpoint = replace(box.endpoints[0], address6=CONTAINER6, prefix_length6=64, gateway6=GATEWAY6)
+        self.containers[0] = replace(box, endpoints=(endpoint,))
+
     def namespace(self, role: str) -> str:
         """`net:[…]` of a namespace."""
         return str(Path(f"/proc/{self._holders[role].pid}/ns/net").readlink())
@@ -322,6 +330,7 @@ def lab(prefix: str) -> Iterator[Lab]:
             f"ip address add {SERVER}/32 dev lo",
             f"ip address add {SERVER6}/128 dev lo nodad",
         )
+        here.knows_six()
         here.rules("host", MASQUERADE)
         here.serve("net")
         yield here

@@ -20,9 +20,14 @@ class Surroundings:
         return "local" if str(address) in HOST or address.is_loopback else "unicast"
 
     def route_link(
-        self, destination: IPAddress, source: IPAddress | None, in_link: str | None, mark: int | None
+        self,
+        destination: IPAddress,
+        source: IPAddress | None,
+        in_link: str | None,
+        mark: int | None,
+        protocol: int | None = None,
     ) -> str | None:
-        del source, in_link, mark
+        del source, in_link, mark, protocol
         return "docker0" if str(destination).startswith(("172.17.", "fd00:1:")) else "eth0"
 
     def local_addresses(self, link: str) -> tuple[IPAddress, ...] | None:
