@@ -25,6 +25,7 @@ from dockerdiag_reports.outline import (
     outline,
     probes_told,
     rule_place,
+    tally,
     told_alike,
     walker,
 )
@@ -74,6 +75,7 @@ def render(report: Report, options: RenderOptions) -> str:
         groups=options.groups,
         undecided=[result for group in told.undecided for result in group.results],
         counted=counted,
+        tally=tally,
         ending=ending,
         rule_place=rule_place,
         changes=changes_told(harmless),

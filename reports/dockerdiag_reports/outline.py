@@ -260,6 +260,35 @@ def untested(report: Report) -> str:
     return " ".join(filter(None, (followed, other, how)))
 
 
+_OUTCOMES: Mapping[Status, str] = {
+    Status.FAIL: "failed",
+    Status.UNKNOWN: "unknown",
+    Status.WARN: "warned",
+    Status.NOTE: "noted",
+    Status.PASS: "passed",
+    Status.SKIP: "did not apply",
+}
+
+
+def tally(report: Report) -> tuple[tuple[Status, str], ...]:
+    """How many checks came to what, worst first, and the status whose sign stands for it.
+
+    A check of which all that is loud is expected counts apart, under the sign of a note.
+    """
+    as_expected = [result for result in report.results if _as_expected(result)]
+    counts = Counter(result.status for result in report.results if result not in as_expected)
+    told = [(status, f"{counts[status]} {word}") for status, word in _OUTCOMES.items() if counts[status]]
+    if as_expected:
+        told.append((Status.NOTE, f"{len(as_expected)} as expected"))
+    return tuple(told)
+
+
+def _as_expected(result: Result) -> bool:
+    """Whether somebody expects everything that makes a check loud."""
+    loud = [finding for finding in result.findings if finding.status in _MATTERS]
+    return bool(loud) and all(finding.expected is not None for finding in loud)
+
+
 def quiet(report: Report) -> str:
     """How many checks are of no concern, and why; empty where all are."""
     counts = Counter(result.status for result in report.results)

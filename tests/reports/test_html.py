@@ -268,3 +268,11 @@ def test_the_headline_shows_what_can_be_looked_up(sources: tuple[str, ...], show
     finding = replace(FORWARD_DROP, evidence=evidence)
     text = html(replace(BROKEN, cause=Cause.of("forward-policy", finding)))
     assert f'<figure class="source"><figcaption>{sources[shown]}</figcaption>' in text
+
+
+def test_a_failure_that_is_expected_is_not_counted_as_one() -> None:
+    expected = replace(FORWARD_DROP, expected="closed on purpose")
+    report = replace(OK, results=(*OK.results, result("forward-policy", expected, status=Status.FAIL)))
+    page = FORMAT.render(report, RenderOptions())
+    assert ">1 as expected<" in page
+    assert ">1 failed<" not in page
