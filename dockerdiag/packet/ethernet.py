@@ -10,8 +10,12 @@ from dockerdiag.packet.routing import sysctl_name
 from dockerdiag.packet.world import World
 from dockerdiag.snapshot.model import Link, NetworkNamespace, Unread
 
-EARLIER = {"prerouting": range(-(2**31), 1), "forward": range(-(2**31), 0)}
-"""Priorities of the bridge family's chains that see a frame before br_netfilter hands it to the IP hooks."""
+EARLIER = {"prerouting": range(-(2**31), 1), "forward": range(-(2**31), 1)}
+"""Priorities of the bridge family's chains that see a frame before br_netfilter hands it to the IP hooks.
+
+Of hooks of one priority the last registered comes first; br_netfilter registers its own, at 0, with the first bridge.
+Older kernels hand frames that are forwarded over at -1.
+"""
 LATER = {hook: range(earlier.stop, 2**31) for hook, earlier in EARLIER.items()}
 """Of those that see it afterwards."""
 

@@ -218,9 +218,7 @@ def _pass_chain(passing: _Passing, table: Table, chain: Chain) -> None:
     doubt = chain.hooking.doubt if chain.hooking else None
     for number, segment in enumerate(segments):
         closing = segment[-1]
-        stops = _stops_of(segment, base)
-        if stops and doubt is not None:
-            stops = [replace(stops[0], verdict="unknown", reason=doubt), *stops[1:]]
+        stops = _doubted(_stops_of(segment, base), doubt)
         if not stops and number == 0:
             kind: Literal["accept", "policy"] = "policy" if closing.kind == "policy" else "accept"
             passing.passages.append(Passage(base, closing.rule, kind))
@@ -276,6 +274,13 @@ def _stops_of(segment: list[Ending], base: RuleReference) -> list[Stop]:
     if deciding.doubt is None:
         return [_stop(deciding, base)]
     return [Stop("unknown", deciding.rule, base, deciding.path, deciding.doubt.reason)]
+
+
+def _doubted(stops: list[Stop], doubt: str | None) -> list[Stop]:
+    """The stops of a chain that may not be asked at all."""
+    if not stops or doubt is None:
+        return stops
+    return [replace(stops[0], verdict="unknown", reason=doubt), *stops[1:]]
 
 
 def _stop(ending: Ending, base: RuleReference) -> Stop:
@@ -335,14 +340,16 @@ class _NatCore:
                 doubt = chain.hooking.doubt if chain.hooking else None
                 if doubt is not None and {ending.kind for ending in segment} - {"accept", "policy"}:
                     self.passing.kernel_stops.append(Stop("unknown", base, base, (), doubt))
-                self._first_segment(segment, base, marked)
+                self._first_segment(segment, base, marked, doubt)
             marked = marked.with_packet(Traversal.leaving(segments[0]))
         self._conclude(shadowed, marked)
 
-    def _first_segment(self, segment: list[Ending], base: RuleReference, view: View) -> None:
+    def _first_segment(
+        self, segment: list[Ending], base: RuleReference, view: View, doubt: str | None
+    ) -> None:
         passing = self.passing
         closing = segment[-1]
-        stops = _stops_of(segment, base)
+        stops = _doubted(_stops_of(segment, base), doubt)
         passing.kernel_stops += stops[:1]
         passing.later_stops += stops[1:]
         for ending in segment:

@@ -109,7 +109,7 @@ def _disagreement(prediction: Prediction, outcome: Outcome) -> str | None:
             None if prediction.arrives is None else "predicted to be dropped, and lost, but no drop was seen"
         )
     certain = next(stop for stop in prediction.stops if stop.verdict != "unknown")
-    if _is_same_rule(certain.rule, outcome.dropped_by):
+    if any(_is_same_rule(certain.rule, rule) for rule in (outcome.dropped_by, *outcome.beside)):
         return None
     # Between chains of equal priority the first is the one that was registered last, which no tool shows.
     peers = [

@@ -124,6 +124,8 @@ class Outcome:
     frame: Frame | None = None
     """As it arrived."""
     dropped_by: Step | LegacyRule | None = None
+    beside: tuple[LegacyRule, ...] = ()
+    """Other legacy rules that counted: what a rule answers that rejects meets rules in its turn."""
 
 
 @dataclass(slots=True)
@@ -229,9 +231,9 @@ class Kernel:
             if arrived is not None:
                 return arrived
             if not readable and self.has_legacy_rules:
-                dropped = self._legacy_drop()
-                if dropped is not None:
-                    return Outcome(None, dropped_by=dropped)
+                dropped = self._legacy_drops("ip" if frame.source.version == 4 else "ip6")
+                if dropped:
+                    return Outcome(None, dropped_by=dropped[0], beside=tuple(dropped[1:]))
         return Outcome(None)
 
     def _emit(self, source: str, frame: Frame) -> None:
@@ -277,12 +279,17 @@ class Kernel:
                 counters |= _read_legacy_counters(family, run(f"{tool}-legacy-save", "-c"))
         return counters
 
-    def _legacy_drop(self) -> LegacyRule | None:
+    def _legacy_drops(self, family: str) -> list[LegacyRule]:
         counters = self._read_counters()
-        changed = [rule for rule, count in counters.items() if count != self._counters.get(rule)]
+        # What the kernel sends on its own, such as neighbour discovery, is of the other family.
+        changed = [
+            rule
+            for rule, count in counters.items()
+            if rule.family == family and count != self._counters.get(rule)
+        ]
         # A rule that rejects sends an answer, which may be dropped in its turn.
         changed.sort(key=lambda rule: (not rule.rejects, rule.chain == "OUTPUT"))
-        return changed[0] if changed else None
+        return changed
 
 
 _REFUSED_LINE = re.compile(r"/dev/stdin:(\d+):\d+-\d+: Error")

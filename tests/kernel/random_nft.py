@@ -169,7 +169,8 @@ def _meta(random: Random, hook: str) -> str:
         ]
     if hook in ("forward", "postrouting"):
         options += [
-            "ether type ip",
+            # nft does not print it in front of other IP matches; what the host sends has no Ethernet header yet.
+            "ether type ip" if hook == "forward" else "meta protocol ip",
             "fib saddr type local",
             'fib daddr oifname "eth0"' if hook == "forward" else "meta mark 0x3",
         ]
