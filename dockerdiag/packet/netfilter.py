@@ -68,6 +68,7 @@ class _Passing:
     """What some base chains in a row do."""
 
     view: View
+    ruleset: Ruleset
     kernel_stops: list[Stop] = field(default_factory=list)
     """At most one a base chain: what that chain does."""
     later_stops: list[Stop] = field(default_factory=list)
@@ -104,7 +105,7 @@ def cross(
     Returns:
         The verdict, the packet as it leaves, and what would stop it there.
     """
-    passing = _Passing(View(packet, layer, hook, surroundings))
+    passing = _Passing(View(packet, layer, hook, surroundings), ruleset)
     for priority, group in groupby(_steps(ruleset, passing.view), key=lambda step: step[0]):
         if priorities is None or priority in priorities:
             _pass_group(passing, list(group))
@@ -161,7 +162,7 @@ def _pass_group(passing: _Passing, steps: list[_Step]) -> None:
     # Within a table handles tell the order.
     tables = {id(table) for _, chains, _ in steps for table, _ in chains}
     mixed = any(is_nat for _, _, is_nat in steps) and len(steps) > 1
-    reverse = _Passing(before) if len(tables) > 1 or mixed else None
+    reverse = _Passing(before, passing.ruleset) if len(tables) > 1 or mixed else None
     for step in steps:
         _pass_step(passing, step)
     if reverse is None or passing.view.packet == before.packet:
@@ -349,7 +350,10 @@ class _NatCore:
     ) -> None:
         passing = self.passing
         closing = segment[-1]
-        stops = _doubted(_stops_of(segment, base), doubt)
+        stops = _stops_of(segment, base)
+        if stops and doubt is None:
+            doubt = self._untracked()
+        stops = _doubted(stops, doubt)
         passing.kernel_stops += stops[:1]
         passing.later_stops += stops[1:]
         for ending in segment:
@@ -364,6 +368,13 @@ class _NatCore:
             )
         left = any(ending.kind in ("accept", "policy") for ending in segment)
         self.decided = closing.kind == "nat" and not left
+
+    def _untracked(self) -> str | None:
+        """Why the chains may not be asked: the NAT core leaves packets alone that have no connection."""
+        version = self.passing.view.packet.family
+        if self.passing.ruleset.tracks(version):
+            return None
+        return f"no rule has connections of IPv{version} tracked, without which NAT chains are not asked"
 
     def _conclude(self, shadowed: list[Ending], view: View) -> None:
         passing = self.passing

@@ -1,6 +1,7 @@
 """Rules in one form, whichever tool printed them: tables, chains, and rules made of matches and actions."""
 
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -204,6 +205,19 @@ class Ruleset:
     tables: list[Table] = field(default_factory=list)
     unreadable: list[Unreadable] = field(default_factory=list)
     _hooked: dict[tuple[Layer, Hook], list[tuple[Table, Chain]]] | None = None
+    _tracked: frozenset[int] | None = None
+
+    def tracks(self, version: int) -> bool:
+        """Whether a rule has the kernel track connections of that IP version: it does where one needs it."""
+        if self._tracked is None:
+            self._tracked = frozenset(
+                found
+                for table in self.tables
+                for chain in table.chains.values()
+                for rule in chain.rules
+                for found in _tracked_by(rule.write(), table.family)
+            )
+        return version in self._tracked
 
     def base_chains(self, layer: Layer, hook: Hook) -> list[tuple[Table, Chain]]:
         """The base chains of one hook, in the order of their priorities."""
@@ -217,6 +231,19 @@ class Ruleset:
             for chains in self._hooked.values():
                 chains.sort(key=_order)
         return self._hooked.get((layer, hook), [])
+
+
+_NEEDS_TRACKING = re.compile(
+    r"\bct\b|synproxy|\bflow (?:add|offload)|-m (?:conntrack|state|connmark|connbytes|connlimit|connlabel|helper)\b"
+    r"|-j (?:MASQUERADE|SNAT|DNAT|REDIRECT|NETMAP|CONNMARK|CONNSECMARK|CT|SYNPROXY)\b"
+    r"|\b(?:masquerade|snat|dnat|redirect)\b(?: (?P<family>ip6?) )?"
+)
+
+
+def _tracked_by(text: str, family: str) -> Iterable[int]:
+    versions = {"ip": (4,), "ip6": (6,), "inet": (4, 6), "bridge": (4, 6)}.get(family, ())
+    for found in _NEEDS_TRACKING.finditer(text) if versions else ():
+        yield from {"ip": (4,), "ip6": (6,)}.get(found["family"] or "", versions)
 
 
 def _order(entry: tuple[Table, Chain]) -> tuple[int, int, int]:

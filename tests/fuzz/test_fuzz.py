@@ -7,6 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.fuzz.guided import CORPUS, kept
 from tests.fuzz.long import run
 from tests.fuzz.mutation import STRANGE
 from tests.fuzz.targets import TARGETS
@@ -53,6 +54,14 @@ def found() -> Iterator[tuple[str, Path]]:
 @pytest.mark.parametrize(("name", "path"), found(), ids=lambda each: str(getattr(each, "name", each)))
 def test_what_once_broke_something(name: str, path: Path) -> None:
     TARGETS[name].attempt(path.read_bytes())
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in CORPUS.glob("*.zip")))
+def test_what_reached_new_code(name: str) -> None:
+    inputs = list(kept(name))
+    assert inputs
+    for data in inputs:
+        TARGETS[name].attempt(data)
 
 
 def test_something_once_broke() -> None:

@@ -45,6 +45,7 @@ DOCUMENTED = {
     ),
     "the order of equal priorities": r"have the same priority|has the priority of connection tracking itself",
     "whether bridged frames are tracked": r"^whether bridged frames are tracked",
+    "what a NAT chain drops where no rule has connections tracked": r"^no rule has connections of IPv. tracked",
     "whether a table is dormant": r"^nft does not tell whether table \w+ is dormant",
     "what could not be read": r"^the nftables listing cannot be read",
 }

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from ipaddress import ip_address
+from typing import Any
 
 import pytest
 
@@ -406,3 +407,22 @@ def test_vmap_by_link_leads_to_the_networks_chain() -> None:
     assert stop.rule.text == 'oifname != "docker0" counter packets 7 bytes 420 drop comment "INTERNAL"'
     assert [reference.chain for reference in stop.path] == ["forward"]
     assert at(nft(chain("forward", "forward"), rule("forward", ACCEPT)), outgoing()).verdict == "accept"
+
+
+@pytest.mark.parametrize(
+    ("beside", "verdict"),
+    [
+        ((), "unknown"),
+        ((rule("post", {"snat": {"family": "ip6", "addr": "fd00::9"}}),), "unknown"),
+        ((rule("post", match(META_IN, "x"), {"masquerade": None}),), "drop"),
+        ((rule("post", match({"ct": {"key": "state"}}, "invalid"), COUNTER),), "drop"),
+    ],
+)
+def test_a_nat_chain_drops_where_connections_are_tracked(
+    beside: tuple[dict[str, Any], ...], verdict: str
+) -> None:
+    post = chain("post", "postrouting", type="nat", prio=100, policy="drop")
+    away = match({"payload": {"protocol": "ip", "field": "daddr"}}, "192.0.2.1")
+    # What stands behind a match that no packet meets has connections tracked all the same.
+    firewall = nft(post, rule("post", away, *[part for one in beside for part in one["rule"]["expr"]]))
+    assert at(firewall, outgoing(), "postrouting").verdict == verdict
