@@ -396,6 +396,9 @@ class Movement:
         host = self.world.host
         if ethernet.owns(host.links, bridge, toward):
             answerer = Side(host, bridge)
+            if toward.version == 4 and not self._resolution.knows(asker, toward):
+                refusals = host.router.refuses_question(packet.addresses.source, toward, bridge.name)
+                self._rulings.obstacles(host, f"bridge {bridge.name}", refusals, packet)
         elif (station := self.world.station(bridge, toward)) is not None:
             answerer = Side.of(station)
         else:

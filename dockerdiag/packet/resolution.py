@@ -97,6 +97,14 @@ class Resolution:
                 self._take(step, frame, toward, known=state in VALID)
 
     @staticmethod
+    def knows(asker: Side, toward: IPAddress) -> bool:
+        """Whether the kernel has a hardware address for a neighbour, and asks for none."""
+        if asker.terrain is None or asker.link is None:
+            return False
+        entry = asker.terrain.neighbour(asker.link, toward)
+        return not asker.link.arp or (entry is not None and entry.state in VALID)
+
+    @staticmethod
     def _key(side: Side, address: IPAddress) -> tuple[int, str, IPAddress]:
         return (id(side.terrain), side.link.name if side.link is not None else "", address)
 

@@ -8,7 +8,7 @@ from typing import Literal
 
 from dockerdiag.packet.fib import LOOPBACK, Fib, Lookup, Query, describe_route, describe_rule
 from dockerdiag.packet.links import Links
-from dockerdiag.packet.packet import PROTOCOL_NUMBERS, IPAddress, Packet, PortRange
+from dockerdiag.packet.packet import PROTOCOL_NUMBERS, Connection, IPAddress, Packet, PortRange, Tuple
 from dockerdiag.packet.source_address import UNUSABLE, SourceAddresses
 from dockerdiag.report import Disposition
 from dockerdiag.snapshot.model import (
@@ -139,6 +139,13 @@ class Router:
             oif = ways[0].link if kind == "forward" and ways else LOOPBACK
             obstacles += self._reverse_path(packet, in_link, oif, query)
         return Decision(kind, ways, tuple(obstacles), lookup)
+
+    def refuses_question(self, asker: IPAddress, address: IPAddress, in_link: str) -> tuple[Obstacle, ...]:
+        """Why this host does not answer ARP of `asker` for its `address`: `arp_process` routes the question first."""
+        addresses = Tuple(asker, address, None, None)
+        question = Packet("arp", addresses, Connection("untracked", "original", addresses), in_link=in_link)
+        decision = self._arrive(question, in_link, Query(address, asker, in_link=in_link))
+        return tuple(one for one in decision.obstacles if one.kind == "reverse-path")
 
     def _odd_addresses(self, packet: Packet, in_link: str) -> Iterable[Obstacle]:
         source, destination = packet.addresses.source, packet.addresses.destination

@@ -168,6 +168,22 @@ CASES = [
             ),
         )
     ),
+    # ARP is routed, too: the gateway's own answer would leave by the second uplink
+    *(
+        Case(
+            f"a table for the subnet alone, rp_filter {strictness}",
+            both(
+                second_uplink,
+                host(
+                    "ip route add default via 192.0.2.1 table 100",
+                    "ip rule add from 172.17.0.0/16 lookup 100",
+                ),
+                sysctl(f"ipv4/conf/{BRIDGE}/rp_filter", strictness),
+            ),
+            at,
+        )
+        for strictness, at in ((1, f"net.ipv4.conf.{BRIDGE}.rp_filter"), (2, None))
+    ),
     # reverse paths where a policy rule asks for the protocol
     Case(
         "fib of a protocol",
