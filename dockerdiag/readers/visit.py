@@ -39,13 +39,24 @@ def visit(pid: int, name: str, deadline: Deadline, destinations: Sequence[str]) 
     """Reads a process's network namespace, and asks its kernel's routes; the calling thread stays in it.
 
     Raises:
-        ReadError: where it cannot be entered, or has another name.
+        ReadError: where it cannot be entered, has another name, or its process ends meanwhile.
     """
     from dockerdiag.readers.route_answers import RouteQuestion, ask_routes  # noqa: PLC0415 - pyroute2 takes a quarter of a second
 
     enter(pid, name)
     found = read_namespace(deadline)
+    # The engine takes a namespace's links away once the container's process has ended.
+    if not _is_in(pid, name):
+        raise ReadError("the container stopped while the host was read")
     if isinstance(found.links, Unread) or isinstance(found.sysctls, Unread):
         return found
     questions = [RouteQuestion(destination) for destination in destinations]
     return replace(found, route_answers=ask_routes(questions, found.links, found.sysctls))
+
+
+def _is_in(pid: int, name: str) -> bool:
+    """Whether a process is there, and in that namespace."""
+    try:
+        return namespace_of(pid) == name
+    except OSError:
+        return False

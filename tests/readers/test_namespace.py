@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from dockerdiag.readers import firewall, namespaces
+from dockerdiag.readers import firewall, namespaces, visit
 from dockerdiag.readers.deadline import Deadline
 from dockerdiag.readers.legacy import same_rules
+from dockerdiag.readers.namespace import read_namespace
 from dockerdiag.readers.namespaces import read_namespaces
 from dockerdiag.snapshot import (
     IpSet,
@@ -384,6 +385,24 @@ def test_one_that_is_gone_costs_only_itself(namespace) -> None:
     found = read_namespaces({"net:[1]": gone.pid, namespace.name: namespace.pid}, (), Deadline(30))
     assert found["net:[1]"] == Unread("the container stopped while the host was read")
     assert isinstance(found[namespace.name], NetworkNamespace)
+
+
+def test_one_that_ends_while_it_is_read_is_not_believed(namespace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its engine takes the links away before it says that the container has ended."""
+    command = ["nsenter", f"--net=/proc/{namespace.pid}/ns/net", "sleep", "60"]
+    with subprocess.Popen(command) as container:
+        while Path(f"/proc/{container.pid}/ns/net").readlink() != Path(namespace.name):
+            time.sleep(0.01)
+
+        def read_and_end(deadline: Deadline) -> NetworkNamespace:
+            found = read_namespace(deadline)
+            container.kill()
+            container.wait()
+            return found
+
+        monkeypatch.setattr(visit, "read_namespace", read_and_end)
+        found = read_namespaces({namespace.name: container.pid}, (), Deadline(30))
+    assert found[namespace.name] == Unread("the container stopped while the host was read")
 
 
 def test_a_pid_that_changed_hands_is_not_read(namespace) -> None:
