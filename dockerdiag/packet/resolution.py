@@ -109,6 +109,8 @@ class Resolution:
         return (id(side.terrain), side.link.name if side.link is not None else "", address)
 
     def _take(self, step: _Step, frame: Packet, toward: IPAddress, *, known: bool) -> None:
+        if not self._rulings.may_stop(step.terrain, step.layer, step.hook):
+            return
         frame = replace(
             frame,
             in_link=step.in_link,

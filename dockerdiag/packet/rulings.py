@@ -85,14 +85,16 @@ class Rulings:
             self._tracking.remember(terrain, hook, crossing, self._trail.direction)
         return crossing
 
+    @staticmethod
+    def may_stop(terrain: Terrain, layer: Layer, hook: Hook) -> bool:
+        """Whether anything is at a hook that could stop a packet of no connection."""
+        return bool(terrain.ruleset.unreadable or terrain.ruleset.base_chains(layer, hook))
+
     def stops(
         self, terrain: Terrain, layer: Layer, hook: Hook, packet: Packet, priorities: range | None = None
     ) -> tuple[Stop, ...]:
         """What stops a packet of no connection at a hook; nothing of it is noted."""
-        ruleset = terrain.ruleset
-        if not ruleset.unreadable and not ruleset.base_chains(layer, hook):
-            return ()
-        return cross(ruleset, layer, hook, packet, terrain.router, priorities).stops
+        return cross(terrain.ruleset, layer, hook, packet, terrain.router, priorities).stops
 
     def stopped(
         self,

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_network
+from itertools import chain
 
 from dockerdiag.packet.links import Links
 from dockerdiag.packet.packet import IPAddress
@@ -30,6 +31,7 @@ class SourceAddresses:
     def __init__(self, namespace: NetworkNamespace, links: Links) -> None:
         self._links = links
         self._sysctls = {} if isinstance(namespace.sysctls, Unread) else namespace.sysctls
+        self._chosen6: dict[tuple[str, IPv6Address], IPAddress | None] = {}
 
     def choose(
         self, link: str, destination: IPAddress, gateway: IPAddress | None, scope: str = "global"
@@ -45,7 +47,10 @@ class SourceAddresses:
         if self._links.addresses(link, destination.version) is None:
             return None
         if isinstance(destination, IPv6Address):
-            return self._choose6(link, destination)
+            key = (link, destination)
+            if key not in self._chosen6:
+                self._chosen6[key] = self._choose6(link, destination)
+            return self._chosen6[key]
         return self._choose4(link, gateway, SCOPES.get(scope, 0))
 
     # -- IPv4 ---------------------------------------------------------------------------------------------------
@@ -57,9 +62,9 @@ class SourceAddresses:
             if "secondary" not in address.flags and min(_scope4(address), SCOPES["host"]) <= scope
         ]
         near = [address for address in own if gateway is not None and _holds(address, gateway)]
-        for address in (*near, *own, *self._of_other_links(scope)):
-            return ip_address(address.address)
-        return None
+        # Those of other links are looked for where the link has none: a large host has thousands.
+        chosen = next(chain(near, own, self._of_other_links(scope)), None)
+        return ip_address(chosen.address) if chosen is not None else None
 
     def _of_other_links(self, scope: int) -> Iterator[Address]:
         for name in self._links.by_name:
