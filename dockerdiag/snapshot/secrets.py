@@ -114,11 +114,14 @@ def mask_text(text: str) -> Masked:
     text, proxies = _substitute(_PROXY_ASSIGNMENT, _mask_proxy, text)
     text, encoded = _substitute(_ENCODED_USERINFO, lambda match: match[1] + MASK, text)
     text, bare = _substitute(_BARE_USERINFO, lambda match: f"{match[1]}{MASK}@", text)
+    text, parameters = _substitute(_PARAMETERS, lambda match: match[1] + MASK, text)
     text, assigned = _mask_assignments(text)
     text, flags = _substitute(_FLAG_AND_VALUE, _mask_flag, text)
     text, options = _mask_options(text)
     text, headers = _substitute(_HEADER_CREDENTIAL, lambda match: match[1] + match[2] + MASK, text)
-    replaced = known + hooks + assigned + flags + options + headers + urls + encoded + proxies + bare
+    replaced = (
+        known + hooks + parameters + assigned + flags + options + headers + urls + encoded + proxies + bare
+    )
     return Masked(text, replaced)
 
 
@@ -174,6 +177,8 @@ _AUTHORIZATION = re.compile(
     r"|(?:(?:Basic|Bearer|Token|Negotiate|ApiKey)[ \t]{1,8})?[^\s\"',]+",
     re.IGNORECASE,
 )
+_PARAMETERS = re.compile(r"\b((?:Digest|Hawk|OAuth)[ \t]{1,8})(?=[A-Za-z_]{1,40}=)[^\n\"\\]*", re.IGNORECASE)
+"""Whatever quotes they are in: nft's comments have none of the usual ones."""
 _COOKIES = re.compile(r"[^\n\"']*")
 _PLACE = re.compile(
     r"(?:\d{1,5}(?:/(?:tcp|udp|sctp))?|(?:\d{1,3}\.){3}\d{1,3}|\[?[0-9A-Fa-f]{0,4}:[0-9A-Fa-f:.]{1,45}\]?|host-gateway)"

@@ -57,7 +57,8 @@ def test_no_credential_is_in_anything_that_a_run_leaves() -> None:
     silent = {(source, one.kind) for source in KEPT for one in lines[source] if one.words[0] not in snapshot}
     assert sorted(silent) == []
     torn = {one.kind for source in KEPT for one in lines[source] if one.words[1] not in snapshot}
-    assert torn <= {"a quoted variable"}
+    # Where nft's comment cannot have the quotes that end them.
+    assert torn <= {"a quoted variable", "a header of parameters"}
 
 
 def plant(host: LabHost, lines: dict[str, list[Planted]], others: list[Planted]) -> None:
