@@ -71,7 +71,7 @@ class Rulings:
         ruleset = terrain.ruleset
         translated = packet.connection.source_nat or packet.connection.destination_nat
         idle = layer != "inet" or not (ruleset.tables or translated)
-        if idle and not ruleset.unreadable and not ruleset.base_chains(layer, hook):
+        if idle and not self.may_stop(terrain, layer, hook):
             return None
         crossing = cross(ruleset, layer, hook, packet, terrain.router, priorities)
         place = hook if layer == "inet" else f"{layer} {hook}"
@@ -87,7 +87,7 @@ class Rulings:
 
     @staticmethod
     def may_stop(terrain: Terrain, layer: Layer, hook: Hook) -> bool:
-        """Whether anything is at a hook that could stop a packet of no connection."""
+        """Whether anything is at a hook that could stop a packet which needs no translation."""
         return bool(terrain.ruleset.unreadable or terrain.ruleset.base_chains(layer, hook))
 
     def stops(
