@@ -8,8 +8,9 @@ import signal
 import struct
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, NoReturn
+
+from dockerdiag.dataclass import dataclass
 
 MAXIMUM_ANSWER = 64 * 1024 * 1024
 _MAXIMUM_PRINTED = 500

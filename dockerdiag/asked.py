@@ -2,10 +2,10 @@
 
 import contextlib
 from collections.abc import Sequence
-from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Literal
 
+from dockerdiag.dataclass import dataclass
 from dockerdiag.destination import Destination, DestinationError
 
 DEFAULT_ADDRESSES = (ip_address("1.1.1.1"), ip_address("2606:4700:4700::1111"))

@@ -1,12 +1,13 @@
 """What a check gets to see: the snapshot, what was asked, the walks, and the engine's settings."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import cached_property
 from typing import Literal, NamedTuple
 
 from dockerdiag.configuration.daemon import DaemonSettings
 from dockerdiag.configuration.settings import Unknown, value_of
+from dockerdiag.dataclass import dataclass
 from dockerdiag.packet.flow import Flow, Halt, Journey, Source
 from dockerdiag.packet.packet import IPAddress, without_zone, zone_of
 from dockerdiag.packet.walk import Walker

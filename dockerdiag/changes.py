@@ -2,13 +2,14 @@
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from difflib import SequenceMatcher
 from itertools import chain
 from types import MappingProxyType
 from typing import Any
 
 from dockerdiag.asked import AskedError
+from dockerdiag.dataclass import dataclass
 from dockerdiag.facts import Fact, Gap, facts, namespace_of
 from dockerdiag.report import Cause, Finding, Report, Status, Verdict, words
 from dockerdiag.snapshot import PREDATED, NetworkNamespace, Snapshot, Unread

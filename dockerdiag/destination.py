@@ -3,10 +3,10 @@
 import contextlib
 import re
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Literal
 
+from dockerdiag.dataclass import dataclass
 from dockerdiag.snapshot import Container, Probe, Snapshot, TextFile, Unread
 
 Protocol = Literal["tcp", "udp", "icmp"]

@@ -7,8 +7,6 @@ from dataclasses import replace
 from fnmatch import fnmatchcase
 from ipaddress import IPv4Address, IPv6Address
 
-from pydantic import TypeAdapter, ValidationError
-
 from dockerdiag.apart import ApartError, run_apart
 from dockerdiag.asked import Asked, AskedError, Inbound
 from dockerdiag.case import Case, Located, Traced
@@ -287,6 +285,8 @@ def _located_apart(check: Check, case: Case, limit: TimeLimit) -> list[tuple[Fin
         ApartError: it fails, takes too long, or gives something else than findings.
         TimeIsUp: nothing is left to ask it.
     """
+    from pydantic import TypeAdapter, ValidationError  # noqa: PLC0415 - most runs have no such check
+
     adapter = TypeAdapter(list[tuple[Finding, int]])
     remaining = limit.remaining
     # Half of what is left, so that one that hangs leaves time for the others.

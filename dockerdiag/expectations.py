@@ -9,13 +9,13 @@ until = 2027-06-30
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import date, datetime
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
 from dockerdiag.bounded_file import read_bounded
+from dockerdiag.dataclass import dataclass
 from dockerdiag.report import Finding, Status
 
 MAXIMUM_SIZE = 1024 * 1024

@@ -1,8 +1,9 @@
 """What a format is: a name, the file suffixes it answers to, and a function from report to text."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
+from dockerdiag.dataclass import dataclass
 from dockerdiag.report import Report
 
 

@@ -5,11 +5,11 @@ import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 from dockerdiag import report_json
 from dockerdiag.bounded_file import read_bounded
+from dockerdiag.dataclass import dataclass
 from dockerdiag.report import Report
 from dockerdiag.snapshot import Snapshot, store
 from dockerdiag.validation import refuse_too_many_values

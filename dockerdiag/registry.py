@@ -7,13 +7,13 @@ hangs or ends its process is reported as that package's fault; the rest goes on.
 
 import json
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import Distribution, EntryPoint, entry_points
 from typing import Any, TypeVar
 
 from dockerdiag.apart import ApartError, run_apart
 from dockerdiag.case import Case, Located
+from dockerdiag.dataclass import dataclass
 from dockerdiag.formatting import Format, RenderOptions
 from dockerdiag.report import Finding, Report
 from dockerdiag.time_limit import UNLIMITED, TimeLimit

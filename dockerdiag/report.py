@@ -5,12 +5,12 @@ Status and verdict words are closed sets: a reader may rely on knowing them all.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import field, fields
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Annotated, Any, Literal
+from typing import Any, ClassVar, Literal
 
-from pydantic import Field
+from dockerdiag.dataclass import dataclass
 
 SCHEMA_VERSION = 1
 
@@ -164,11 +164,14 @@ class Hop:
 class Walk:
     """One packet's way out and its reply's way back."""
 
+    # `from` is no name in Python.
+    __pydantic_config__: ClassVar[Mapping[str, Any]] = {"alias_generator": lambda name: name.rstrip("_")}
+
     containers: tuple[str, ...]
     """The containers that this walk stands for; empty for a hypothetical one."""
     network: str | None
     family: Literal["ipv4", "ipv6"]
-    from_: Annotated[str, Field(alias="from")]
+    from_: str
     to: str
     """`address:port/proto`, IPv6 addresses in brackets."""
     disposition: Disposition

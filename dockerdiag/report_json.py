@@ -11,12 +11,13 @@ import sys
 from collections.abc import Callable, Mapping
 from functools import cache
 from math import isfinite
-from typing import Any
-
-from pydantic import TypeAdapter
+from typing import TYPE_CHECKING, Any
 
 from dockerdiag.report import SCHEMA_VERSION, Report
 from dockerdiag.validation import InvalidError, refuse_too_many_values, validator
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
 
 _KEYS = (
     "schema_version",
@@ -39,7 +40,9 @@ class ReportError(ValueError):
 
 
 @cache
-def _adapter() -> TypeAdapter[Report]:
+def _adapter() -> "TypeAdapter[Report]":
+    from pydantic import TypeAdapter  # noqa: PLC0415 - a run that prints text needs none
+
     return TypeAdapter(Report)
 
 

@@ -61,3 +61,34 @@ def test_installs_and_runs_without_a_compiler(wheel: Path, tmp_path: Path) -> No
     )
     assert ran.returncode == 2, ran.stderr
     assert ran.stderr == ""
+
+
+def test_the_wheel_carries_its_templates_compiled_and_renders_the_same(wheel: Path, tmp_path: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(tmp_path / "installed")
+        compiled = {name for name in archive.namelist() if name.startswith("dockerdiag_reports/compiled/")}
+    templates = (ROOT / "reports/dockerdiag_reports/templates").glob("*.j2")
+    assert compiled == {f"dockerdiag_reports/compiled/{path.name.replace('.', '_')}.py" for path in templates}
+    shown = (
+        "import sys; from dockerdiag_reports import html, markdown, templating, text; "
+        "from dockerdiag.formatting import RenderOptions; from dockerdiag import report_json; "
+        "report = report_json.loads(sys.stdin.buffer.read()); "
+        "print(*(one.FORMAT.render(report, RenderOptions()) for one in (text, markdown, html))); "
+        "print(sorted(name for name in sys.modules if '.compiled.' in name), file=sys.stderr)"
+    )
+    report = subprocess.run(
+        [sys.executable, "-m", "dockerdiag", "demo", "-f", "json"], capture_output=True, check=False
+    ).stdout
+    from_wheel, from_source = (
+        subprocess.run(
+            [sys.executable, "-c", shown],
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(map(str, paths))},
+            input=report,
+            capture_output=True,
+            check=True,
+        )
+        for paths in ([tmp_path / "installed"], [ROOT, ROOT / "checks", ROOT / "reports"])
+    )
+    assert from_wheel.stdout == from_source.stdout
+    assert from_wheel.stderr.count(b".compiled.") == len(compiled)
+    assert from_source.stderr == b"[]\n"

@@ -2,10 +2,10 @@
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from ipaddress import ip_address, ip_network
 
 from dockerdiag.case import Case, Hit
+from dockerdiag.dataclass import dataclass
 from dockerdiag.packet.packet import IPAddress
 from dockerdiag.report import Evidence, Remedy, RuleReference
 from dockerdiag.snapshot import Unread

@@ -2,9 +2,10 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from hashlib import sha256
 from shlex import quote
+
+from dockerdiag.dataclass import dataclass
 
 _SERVICE = "/etc/systemd/system/docker.service.d"
 

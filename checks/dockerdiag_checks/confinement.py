@@ -1,10 +1,10 @@
 """What systemd keeps dockerd from sending: address filters and sandbox of docker.service and the slices above it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from ipaddress import ip_network
 
 from dockerdiag.case import Case
+from dockerdiag.dataclass import dataclass
 from dockerdiag.packet.packet import IPAddress
 from dockerdiag.report import Evidence, Remedy
 from dockerdiag.snapshot import ServiceUnit

@@ -41,9 +41,9 @@ pass. An entry of `config.json` is set right there; containers that have it alre
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from dockerdiag.case import Case, Hit, Traced
+from dockerdiag.dataclass import dataclass
 from dockerdiag.packet.flow import Flow, Halt, Journey, Source
 from dockerdiag.packet.world import Terrain
 from dockerdiag.registry import check

@@ -30,10 +30,11 @@ compose, `gw_priority` belongs under the service's network.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from fnmatch import fnmatchcase
 
 from dockerdiag.case import MASQUERADE_OPTION, Case, Located, Traced, without_translation
+from dockerdiag.dataclass import dataclass
 from dockerdiag.packet.flow import Source
 from dockerdiag.registry import check
 from dockerdiag.report import Disposition, Evidence, Finding, Remedy, Status

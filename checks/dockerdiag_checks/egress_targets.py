@@ -1,11 +1,11 @@
 """Where the engine's own packets go: to the registries of the internet, or to the proxy that it uses."""
 
-from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from dockerdiag.asked import DEFAULT_ADDRESSES
 from dockerdiag.case import Case
 from dockerdiag.configuration.settings import value_of
+from dockerdiag.dataclass import dataclass
 from dockerdiag.destination import Destination, DestinationError
 from dockerdiag.packet.flow import Journey
 from dockerdiag.packet.packet import IPAddress

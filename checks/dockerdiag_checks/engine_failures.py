@@ -2,9 +2,9 @@
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from dockerdiag.case import Case
+from dockerdiag.dataclass import dataclass
 from dockerdiag.report import Evidence, Remedy
 from dockerdiag.snapshot import ModuleTree, Unread
 from dockerdiag_checks.commands import set_sysctl, sh, write_file

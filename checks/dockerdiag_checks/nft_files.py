@@ -2,9 +2,9 @@
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 
 from dockerdiag.case import Case
+from dockerdiag.dataclass import dataclass
 from dockerdiag.report import Remedy
 from dockerdiag.snapshot import TextFile, Unread
 from dockerdiag_checks.commands import EditedFile, sh

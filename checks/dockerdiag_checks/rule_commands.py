@@ -8,11 +8,11 @@ itself names a protocol and ports, so does the accept.
 import re
 import shlex
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from ipaddress import ip_network
 from shlex import quote
 from typing import Literal
 
+from dockerdiag.dataclass import dataclass
 from dockerdiag.packet.flow import Halt
 from dockerdiag.packet.packet import Packet
 from dockerdiag.report import RuleReference

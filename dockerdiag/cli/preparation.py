@@ -4,12 +4,13 @@ import shlex
 import sys
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dockerdiag.cli import delivery, sources
 from dockerdiag.cli.errors import fail_usage, say
+from dockerdiag.dataclass import dataclass
 
 if TYPE_CHECKING:
     from dockerdiag.asked import Asked

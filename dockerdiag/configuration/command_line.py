@@ -6,7 +6,6 @@ part of that one word. `$$` is a dollar sign. The prefix `:` turns all of it off
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 
 from dockerdiag.configuration.origin import LocatedText, Origin
 from dockerdiag.configuration.specifiers import Specifiers, UnknownSpecifierError
@@ -19,6 +18,7 @@ from dockerdiag.configuration.words import (
     first_word,
     split_words,
 )
+from dockerdiag.dataclass import dataclass
 
 _PREFIXES = "@-:+!|"
 _SPECIAL_CHARACTER = re.compile(r"[\x01-\x1f\x7f\"'\\]")

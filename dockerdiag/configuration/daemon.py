@@ -6,7 +6,6 @@ and environment files, and daemon.json as they are on disk.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from dockerdiag.configuration.daemon_json import ConfigurationError, DaemonJson
 from dockerdiag.configuration.dockerd_options import OPTIONS, Version, engine_version
@@ -17,6 +16,7 @@ from dockerdiag.configuration.origin import Origin
 from dockerdiag.configuration.running import running_settings
 from dockerdiag.configuration.serving_daemon import serving_daemon
 from dockerdiag.configuration.settings import Setting, State, Unknown
+from dockerdiag.dataclass import dataclass
 from dockerdiag.snapshot import DaemonProcess, Engine, ServiceUnit, Snapshot
 
 NETWORKING: tuple[str, ...] = tuple(dict.fromkeys(option.name for option in OPTIONS if option.networking))

@@ -5,7 +5,6 @@ Two things that dockerd does and nobody expects: a flag's name that is not the f
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 
 from dockerdiag.configuration.dockerd_flags import DockerdFlags, parse_address
 from dockerdiag.configuration.dockerd_options import (
@@ -19,6 +18,7 @@ from dockerdiag.configuration.dockerd_options import (
 )
 from dockerdiag.configuration.located_json import Json, JsonSyntaxError, Member, Number, parse_json
 from dockerdiag.configuration.origin import Origin
+from dockerdiag.dataclass import dataclass
 from dockerdiag.snapshot import TextFile
 
 _OBJECTS_OF_THEIR_OWN = frozenset(

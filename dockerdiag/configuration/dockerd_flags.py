@@ -7,7 +7,7 @@ The first error ends the parsing, as it ends dockerd.
 import ipaddress
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from dockerdiag.configuration.dockerd_options import (
     NEWEST_KNOWN,
@@ -17,6 +17,7 @@ from dockerdiag.configuration.dockerd_options import (
     Version,
     options_of,
 )
+from dockerdiag.dataclass import dataclass
 
 _TRUE = frozenset({"1", "t", "T", "true", "TRUE", "True"})
 _FALSE = frozenset({"0", "f", "F", "false", "FALSE", "False"})

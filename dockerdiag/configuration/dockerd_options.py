@@ -1,8 +1,9 @@
 """dockerd's options: their flags, their keys in daemon.json, since which engine, what holds by default."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from enum import StrEnum
+
+from dockerdiag.dataclass import dataclass
 
 Version = tuple[int, int]
 SettingValue = bool | int | str | tuple[str, ...] | None

@@ -5,10 +5,9 @@ start; within double quotes a backslash protects only `"`, `\`, a backtick and `
 nobody complains of one that never ends.
 """
 
-from dataclasses import dataclass
-
 from dockerdiag.configuration.origin import LocatedText
 from dockerdiag.configuration.words import WHITESPACE
+from dockerdiag.dataclass import dataclass
 
 _NEWLINE = "\n\r"
 

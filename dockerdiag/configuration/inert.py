@@ -1,7 +1,5 @@
 """Networking settings that somebody wrote and that reach no dockerd."""
 
-from dataclasses import dataclass
-
 from dockerdiag.configuration.command_line import EnvironmentVariable
 from dockerdiag.configuration.daemon_json import DaemonJson
 from dockerdiag.configuration.dockerd_flags import parse_flags
@@ -11,6 +9,7 @@ from dockerdiag.configuration.origin import LocatedText, Origin
 from dockerdiag.configuration.proxies import VARIABLES
 from dockerdiag.configuration.systemd_unit import EffectiveService
 from dockerdiag.configuration.words import VARIABLE_VALUE, split_words
+from dockerdiag.dataclass import dataclass
 from dockerdiag.snapshot import ServiceUnit
 
 

@@ -1,7 +1,6 @@
 """One value for each option out of command line, daemon.json, environment and the engine's defaults."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 
 from dockerdiag.configuration.daemon_json import DaemonJson
 from dockerdiag.configuration.dockerd_flags import DockerdFlags
@@ -16,6 +15,7 @@ from dockerdiag.configuration.dockerd_options import (
 from dockerdiag.configuration.origin import Origin
 from dockerdiag.configuration.proxies import VARIABLES
 from dockerdiag.configuration.settings import Known, State, Unknown
+from dockerdiag.dataclass import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,9 @@
 """Strict JSON whose keys know their lines."""
 
 import re
-from dataclasses import dataclass
 from json import JSONDecodeError, JSONDecoder
+
+from dockerdiag.dataclass import dataclass
 
 _NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?")
 _WHITESPACE = re.compile(r"[ \t\n\r]*")

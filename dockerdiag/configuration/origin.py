@@ -1,7 +1,8 @@
 """Where a setting was written, and text that remembers its lines."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+
+from dockerdiag.dataclass import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,7 @@
 """Which of a host's dockerd processes serves the engine, and whether docker.service started it."""
 
-from dataclasses import dataclass
-
 from dockerdiag.configuration.dockerd_flags import parse_flags
+from dockerdiag.dataclass import dataclass
 from dockerdiag.snapshot import DaemonProcess, Engine, ServiceUnit, Snapshot, Unread
 
 _DEFAULT_SOCKET = "/var/run/docker.sock"

@@ -1,9 +1,8 @@
 """What is known of one setting: its value now, and after the next start."""
 
-from dataclasses import dataclass
-
 from dockerdiag.configuration.dockerd_options import SettingValue
 from dockerdiag.configuration.origin import Origin
+from dockerdiag.dataclass import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,7 @@
 """The %-specifiers of unit files, as the system manager resolves them for a service."""
 
-from dataclasses import dataclass
-
 from dockerdiag.configuration.origin import LocatedText
+from dockerdiag.dataclass import dataclass
 
 _FIXED = {
     "%": "%", "u": "root", "U": "0", "g": "root", "G": "0", "h": "/root", "t": "/run", "S": "/var/lib",

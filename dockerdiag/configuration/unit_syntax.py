@@ -5,10 +5,10 @@ an empty line ends the setting.
 """
 
 import re
-from dataclasses import dataclass
 
 from dockerdiag.configuration.origin import LocatedText, Origin
 from dockerdiag.configuration.words import WHITESPACE
+from dockerdiag.dataclass import dataclass
 from dockerdiag.snapshot import TextFile
 
 _LINE_END = re.compile(r"\r\n|\n\r|[\n\r\0]")

@@ -5,9 +5,9 @@ Inside single quotes escapes work too, unlike in a shell. Quoted next to unquote
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from dockerdiag.configuration.origin import LocatedText
+from dockerdiag.dataclass import dataclass
 
 WHITESPACE = " \t\n\r"
 

@@ -1,9 +1,9 @@
 """What happens to frames on a bridge: who owns an address there, who answers for it, which rules see them."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Literal
 
+from dockerdiag.dataclass import dataclass
 from dockerdiag.packet.links import Links
 from dockerdiag.packet.packet import IPAddress
 from dockerdiag.packet.routing import sysctl_name

@@ -1,8 +1,9 @@
 """What is walked and what comes of it: source, flow, halt, journey."""
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Literal
 
+from dockerdiag.dataclass import dataclass
 from dockerdiag.packet.netfilter import Stop
 from dockerdiag.packet.packet import IPAddress, Packet, Protocol
 from dockerdiag.report import Disposition, Hop, RuleReference, Walk

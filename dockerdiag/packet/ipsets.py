@@ -1,10 +1,11 @@
 """Membership in ipsets, from the members as `ipset list` prints them."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Literal
 
+from dockerdiag.dataclass import dataclass
 from dockerdiag.packet.iptables_words import Extension
 from dockerdiag.packet.packet import PROTOCOL_NUMBERS
 from dockerdiag.packet.rules import Match

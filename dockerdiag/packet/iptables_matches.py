@@ -4,10 +4,10 @@ A match, or an option of one, that is not in these tables makes its rule unknown
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import Literal
 
+from dockerdiag.dataclass import dataclass
 from dockerdiag.packet import iptables_conntrack, matching
 from dockerdiag.packet.ipsets import IpSets, set_match
 from dockerdiag.packet.iptables_words import Extension, Option, RuleWords

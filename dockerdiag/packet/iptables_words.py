@@ -1,7 +1,9 @@
 """Splits one line of iptables-save into its matches and its target, without knowing what they mean."""
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import field
+
+from dockerdiag.dataclass import dataclass
 
 _WORD = re.compile(r'"((?:[^"\\]|\\.)*)"|(\S+)')
 _ESCAPE = re.compile(r"\\(.)")

@@ -1,8 +1,8 @@
 """The links of one namespace by name and index, and what keeps a packet from crossing one."""
 
-from dataclasses import dataclass
 from functools import cached_property
 
+from dockerdiag.dataclass import dataclass
 from dockerdiag.snapshot.model import Address, Link, NetworkNamespace, Unread
 
 _NO_CARRIER = ("down", "lowerlayerdown", "notpresent")

@@ -1,9 +1,9 @@
 """Which socket of a namespace takes in a packet that has come to its address."""
 
-from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Literal
 
+from dockerdiag.dataclass import dataclass
 from dockerdiag.packet.packet import IPAddress, Packet
 from dockerdiag.snapshot.model import Listener, NetworkNamespace, Unread
 

@@ -1,8 +1,9 @@
 """Network address translation as the kernel's NAT core does it."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Literal
 
+from dockerdiag.dataclass import dataclass
 from dockerdiag.packet.packet import Connection, IPAddress, Packet, PortRange, Tuple
 from dockerdiag.packet.rules import Nat
 from dockerdiag.packet.truth import Unknown

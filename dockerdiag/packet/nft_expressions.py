@@ -1,9 +1,10 @@
 """What nft's expressions read from a packet."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from ipaddress import IPv4Address, IPv6Address
 
+from dockerdiag.dataclass import dataclass
 from dockerdiag.packet import matching
 from dockerdiag.packet.connections import (
     ASSURED,

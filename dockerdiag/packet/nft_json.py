@@ -3,10 +3,11 @@
 import json as json_module
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from functools import partial
 from typing import Literal, cast
 
+from dockerdiag.dataclass import dataclass
 from dockerdiag.packet.indexing import ANY_KEY, Prefix, RuleKey, prefix
 from dockerdiag.packet.nft_expressions import NamedSets
 from dockerdiag.packet.nft_literals import Json

@@ -3,10 +3,10 @@
 A field that is not known is None or a range; a match on it is then neither true nor false.
 """
 
-from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 from typing import Literal
 
+from dockerdiag.dataclass import dataclass
 from dockerdiag.report import RuleReference
 
 IPAddress = IPv4Address | IPv6Address

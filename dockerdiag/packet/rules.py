@@ -2,9 +2,10 @@
 
 import re
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Literal
 
+from dockerdiag.dataclass import dataclass
 from dockerdiag.packet.indexing import ANY_KEY, Index, RuleKey
 from dockerdiag.packet.packet import IPAddress, Packet, PortRange
 from dockerdiag.packet.truth import Truth, Unknown

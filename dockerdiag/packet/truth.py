@@ -1,7 +1,8 @@
 """Three-valued logic: a match is true, false, or cannot be judged."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+
+from dockerdiag.dataclass import dataclass
 
 
 @dataclass(frozen=True, slots=True)

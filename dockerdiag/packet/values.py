@@ -1,10 +1,10 @@
 """Values that rules compare, and the sets and maps they are looked up in."""
 
 from collections.abc import Hashable, Iterable, Iterator
-from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import Generic, TypeVar
 
+from dockerdiag.dataclass import dataclass
 from dockerdiag.packet.packet import PortRange
 from dockerdiag.packet.truth import Truth, Unknown, every
 

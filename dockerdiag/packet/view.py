@@ -1,8 +1,9 @@
 """What one base chain's rules see of a packet."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Literal
 
+from dockerdiag.dataclass import dataclass
 from dockerdiag.packet.packet import PROTOCOL_NUMBERS, IPAddress, Packet, PortRange
 from dockerdiag.packet.surroundings import Surroundings
 from dockerdiag.packet.truth import Unknown

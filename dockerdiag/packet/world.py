@@ -1,10 +1,10 @@
 """The namespaces of one snapshot and how they hang together: which link is whose other end, who has which address."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import cached_property
 from ipaddress import ip_address, ip_network
 
+from dockerdiag.dataclass import dataclass
 from dockerdiag.packet.links import Links
 from dockerdiag.packet.netfilter import Ruleset, parse
 from dockerdiag.packet.packet import IPAddress

@@ -10,10 +10,10 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import cache, partial
 from typing import IO
 
+from dockerdiag.dataclass import dataclass
 from dockerdiag.readers.deadline import Deadline
 from dockerdiag.readers.errors import ReadError, denied
 from dockerdiag.snapshot.secrets import mask_text

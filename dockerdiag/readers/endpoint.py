@@ -8,11 +8,11 @@ import json
 import os
 import pwd
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from dockerdiag.bounded_file import read_bounded
+from dockerdiag.dataclass import dataclass
 from dockerdiag.readers.errors import ReadError, reason
 from dockerdiag.readers.files import MAXIMUM_SIZE, Tree
 from dockerdiag.readers.host import invoking_user

@@ -1,9 +1,9 @@
 """Probes: real packets to the targets that somebody named, from containers' network namespaces and from the host's."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
+from dockerdiag.dataclass import dataclass
 from dockerdiag.destination import Destination
 from dockerdiag.readers.deadline import Deadline, unread_on_error
 from dockerdiag.readers.errors import ReadError

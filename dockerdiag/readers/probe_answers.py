@@ -1,8 +1,8 @@
 """What the worker of the probes answers, read back."""
 
 import json
-from dataclasses import dataclass
 
+from dockerdiag.dataclass import dataclass
 from dockerdiag.readers.errors import ReadError
 from dockerdiag.readers.probe_sockets import Met
 from dockerdiag.snapshot.probes import RisenCounter

@@ -1,8 +1,9 @@
 """DNS messages (RFC 1035): one question, and what its answer says."""
 
 import struct
-from dataclasses import dataclass
 from ipaddress import ip_address
+
+from dockerdiag.dataclass import dataclass
 
 _KINDS = {"A": 1, "NS": 2, "AAAA": 28}
 _INTERNET = 1

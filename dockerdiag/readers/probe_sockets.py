@@ -8,9 +8,9 @@ import struct
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
+from dockerdiag.dataclass import dataclass
 from dockerdiag.snapshot.probes import ProbeOutcome
 
 IPAddress = IPv4Address | IPv6Address

@@ -2,8 +2,8 @@
 
 import errno
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 
+from dockerdiag.dataclass import dataclass
 from dockerdiag.readers.routing import gateway
 from dockerdiag.readers.rtnetlink import Rtnetlink
 from dockerdiag.snapshot import Link, RouteAnswer

@@ -2,10 +2,10 @@
 
 import socket
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
 
+from dockerdiag.dataclass import dataclass
 from dockerdiag.readers.deadline import unread_on_error
 from dockerdiag.readers.rtnetlink import Rtnetlink
 from dockerdiag.snapshot import Address, Link, Neighbour, NextHop, Route, RoutingRule, Unread

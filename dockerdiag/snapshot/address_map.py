@@ -8,9 +8,10 @@ addresses and blocks that have a meaning of their own.
 
 import hashlib
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import field
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
+from dockerdiag.dataclass import dataclass
 from dockerdiag.snapshot.resolv_conf import FALLBACK
 
 Address = IPv4Address | IPv6Address

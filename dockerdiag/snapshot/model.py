@@ -7,11 +7,10 @@ Addresses are text as the kernel prints them, times are seconds since the epoch,
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Annotated, ClassVar, Literal
+from dataclasses import field
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import ConfigDict, Field
-
+from dockerdiag.dataclass import dataclass
 from dockerdiag.snapshot.probes import Probe
 
 SCHEMA_VERSION = 1
@@ -22,7 +21,7 @@ class Unread:
     """A part that could not be read, and why."""
 
     # Without it a part whose fields all have defaults would be taken for an Unread, and the other way round.
-    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
+    __pydantic_config__: ClassVar[Mapping[str, str]] = {"extra": "forbid"}
 
     reason: str
 
@@ -34,8 +33,15 @@ NOT_PROBED = Unread("no probe was asked for (--probe)")
 """The probes of a run that sent none."""
 
 
-# Left to right, or a saved Unread would be read as a mapping with the key `reason`.
-Texts = Annotated[Unread | Mapping[str, str], Field(union_mode="left_to_right")]
+class _LeftToRight:
+    """As pydantic's `Field(union_mode="left_to_right")`, without pydantic, which a run on a host does not need."""
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> dict[str, Any]:
+        return {**handler(source), "mode": "left_to_right"}
+
+
+# Or a saved Unread would be read as a mapping with the key `reason`.
+Texts = Annotated[Unread | Mapping[str, str], _LeftToRight()]
 
 
 @dataclass(frozen=True, slots=True)

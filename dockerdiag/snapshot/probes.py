@@ -1,7 +1,8 @@
 """What probes met: real packets that somebody asked for with --probe, each with what the kernel says of it."""
 
-from dataclasses import dataclass
 from typing import Literal
+
+from dockerdiag.dataclass import dataclass
 
 ProbeKind = Literal["tcp", "udp", "dns", "icmp", "path-mtu"]
 

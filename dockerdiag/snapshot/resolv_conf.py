@@ -1,8 +1,9 @@
 """What a resolv.conf says: to programs in its directives, and of the engine's doings in its comments."""
 
 import re
-from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address
+
+from dockerdiag.dataclass import dataclass
 
 EMBEDDED = IPv4Address("127.0.0.11")
 """Where the engine's own resolver answers in the namespace of a container on a network of somebody's making."""

@@ -9,7 +9,8 @@ bounded, so that time grows with the length of the text alone.
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+
+from dockerdiag.dataclass import dataclass
 
 MASK = "***"
 """What stands in a credential's place."""

@@ -1,9 +1,9 @@
 """What changed since the last run, in words: the report's `changes`."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
+from dockerdiag.dataclass import dataclass
 from dockerdiag.report import Report
 
 

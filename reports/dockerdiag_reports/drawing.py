@@ -5,10 +5,10 @@ says the same in words.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import groupby, pairwise
 from typing import Literal
 
+from dockerdiag.dataclass import dataclass
 from dockerdiag.report import Disposition, Hop, Walk
 from dockerdiag_reports.layout import Layout, cut
 from dockerdiag_reports.outline import PASSES, REWRITES

@@ -7,11 +7,11 @@ import base64
 import hashlib
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cache
 
 from markupsafe import Markup
 
+from dockerdiag.dataclass import dataclass
 from dockerdiag.formatting import Format, RenderOptions
 from dockerdiag.report import Disposition, Evidence, Finding, Remedy, Report, Walk, words
 from dockerdiag.report_json import ReportError, dumps, loads

@@ -7,7 +7,8 @@ two columns, a combining mark none.
 import re
 import unicodedata
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+from dockerdiag.dataclass import dataclass
 
 NARROWEST = 40
 

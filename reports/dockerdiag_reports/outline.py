@@ -2,9 +2,9 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from shlex import quote
 
+from dockerdiag.dataclass import dataclass
 from dockerdiag.report import (
     Cause,
     Disposition,

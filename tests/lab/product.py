@@ -12,7 +12,15 @@ from tests.lab.roots import CHECKOUT, VENV, in_layer, layers, progress, run_quie
 
 KEPT = 30
 """Builds in the cache: several checkouts may share it, and hosts of an older one still run."""
-SOURCES = ("pyproject.toml", "README.md", "LICENSE", "dockerdiag", "checks", "reports")
+SOURCES = (
+    "pyproject.toml",
+    "README.md",
+    "LICENSE",
+    "packaging/compile_templates.py",
+    "dockerdiag",
+    "checks",
+    "reports",
+)
 
 
 @functools.cache  # the same product to the end of the tests, whatever is edited meanwhile
