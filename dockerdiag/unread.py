@@ -47,4 +47,6 @@ def _unread(part: object, path: str, names: Mapping[str, str]) -> Iterator[tuple
                 yield from _unread(value, f"{path}[{getattr(value, 'name', index)}]", names)
     else:
         for name in field_names(part):
-            yield from _unread(getattr(part, name), f"{path}.{name}".lstrip("."), names)
+            value = getattr(part, name)
+            if value is not None and not isinstance(value, str | int | float):  # most are, and hold no part
+                yield from _unread(value, f"{path}.{name}".lstrip("."), names)

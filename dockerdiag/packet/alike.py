@@ -8,12 +8,13 @@ and hardware addresses are alike where no rule names either.
 import re
 from bisect import bisect_right
 from collections.abc import Hashable, Iterable, Iterator
+from dataclasses import replace
 from functools import cached_property
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
 from dockerdiag.packet.own_rules import OwnRules, written_addresses
 from dockerdiag.packet.world import Terrain, World
-from dockerdiag.snapshot.model import Container, Firewall, Link, NetworkNamespace, Unread
+from dockerdiag.snapshot.model import Container, Firewall, Link, NetworkNamespace, RouteAnswer, Unread
 
 _MAC = re.compile(r"(?<![\w:])[0-9a-fA-F]{2}(?::[0-9a-fA-F]{2}){5}(?![\w:])")
 _WHERE_MACS_ARE = ("ether", "mac", "arp")
@@ -66,6 +67,7 @@ class Likeness:
             tuple(self._end(end) for end in ends if end is not None),
             tuple(link.mac for link in links.by_name.values() if link.mac and link.mac.lower() in self._macs),
             tuple(self._neighbour(address) for address in addresses),
+            self._kernels_ways(names),
             self._fingerprint(terrain.namespace, names),
         )
 
@@ -97,6 +99,28 @@ class Likeness:
         if not isinstance(neighbours, Unread):
             for entry in neighbours:
                 found.setdefault(entry.address, []).append((entry.state, entry.mac))
+        return found
+
+    def _kernels_ways(self, names: dict[str, str]) -> frozenset[RouteAnswer]:
+        """What the host's kernel answered about a container's addresses, these aside."""
+        return frozenset(
+            replace(
+                answer,
+                destination=names.get(answer.destination, answer.destination),
+                source=names.get(answer.source or "", answer.source),
+                gateway=names.get(answer.gateway or "", answer.gateway),
+            )
+            for address in names
+            for answer in self._answers.get(address, ())
+        )
+
+    @cached_property
+    def _answers(self) -> dict[str, list[RouteAnswer]]:
+        """By the container's address that was asked about."""
+        found: dict[str, list[RouteAnswer]] = {}
+        for answer in self._world.snapshot.network.route_answers:
+            for address in {answer.source or "", answer.destination} & self._world.container_addresses:
+                found.setdefault(address, []).append(answer)
         return found
 
     def _fingerprint(self, namespace: NetworkNamespace, names: dict[str, str]) -> int:
@@ -216,4 +240,6 @@ class Likeness:
             for rule in network.rules:
                 yield from (text for text in (rule.source, rule.destination) if text)
         for answer in network.route_answers:
-            yield from (text for text in (answer.source, answer.destination) if text)
+            # What was asked about a container's own address is compared as such.
+            asked = {answer.source, answer.destination} - self._world.container_addresses
+            yield from (text for text in asked if text)

@@ -8,19 +8,19 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import fields, replace
-from functools import lru_cache
 from operator import is_
 from typing import Any, TypeVar, cast
 
 from dockerdiag.dataclass_fields import field_names
 from dockerdiag.snapshot.model import Firewall, Snapshot
 from dockerdiag.snapshot.names import texts_in
-from dockerdiag.snapshot.secrets import MASK, mask_text, mask_variable
+from dockerdiag.snapshot.secrets import MASK, forget_texts, mask_text, mask_variable
 
 _MASK = re.compile(r"(?<!\*)\*\*\*(?!\*)")
 _NFT_TEXT = re.compile(r'("(?:comment|prefix)":\s*)("(?:\\.|[^"\\])*")')
 _IPTABLES_TEXT = re.compile(r'(--(?:comment|log-prefix|nflog-prefix|string)\s+)("(?:\\.|[^"\\])*"|[^\s"]+)')
-_SHORT = 64
+_ADDRESS = re.compile(r"[0-9a-f.:/]*")
+"""Digits and these letters alone make no name and no form of a credential."""
 
 T = TypeVar("T")
 
@@ -30,7 +30,7 @@ def without_credentials(snapshot: Snapshot) -> Snapshot:
     try:
         return _masked(snapshot)
     finally:
-        _short.cache_clear()
+        forget_texts()
 
 
 def credentials_in(snapshot: Snapshot) -> int:
@@ -41,7 +41,7 @@ def credentials_in(snapshot: Snapshot) -> int:
 def _masked(value: T) -> T:
     masked: Any = value
     if isinstance(value, str):
-        found = _short(value) if len(value) <= _SHORT else mask_text(value).text
+        found = value if _ADDRESS.fullmatch(value) else mask_text(value).text
         masked = value if found == value else found
     elif isinstance(value, Firewall):
         rules: dict[str, Any] = {one.name: _rules(getattr(value, one.name)) for one in fields(value)}
@@ -60,12 +60,6 @@ def _masked(value: T) -> T:
                 changed[name] = new
         masked = replace(masked, **changed) if changed else value
     return cast("T", masked)
-
-
-@lru_cache(maxsize=1 << 14)
-def _short(text: str) -> str:
-    """Most texts are a few words, and the same in every namespace."""
-    return mask_text(text).text
 
 
 def _named(name: object, value: object) -> object:

@@ -9,6 +9,7 @@ bounded, so that time grows with the length of the text alone.
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 
 from dockerdiag.dataclass import dataclass
 
@@ -103,11 +104,29 @@ _HOOK = re.compile(
 _HEADER_CREDENTIAL = re.compile(r"\b(Basic|Bearer)(\s{1,4})(?!\*\*\*)([\w.~+/=-]{8,8192})", re.IGNORECASE)
 
 
+_REPEATED = 4096
+"""Most texts are a few words or a small file, and the same in every container's namespace."""
+
+
 def mask_text(text: str) -> Masked:
     """Replaces the credentials in a configuration file, a unit, a command line or a line of a log.
 
     Lines keep their number, so that a place in the result is the place in the original.
     """
+    return _mask_remembered(text) if len(text) <= _REPEATED else _mask(text)
+
+
+def forget_texts() -> None:
+    """Forgets what was masked: the texts before it hold credentials."""
+    _mask_remembered.cache_clear()
+
+
+@lru_cache(maxsize=4096)
+def _mask_remembered(text: str) -> Masked:
+    return _mask(text)
+
+
+def _mask(text: str) -> Masked:
     text, known = _substitute(_KNOWN_TOKENS, lambda match: MASK + "\n" * match[0].count("\n"), text)
     text, hooks = _substitute(_HOOK, lambda match: match[1] + MASK, text)
     # Userinfo first: a password may look like an assignment itself.

@@ -3,7 +3,7 @@ from ipaddress import ip_address
 
 from dockerdiag.packet.plan import errands, resolvers, sources
 from dockerdiag.packet.world import World
-from dockerdiag.snapshot.model import Firewall, Network, RoutingRule, Snapshot, TextFile, Unread
+from dockerdiag.snapshot.model import Firewall, Network, RouteAnswer, RoutingRule, Snapshot, TextFile, Unread
 from tests.packet.hosts import (
     NETWORK,
     RULES,
@@ -62,6 +62,23 @@ def test_links_and_hardware_addresses_that_rules_name() -> None:
 def test_what_parts_addresses_by_their_bits_leaves_nobody_alike() -> None:
     odd = RULES.replace("-A FORWARD", '-A FORWARD -m u32 --u32 "12&0x1=1" -j DROP\n-A FORWARD', 1)
     assert classes(with_rules(odd)) == [["web0"], ["web1"], ["web2"]]
+
+
+def test_what_the_kernel_answered_about_each_parts_those_only_that_it_answers_otherwise() -> None:
+    def answers(number: int, **changed: str) -> tuple[RouteAnswer, ...]:
+        own = f"172.17.0.{number + 2}"
+        out = RouteAnswer("1.1.1.1", own, "docker0", 0, type="unicast", out_link="eth0", gateway="192.0.2.1")
+        back = RouteAnswer(
+            own, None, None, 0, type="unicast", out_link="docker0", preferred_source="172.17.0.1"
+        )
+        return (replace(out, **changed), back)  # type: ignore[arg-type]  # fields of text
+
+    same = host_namespace(3, route_answers=(*answers(0), *answers(1), *answers(2)))
+    assert classes(snapshot(3, host=same)) == [["web0", "web1", "web2"]]
+    other = host_namespace(3, route_answers=(*answers(0), *answers(1, out_link="wg0"), *answers(2)))
+    assert classes(snapshot(3, host=other)) == [["web0", "web2"], ["web1"]]
+    fewer = host_namespace(3, route_answers=(*answers(0), *answers(1)))
+    assert classes(snapshot(3, host=fewer)) == [["web0", "web1"], ["web2"]]
 
 
 def test_namespaces_that_differ() -> None:
