@@ -19,7 +19,8 @@ from dockerdiag.snapshot.model import Container, Firewall, Link, NetworkNamespac
 _MAC = re.compile(r"(?<![\w:])[0-9a-fA-F]{2}(?::[0-9a-fA-F]{2}){5}(?![\w:])")
 _WHERE_MACS_ARE = ("ether", "mac", "arp")
 _VETH = re.compile(r"veth[\w.-]*[*+]?")
-_COUNTERS = re.compile(r"\[\d+:\d+\]|\"(?:packets|bytes)\": ?\d+")
+_OF_THE_MOMENT = re.compile(r"\[\d+:\d+\]|\"(?:packets|bytes)\": ?\d+|^#.*", re.MULTILINE)
+"""Counters, and the time in a save program's comments."""
 _BY_BITS = (
     "jhash", "symhash", "numgen", '"&"', '"|"', '"^"', "-m u32", "-m bpf", "-m statistic", "-m cluster", "HMARK"
 )  # fmt: skip
@@ -180,7 +181,12 @@ class Likeness:
                 return text if isinstance(text, Unread) else repr(text)
             if not text:
                 return text
-            return re.sub(r"[\w.:]+", lambda m: replaced.get(m[0], m[0]), _COUNTERS.sub("", text))
+            lasting = _OF_THE_MOMENT.sub("", text)
+            return re.sub(
+                r"127\.0\.0\.11:(?P<port>\d+)|[\w.:]+",
+                lambda m: replaced.get(m["port"] or m[0], m[0]),
+                lasting,
+            )
 
         return tuple(clean(getattr(firewall, part)) for part in Firewall.__slots__)
 
