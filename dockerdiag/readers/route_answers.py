@@ -56,16 +56,13 @@ def _ask(
         message = rtnetlink.route(question.destination, question.source, came_in, question.mark)
     except OSError as error:
         return RouteAnswer(*same, error=errno.errorcode.get(error.errno or 0, str(error)))
-    attributes = dict(message["attrs"])
+    attributes = message["attrs"]
     # For IPv6 the kernel answers an unreachable route with the route and its errno inside.
-    inner = attributes.get("RTA_CACHEINFO")
-    failed = inner.get("rta_error", 0) if isinstance(inner, dict) else 0
+    failed = attributes.get("RTA_CACHEINFO", {}).get("rta_error", 0)
     kind = message["type"]
     return RouteAnswer(
         *same,
-        error=errno.errorcode.get(abs(failed - (1 << 32) if failed > 1 << 31 else failed))
-        if failed
-        else None,
+        error=errno.errorcode.get(abs(failed)) if failed else None,
         type=_ROUTE_TYPES.get(kind, str(kind)),
         out_link=names.get(attributes.get("RTA_OIF", 0)),
         gateway=gateway(attributes),

@@ -210,8 +210,7 @@ def _routes(rtnetlink: Rtnetlink) -> tuple[Route, ...]:
 
 
 def _route(message: Any, family: Family) -> Route:
-    attributes = dict(message["attrs"])
-    metrics = attributes.get("RTA_METRICS")
+    attributes = message["attrs"]
     kind = _ROUTE_TYPES.get(message["type"], str(message["type"]))
     return Route(
         family=family,
@@ -225,7 +224,7 @@ def _route(message: Any, family: Family) -> Route:
         preferred_source=attributes.get("RTA_PREFSRC"),
         source=_cidr(attributes["RTA_SRC"], message["src_len"], family) if "RTA_SRC" in attributes else None,
         tos=message["tos"],
-        mtu=metrics.get_attr("RTAX_MTU") if metrics is not None else None,
+        mtu=attributes.get("RTA_METRICS", {}).get("RTAX_MTU"),
         encapsulation=_encapsulation(attributes),
     )
 
@@ -233,14 +232,13 @@ def _route(message: Any, family: Family) -> Route:
 def _next_hops(message: Any, attributes: dict[str, Any]) -> Iterable[NextHop]:
     if "RTA_MULTIPATH" in attributes:
         for hop in attributes["RTA_MULTIPATH"]:
-            inner = dict(hop["attrs"])
-            yield NextHop(hop["oif"], gateway(inner), hop["hops"] + 1, _next_hop_flags(hop["flags"]))
+            yield NextHop(hop["oif"], gateway(hop["attrs"]), hop["hops"] + 1, _next_hop_flags(hop["flags"]))
     elif "RTA_OIF" in attributes or gateway(attributes):
         yield NextHop(attributes.get("RTA_OIF"), gateway(attributes), flags=_next_hop_flags(message["flags"]))
 
 
 def _encapsulation(attributes: dict[str, Any]) -> str | None:
-    ways = [attributes, *(dict(hop["attrs"]) for hop in attributes.get("RTA_MULTIPATH", ()))]
+    ways = [attributes, *(hop["attrs"] for hop in attributes.get("RTA_MULTIPATH", ()))]
     kinds = [way["RTA_ENCAP_TYPE"] for way in ways if way.get("RTA_ENCAP_TYPE")]
     return _ENCAPSULATIONS.get(kinds[0], str(kinds[0])) if kinds else None
 
@@ -248,8 +246,7 @@ def _encapsulation(attributes: dict[str, Any]) -> str | None:
 def gateway(attributes: dict[str, Any]) -> str | None:
     """A route's gateway, also one of the other family (RTA_VIA)."""
     via = attributes.get("RTA_VIA")
-    found = attributes.get("RTA_GATEWAY") or (via.get("addr") if isinstance(via, dict) else None)
-    return str(found) if found else None
+    return attributes.get("RTA_GATEWAY") or (via["addr"] if via else None)
 
 
 def _next_hop_flags(flags: int) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ from typing import Any
 
 from dockerdiag.readers.bare_package import bare_package
 from dockerdiag.readers.netlink import Netlink, attribute
+from dockerdiag.readers.route_message import RouteMessage
 
 with bare_package("pyroute2"):
     from pyroute2.netlink.rtnl import (
@@ -27,7 +28,6 @@ with bare_package("pyroute2"):
     from pyroute2.netlink.rtnl.ifaddrmsg import ifaddrmsg
     from pyroute2.netlink.rtnl.ifinfmsg import ifinfmsg
     from pyroute2.netlink.rtnl.ndmsg import ndmsg
-    from pyroute2.netlink.rtnl.rtmsg import rtmsg
     from pyroute2.netlink.rtnl.tcmsg import tcmsg
 
 
@@ -41,7 +41,7 @@ _ROUTE = struct.Struct("=BBBBBBBBI")
 _ANSWERS = {
     RTM_NEWLINK: ifinfmsg,
     RTM_NEWADDR: ifaddrmsg,
-    RTM_NEWROUTE: rtmsg,
+    RTM_NEWROUTE: RouteMessage,
     RTM_NEWRULE: _PolicyRule,
     RTM_NEWNEIGH: ndmsg,
     RTM_NEWQDISC: tcmsg,
