@@ -1,6 +1,7 @@
 """Reads what `nft -j list ruleset` prints (1.0.6 and later; the versions differ)."""
 
 import json as json_module
+import operator
 import re
 from collections.abc import Mapping
 from dataclasses import field, replace
@@ -72,13 +73,20 @@ def read_listing(text: str, devices: tuple[NetdevHook, ...] | Unread) -> list[Li
             listed.table.chains[body["name"]] = _chain(body, devices)
         elif kind == "rule":
             listed = _table_of(tables, body["family"], body["table"])
-            rule = ListedRule(body.get("handle"), body.get("expr") or [], body.get("comment"))
+            rule = ListedRule(body.get("handle"), _statements(body.get("expr")), body.get("comment"))
             listed.rules.setdefault(body["chain"], []).append(rule)
         elif kind in ("set", "map"):
             _table_of(tables, body["family"], body["table"]).sets.declared[body["name"]] = body
     for listed in tables.values():
         _heed_flags(listed)
     return list(tables.values())
+
+
+def _statements(listed: Json) -> list[Json]:
+    statements = listed or []
+    if not isinstance(statements, list) or not all(isinstance(one, dict) for one in statements):
+        raise TypeError("what a rule consists of is no list of statements")
+    return statements
 
 
 _TABLE_FLAGS = frozenset({"dormant", "owner", "persist"})
@@ -122,10 +130,10 @@ def _chain(body: Mapping[str, Json], devices: tuple[NetdevHook, ...] | Unread) -
 
 
 def _priority(priority: Json, family: str) -> int:
-    if isinstance(priority, int):
-        return priority
+    if not isinstance(priority, str):
+        return operator.index(priority)
     names = BRIDGE_PRIORITIES if family == "bridge" else PRIORITIES
-    found = _PRIORITY.fullmatch(str(priority).strip())
+    found = _PRIORITY.fullmatch(priority.strip())
     if found is None or found["name"] not in names:
         return int(priority)
     offset = int(found["offset"] or 0)

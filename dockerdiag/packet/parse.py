@@ -17,6 +17,7 @@ from dockerdiag.packet.iptables_save import (
     without_counters,
 )
 from dockerdiag.packet.nft_json import ListedRule, ListedTable, listed_rule, read_listing
+from dockerdiag.packet.nft_statements import MALFORMED
 from dockerdiag.packet.rules import Chain, Rule, Ruleset, Table, Unreadable
 from dockerdiag.snapshot.model import Firewall, Unread
 
@@ -159,6 +160,13 @@ _IPTABLES_PAYLOAD = frozenset({"ip", "ip6", "tcp", "udp", "icmp", "icmpv6"})
 
 def _iptables_could_write(rule: ListedRule) -> bool:
     """Whether a rule has only parts that iptables-nft makes itself, and so reads well in its words."""
+    try:
+        return _has_parts_of_iptables(rule)
+    except MALFORMED:
+        return False
+
+
+def _has_parts_of_iptables(rule: ListedRule) -> bool:
     for statement in rule.statements:
         match = statement.get("match")
         if match is None:

@@ -51,7 +51,7 @@ def found() -> Iterator[tuple[str, Path]]:
         yield path.parent.name, path
 
 
-@pytest.mark.parametrize(("name", "path"), found(), ids=lambda each: str(getattr(each, "name", each)))
+@pytest.mark.parametrize(("name", "path"), list(found()), ids=lambda each: str(getattr(each, "name", each)))
 def test_what_once_broke_something(name: str, path: Path) -> None:
     TARGETS[name].attempt(path.read_bytes())
 
