@@ -1,4 +1,4 @@
-"""The standard library's `dataclass`, where it is frozen and has slots: the same, defined in a fifth of the time.
+"""The standard library's `dataclass`, where it has slots: the same, defined in a fifth of the time.
 
 The library compiles six functions for each class. For the few hundred classes here that was a quarter of a run on a
 small host, and most of them make no object in it. So the initializer alone is compiled, when the first object is made.
@@ -18,25 +18,37 @@ else:
 
     def dataclass(kind=None, /, *, frozen=False, slots=False, eq=True, kw_only=False):
         """Decorates as `dataclasses.dataclass`, with those of its parameters that are in use here."""
-        if not (frozen and slots):
-            return dataclasses.dataclass(kind, frozen=frozen, slots=slots, eq=eq, kw_only=kw_only)
+        if not slots:
+            return dataclasses.dataclass(kind, frozen=frozen, eq=eq, kw_only=kw_only)
         decorate = dataclasses.dataclass(init=False, repr=False, eq=False, slots=True, kw_only=kw_only)
-        return _completed(decorate(kind), eq=eq) if kind else lambda one: _completed(decorate(one), eq=eq)
+
+        def decorated(one):
+            return _completed(decorate(one), frozen=frozen, eq=eq)
+
+        return decorated(kind) if kind else decorated
 
 
-def _completed(kind: type, *, eq: bool) -> type:
+def _completed(kind: type, *, frozen: bool, eq: bool) -> type:
     fields = dataclasses.fields(kind)
     own = vars(kind)
     methods: dict[str, Callable[..., Any]] = {
         "__init__": _initializer_in_waiting(kind),
         "__repr__": _repr(fields),
-        "__setattr__": _refuse("assign to"),
-        "__delattr__": _refuse("delete"),
-        "__getstate__": lambda self: [getattr(self, one.name) for one in fields],
-        "__setstate__": _restore(fields),
     }
+    if frozen:
+        methods |= {
+            "__setattr__": _refuse("assign to"),
+            "__delattr__": _refuse("delete"),
+            "__getstate__": lambda self: [getattr(self, one.name) for one in fields],
+            "__setstate__": _restore(fields),
+        }
     if eq:
-        methods |= _comparison(fields)
+        methods["__eq__"] = _equality([one.name for one in fields if one.compare])
+    if eq and frozen:
+        hashed = [one.name for one in fields if (one.compare if one.hash is None else one.hash)]
+        methods["__hash__"] = _hash(hashed)
+    elif eq and "__hash__" not in own:
+        kind.__hash__ = None  # type: ignore[assignment]  # as Python does for what compares and changes
     for name, method in methods.items():
         # None is what a class without __hash__ has where it compares.
         if own.get(name) is None:
@@ -102,19 +114,24 @@ def _repr(fields: tuple["dataclasses.Field[Any]", ...]) -> Callable[[Any], str]:
     return represent
 
 
-def _comparison(fields: tuple["dataclasses.Field[Any]", ...]) -> dict[str, Callable[..., Any]]:
-    compared = _values([one.name for one in fields if one.compare])
-    hashed = _values([one.name for one in fields if (one.compare if one.hash is None else one.hash)])
+def _equality(names: list[str]) -> Callable[[Any, object], Any]:
+    compared = _values(names)
 
     def equals(self: Any, other: object) -> Any:
         if other.__class__ is not self.__class__:
             return NotImplemented
         return compared(self) == compared(other)
 
+    return equals
+
+
+def _hash(names: list[str]) -> Callable[[Any], int]:
+    hashed = _values(names)
+
     def hash_of(self: Any) -> int:
         return hash(hashed(self))
 
-    return {"__eq__": equals, "__hash__": hash_of}
+    return hash_of
 
 
 def _values(names: list[str]) -> Callable[[Any], Any]:

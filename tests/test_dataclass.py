@@ -2,6 +2,7 @@
 
 import copy
 import dataclasses
+import functools
 import inspect
 import pickle
 from collections.abc import Callable
@@ -230,11 +231,39 @@ def test_once_an_object_was_made_the_parameters_are_those_of_the_fields(define: 
     assert list(inspect.signature(kind).parameters) == ["number", "text"]
 
 
-def test_others_are_the_librarys() -> None:
-    @dataclass(slots=True)
+def changing(define: Callable[..., Any]) -> Any:
+    @define(slots=True)
     class Changing:
         number: int
+        names: list[str] = dataclasses.field(default_factory=list)
 
-    one = Changing(1)
+    return Changing
+
+
+@pytest.mark.parametrize("define", [dataclasses.dataclass, dataclass])
+def test_those_that_change(define: Callable[..., Any]) -> None:
+    kind = changing(define)
+    one, other = kind(1), kind(1)
+    assert one == other
     one.number = 2
-    assert one == Changing(2)
+    one.names.append("a")
+    assert one != other
+    assert repr(one).endswith("Changing(number=2, names=['a'])")
+    with pytest.raises(TypeError, match="unhashable"):
+        hash(one)
+    with pytest.raises(AttributeError):
+        one.another = 1
+    assert told(copy.deepcopy(one)) == told(one)
+
+
+def test_others_are_the_librarys() -> None:
+    @dataclass(frozen=True)
+    class Loose:
+        number: int
+
+        @functools.cached_property
+        def doubled(self) -> int:
+            return 2 * self.number
+
+    assert Loose(1).doubled == 2
+    assert Loose(1) == Loose(1)

@@ -39,10 +39,11 @@ A rule of its own chain that leads to somebody else is deleted.
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 from ipaddress import ip_address
 
 from dockerdiag.case import Case
+from dockerdiag.dataclass import dataclass
 from dockerdiag.packet.flow import Halt, Journey, rule_name
 from dockerdiag.packet.plan import inbound
 from dockerdiag.packet.walk import Walker

@@ -2,10 +2,11 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import partial
 from typing import Literal
 
+from dockerdiag.dataclass import dataclass
 from dockerdiag.packet.indexing import ANY_KEY, Prefix, RuleKey, prefix
 from dockerdiag.packet.iptables_matches import MatchReader
 from dockerdiag.packet.iptables_targets import read_target

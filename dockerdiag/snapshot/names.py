@@ -2,9 +2,10 @@
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 from ipaddress import ip_address
 
+from dockerdiag.dataclass import dataclass
 from dockerdiag.dataclass_fields import field_names
 from dockerdiag.snapshot.model import Container, Engine, NetworkNamespace, Snapshot, TextFile, Unread
 
