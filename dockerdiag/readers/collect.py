@@ -70,7 +70,7 @@ def collect(seconds: float, destinations: tuple[str, ...], progress: Progress, r
             "name_service": partial(read_name_service, tree, deadline, systemd=host.systemd),
             "network_managers": partial(read_network_managers, tree),
             "kernel_log": partial(read_kernel_log, deadline, systemd=host.systemd),
-            "services": partial(read_services, deadline, systemd=host.systemd),
+            "services": partial(read_services, tree, deadline, systemd=host.systemd),
             "firewall_files": partial(read_firewall_files, tree),
             "shims": partial(read_shims, tree, deadline),
             "client_proxies": partial(read_client_proxies, tree),

@@ -8,6 +8,7 @@ import stat
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
 from dockerdiag.readers.errors import ReadError, reason
@@ -16,7 +17,7 @@ from dockerdiag.snapshot.secrets import mask_text
 
 MAXIMUM_SIZE = 1024 * 1024
 _MAXIMUM_LINKS = 40
-_MAXIMUM_NAMES = 4096
+MAXIMUM_NAMES = 4096
 _OF_THE_KERNEL = frozenset(
     (
         0x9FA0,  # proc
@@ -98,7 +99,7 @@ class Tree:
             with self._open(directory) as (descriptor, _):
                 listing = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=descriptor)
                 try:
-                    return tuple(sorted(entry.name for entry in os.scandir(listing))[:_MAXIMUM_NAMES])
+                    return tuple(sorted(entry.name for entry in os.scandir(listing))[:MAXIMUM_NAMES])
                 finally:
                     os.close(listing)
         except (FileNotFoundError, NotADirectoryError):
@@ -184,11 +185,16 @@ def _content(descriptor: int, status: os.stat_result) -> bytes:
     return content
 
 
+@cache
+def _libc() -> ctypes.CDLL:
+    return ctypes.CDLL(None, use_errno=True)
+
+
 def _file_system(descriptor: int) -> int:
     """The kind of file system that a file is on, by its number in linux/magic.h."""
     # struct statfs begins with it, as a word of the machine; os.statvfs leaves it out.
     told = (ctypes.c_ulong * 32)()
-    if ctypes.CDLL(None, use_errno=True).fstatfs(descriptor, told) != 0:
+    if _libc().fstatfs(descriptor, told) != 0:
         raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
     return int(told[0])
 

@@ -1,11 +1,47 @@
 """What systemd's manager says of units, by `systemctl show`."""
 
+import re
 from collections.abc import Sequence
+from pathlib import Path
 
 from dockerdiag.readers.command import failure, run
 from dockerdiag.readers.deadline import Deadline
+from dockerdiag.readers.errors import ReadError
+from dockerdiag.readers.files import MAXIMUM_NAMES, Tree
 
 _SECONDS = 10.0
+_UNIT_PATHS = (
+    "/etc/systemd/system.control",
+    "/run/systemd/system.control",
+    "/run/systemd/transient",
+    "/run/systemd/generator.early",
+    "/etc/systemd/system",
+    "/etc/systemd/system.attached",
+    "/run/systemd/system",
+    "/run/systemd/system.attached",
+    "/run/systemd/generator",
+    "/usr/local/lib/systemd/system",
+    "/usr/lib/systemd/system",
+    "/lib/systemd/system",
+    "/run/systemd/generator.late",
+)
+"""Where the manager looks for units of the system (systemd.unit(5))."""
+_CGROUPS = Path("/sys/fs/cgroup/system.slice")
+_INSTANCE = re.compile(r"@[^.]*")
+
+
+def worth_asking_for(units: Sequence[str], tree: Tree) -> tuple[str, ...]:
+    """Those that are installed or run: for each other one the manager searches all its paths, milliseconds long."""
+    try:
+        listed = [tree.names(path) for path in _UNIT_PATHS]
+    except ReadError:
+        return tuple(units)
+    if any(len(names) >= MAXIMUM_NAMES for names in listed):
+        return tuple(units)
+    files = {name for names in listed for name in names}
+    return tuple(
+        unit for unit in units if {unit, _INSTANCE.sub("@", unit)} & files or (_CGROUPS / unit).exists()
+    )
 
 
 def shown(units: Sequence[str], properties: Sequence[str], deadline: Deadline) -> tuple[dict[str, str], ...]:

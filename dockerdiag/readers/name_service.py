@@ -4,7 +4,7 @@ from dockerdiag.readers.command import find_tool
 from dockerdiag.readers.deadline import Deadline
 from dockerdiag.readers.errors import ReadError
 from dockerdiag.readers.files import Tree
-from dockerdiag.readers.manager import shown
+from dockerdiag.readers.manager import shown, worth_asking_for
 from dockerdiag.readers.resolver import RESOLV_CONF
 from dockerdiag.snapshot import NameService, TextFile, Unread
 
@@ -40,14 +40,16 @@ def read_name_service(tree: Tree, deadline: Deadline, *, systemd: bool) -> NameS
     return NameService(
         link=tree.link(RESOLV_CONF),
         others=tuple(file for file in files if isinstance(file, TextFile)),
-        services=_services(deadline) if systemd else Unread("systemd does not run"),
+        services=_services(tree, deadline) if systemd else Unread("systemd does not run"),
     )
 
 
-def _services(deadline: Deadline) -> dict[str, str] | Unread:
+def _services(tree: Tree, deadline: Deadline) -> dict[str, str] | Unread:
     if find_tool("systemctl") is None:
         return Unread("systemctl is not installed")
-    units = [f"{name}.service" for name in _SERVICES]
+    units = worth_asking_for([f"{name}.service" for name in _SERVICES], tree)
+    if not units:
+        return {}
     try:
         told = shown(units, ("Id", "LoadState", "ActiveState"), deadline)
     except ReadError as error:

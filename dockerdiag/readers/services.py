@@ -5,7 +5,8 @@ from datetime import UTC, datetime
 
 from dockerdiag.readers.deadline import Deadline
 from dockerdiag.readers.errors import ReadError
-from dockerdiag.readers.manager import shown
+from dockerdiag.readers.files import Tree
+from dockerdiag.readers.manager import shown, worth_asking_for
 from dockerdiag.snapshot import RULE_MAKERS, ServiceState
 
 SERVICES = (
@@ -32,7 +33,7 @@ _PROPERTIES = (
 )
 
 
-def read_services(deadline: Deadline, *, systemd: bool) -> tuple[ServiceState, ...]:
+def read_services(tree: Tree, deadline: Deadline, *, systemd: bool) -> tuple[ServiceState, ...]:
     """Those that are installed.
 
     Raises:
@@ -40,7 +41,9 @@ def read_services(deadline: Deadline, *, systemd: bool) -> tuple[ServiceState, .
     """
     if not systemd:
         raise ReadError("systemd does not run")
-    return tuple(_installed(shown(SERVICES, _PROPERTIES, deadline)))
+    # With one that is asked for anyway, so that a manager that cannot be asked is told.
+    units = dict.fromkeys((SERVICES[0], *worth_asking_for(SERVICES, tree)))
+    return tuple(_installed(shown(tuple(units), _PROPERTIES, deadline)))
 
 
 def _installed(units: Iterable[Mapping[str, str]]) -> Iterator[ServiceState]:

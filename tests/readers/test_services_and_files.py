@@ -11,7 +11,7 @@ from dockerdiag.readers.deadline import Deadline
 from dockerdiag.readers.errors import ReadError
 from dockerdiag.readers.files import Tree
 from dockerdiag.readers.firewall_files import read_firewall_files
-from dockerdiag.readers.manager import told
+from dockerdiag.readers.manager import told, worth_asking_for
 from dockerdiag.readers.module_tree import NEEDED, _has, read_module_tree
 from dockerdiag.readers.netstat import read_ip_counters
 from dockerdiag.readers.packages import read_packages
@@ -53,7 +53,29 @@ def test_services_that_are_installed() -> None:
 
 def test_services_without_systemd_are_unread() -> None:
     with pytest.raises(ReadError, match="systemd does not run"):
-        read_services(Deadline(5), systemd=False)
+        read_services(Tree("/"), Deadline(5), systemd=False)
+
+
+def test_services_that_are_nowhere_are_not_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = [
+        "ufw.service",
+        "nftables.service",
+        "kresd@1.service",
+        "named.service",
+        "runs.service",
+        "none.service",
+    ]
+    write(tmp_path, "/usr/lib/systemd/system/ufw.service", "[Service]\n")
+    write(tmp_path, "/usr/lib/systemd/system/kresd@.service", "[Service]\n")
+    write(tmp_path, "/run/systemd/generator.late/named.service", "[Service]\n")
+    (tmp_path / "etc/systemd/system").mkdir(parents=True)
+    (tmp_path / "etc/systemd/system/nftables.service").symlink_to("/dev/null")
+    (tmp_path / "cgroups/runs.service").mkdir(parents=True)
+    monkeypatch.setattr("dockerdiag.readers.manager._CGROUPS", tmp_path / "cgroups")
+    tree = Tree(tmp_path)
+    assert worth_asking_for(asked, tree) == tuple(asked[:-1])
+    monkeypatch.setattr("dockerdiag.readers.manager.MAXIMUM_NAMES", 2)
+    assert worth_asking_for(asked, tree) == tuple(asked), "a listing that was cut short says nothing"
 
 
 def write(root: Path, path: str, text: str) -> None:
