@@ -64,6 +64,10 @@ def is_kept(address: Address) -> bool:
     return any(bits >> shift == prefix for shift, prefix in _KEPT_BITS[address.version])
 
 
+_STEP = 8
+"""Bits after which what the first ones became is remembered: addresses of one network begin alike."""
+
+
 @dataclass(frozen=True, slots=True)
 class AddressMap:
     """A permutation of all IPv4 and all IPv6 addresses.
@@ -79,6 +83,7 @@ class AddressMap:
     ranges: tuple[tuple[str, str], ...] = ()
     _fixed: set[tuple[int, int, int]] = field(default_factory=set, repr=False, compare=False)
     _turns: dict[tuple[int, int, int], int] = field(default_factory=dict, repr=False, compare=False)
+    _beginnings: dict[tuple[int, int, int], int] = field(default_factory=dict, repr=False, compare=False)
     _replaced: dict[tuple[Address, int | None], Address] = field(
         default_factory=dict, repr=False, compare=False
     )
@@ -121,13 +126,26 @@ class AddressMap:
         end = size
         if length is not None and not bits & ((1 << (size - length)) - 1):
             end = length
-        original = turned = 0
-        for depth in range(end):
+        original = turned = start = 0
+        if not undo:
+            start, turned = self._begun(address.version, bits, size, end)
+            original = bits >> (size - start)
+        for depth in range(start, end):
             bit = (bits >> (size - 1 - depth)) & 1
             other = bit ^ self._turn(address.version, depth, original)
             original = original << 1 | (other if undo else bit)
             turned = turned << 1 | other
+            if not undo and not (depth + 1) % _STEP:
+                self._beginnings[address.version, depth + 1, original] = turned
         return type(address)(turned << (size - end))
+
+    def _begun(self, version: int, bits: int, size: int, end: int) -> tuple[int, int]:
+        """How many of the first bits were turned already, for another address that begins alike, and into what."""
+        for length in range(end - end % _STEP, 0, -_STEP):
+            turned = self._beginnings.get((version, length, bits >> (size - length)))
+            if turned is not None:
+                return length, turned
+        return 0, 0
 
     def _turn(self, version: int, depth: int, before: int) -> int:
         node = (version, depth, before)

@@ -301,15 +301,14 @@ def _lines(file: TextFile | Unread | None) -> list[str]:
 
 def texts_in(part: object) -> Iterator[str]:
     """Every text in a part of a snapshot."""
-    if isinstance(part, str):
-        yield part
-    elif isinstance(part, dict):
-        for key, value in part.items():
-            yield from texts_in(key)
-            yield from texts_in(value)
-    elif isinstance(part, tuple):
-        for value in part:
-            yield from texts_in(value)
-    else:
-        for name in field_names(part):
-            yield from texts_in(getattr(part, name))
+    pending = [part]
+    while pending:
+        one = pending.pop()
+        if isinstance(one, str):
+            yield one
+        elif isinstance(one, dict):
+            pending.extend(reversed([item for pair in one.items() for item in pair]))
+        elif isinstance(one, tuple):
+            pending.extend(reversed(one))
+        else:
+            pending.extend(getattr(one, name) for name in reversed(field_names(one)))
