@@ -6,6 +6,7 @@ import os
 import select
 import subprocess
 from collections.abc import Mapping
+from threading import Lock
 from typing import IO, Any
 
 from dockerdiag.readers.command import MAXIMUM_OUTPUT, end, python_module
@@ -23,6 +24,8 @@ class Worker:
         self._deadline = deadline
         self._process: subprocess.Popen[bytes] | None = None
         self._closed = False
+        # Who gives up may do so while the process is being started.
+        self._starting = Lock()
         atexit.register(self.close)
 
     def ask(self, request: Mapping[str, Any], limit: Deadline) -> bytes:
@@ -45,23 +48,25 @@ class Worker:
     def close(self) -> None:
         """Ends the process, and starts no other."""
         atexit.unregister(self.close)
-        self._closed = True
+        with self._starting:
+            self._closed = True
         self._end()
 
     def _started(self) -> subprocess.Popen[bytes]:
-        if self._closed:
-            raise ReadError(self._deadline.passed)
-        if self._process is None:
-            command, environment = python_module(self._module)
-            self._process = subprocess.Popen(
-                command,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
-                env={**os.environ, "LC_ALL": "C", **environment},
-                start_new_session=True,
-            )
-        return self._process
+        with self._starting:
+            if self._closed:
+                raise ReadError(self._deadline.passed)
+            if self._process is None:
+                command, environment = python_module(self._module)
+                self._process = subprocess.Popen(
+                    command,
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.DEVNULL,
+                    env={**os.environ, "LC_ALL": "C", **environment},
+                    start_new_session=True,
+                )
+            return self._process
 
     def _end(self) -> None:
         process, self._process = self._process, None
