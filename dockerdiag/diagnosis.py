@@ -3,7 +3,6 @@
 import contextlib
 import io
 from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import replace
 from fnmatch import fnmatchcase
 from ipaddress import IPv4Address, IPv6Address
 
@@ -11,6 +10,7 @@ from dockerdiag.apart import ApartError, run_apart
 from dockerdiag.asked import Asked, AskedError, Inbound
 from dockerdiag.case import Case, Located, Traced
 from dockerdiag.configuration.daemon import daemon_settings
+from dockerdiag.dataclass import replace
 from dockerdiag.destination import Destination, DestinationError
 from dockerdiag.packet.plan import Errand, bindings, errands, inbound, journeys
 from dockerdiag.packet.walk import Journey, Walker

@@ -1,11 +1,10 @@
 """Compares what probes met with what the walks of the same packets say; counters settle who is right."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
 from typing import Literal
 
 from dockerdiag import report
-from dockerdiag.dataclass import dataclass
+from dockerdiag.dataclass import dataclass, replace
 from dockerdiag.packet.flow import Journey
 from dockerdiag.packet.rules import Choice, Rule, Ruleset, Table
 from dockerdiag.packet.rules import Verdict as RuleVerdict

@@ -1,9 +1,9 @@
 """Who sends the probes that somebody asked for: one of each class of like containers, and the host."""
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from dockerdiag.asked import Asked
+from dockerdiag.dataclass import replace
 from dockerdiag.diagnosis import asked_case
 from dockerdiag.packet.packet import without_zone
 from dockerdiag.packet.plan import resolvers, sources, upstream

@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 import pytest
 from pydantic import TypeAdapter
 
-from dockerdiag.dataclass import dataclass
+from dockerdiag.dataclass import dataclass, replace
 
 T = TypeVar("T")
 
@@ -197,7 +197,13 @@ def test_the_librarys_functions_know_them(name: str) -> None:
     assert told(copy.copy(one)) == told(copy.deepcopy(one)) == told(one)
     first = next((field.name for field in dataclasses.fields(ours) if field.init), None)
     if first is not None:
-        assert told(dataclasses.replace(one, **{first: 5})) == told(dataclasses.replace(other, **{first: 5}))
+        wanted = told(dataclasses.replace(other, **{first: 5}))
+        assert told(replace(one, **{first: 5})) == told(replace(other, **{first: 5})) == wanted
+        assert told(dataclasses.replace(one, **{first: 5})) == wanted
+    assert told(replace(one)) == told(one)
+    for change in ("no_such_field", *(field.name for field in dataclasses.fields(ours) if not field.init)):
+        with pytest.raises((TypeError, ValueError)):
+            replace(one, **{change: 1})
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,11 +30,10 @@ compose, `gw_priority` belongs under the service's network.
 """
 
 from collections.abc import Iterator
-from dataclasses import replace
 from fnmatch import fnmatchcase
 
 from dockerdiag.case import MASQUERADE_OPTION, Case, Located, Traced, without_translation
-from dockerdiag.dataclass import dataclass
+from dockerdiag.dataclass import dataclass, replace
 from dockerdiag.packet.flow import Source
 from dockerdiag.registry import check
 from dockerdiag.report import Disposition, Evidence, Finding, Remedy, Status

@@ -35,7 +35,6 @@ set when a network is created).
 """
 
 from collections.abc import Iterator
-from dataclasses import replace
 
 from dockerdiag.case import (
     MASQUERADE_OPTION,
@@ -46,6 +45,7 @@ from dockerdiag.case import (
     is_default_bridge,
     without_translation,
 )
+from dockerdiag.dataclass import replace
 from dockerdiag.packet.flow import Halt
 from dockerdiag.registry import check
 from dockerdiag.report import Evidence, Finding, RuleReference, Status

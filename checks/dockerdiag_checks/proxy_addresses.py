@@ -1,12 +1,11 @@
 """The proxies that a container's environment names, and what their hosts' names stand for inside it."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from ipaddress import IPv6Address, ip_address
 from urllib.parse import urlsplit
 
 from dockerdiag.case import Case
-from dockerdiag.dataclass import dataclass
+from dockerdiag.dataclass import dataclass, replace
 from dockerdiag.destination import Destination, DestinationError
 from dockerdiag.packet.packet import IPAddress
 from dockerdiag.snapshot import Container

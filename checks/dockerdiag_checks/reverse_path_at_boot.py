@@ -1,10 +1,10 @@
 """A strict reverse path filter that a file will set, where it would stop packets that pass today."""
 
 from collections.abc import Iterator
-from dataclasses import replace
 
 from dockerdiag.case import Case, Traced
 from dockerdiag.configuration.sysctl_d import Assigned, final
+from dockerdiag.dataclass import replace
 from dockerdiag.packet.flow import Halt
 from dockerdiag.packet.walk import Walker
 from dockerdiag.report import Evidence, Finding, Remedy, Status

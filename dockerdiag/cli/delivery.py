@@ -6,7 +6,6 @@ import stat
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +14,7 @@ import typer
 from dockerdiag.cli.changes_told import told
 from dockerdiag.cli.errors import EX_IOERR, EX_SOFTWARE, fail_usage, give_up_stdout, say
 from dockerdiag.cli.options import FailOn
+from dockerdiag.dataclass import replace
 
 if TYPE_CHECKING:
     from dockerdiag.changes import Changes

@@ -1,10 +1,10 @@
 """What a configuration file expects, held against one report: why a finding does not count, and what is out of date."""
 
 from collections.abc import Iterator
-from dataclasses import replace
 from datetime import date
 from typing import TYPE_CHECKING
 
+from dockerdiag.dataclass import replace
 from dockerdiag.report import Evidence, Finding, Report, Result, Status
 
 if TYPE_CHECKING:

@@ -1,7 +1,6 @@
 """The commands that read a host, or a file, and judge it."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from importlib.resources import files as resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -30,6 +29,7 @@ from dockerdiag.cli.options import (
     Verbose,
 )
 from dockerdiag.cli.preparation import prepare
+from dockerdiag.dataclass import replace
 
 if TYPE_CHECKING:
     from dockerdiag.asked import Asked

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,6 +9,7 @@ import typer
 
 from dockerdiag.cli.delivery import write
 from dockerdiag.cli.errors import EX_IOERR, NoReportError, fail_usage, say
+from dockerdiag.dataclass import replace
 
 if TYPE_CHECKING:
     from dockerdiag.changes import Changes

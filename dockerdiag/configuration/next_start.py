@@ -1,7 +1,6 @@
 """What docker.service will start: unit, drop-ins, environment files, daemon.json as they are on disk."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 
 from dockerdiag.configuration.command_line import Argument
 from dockerdiag.configuration.contradictions import contradictions
@@ -20,7 +19,7 @@ from dockerdiag.configuration.proxies import from_environment
 from dockerdiag.configuration.serving_daemon import Serving
 from dockerdiag.configuration.settings import Known, State, Unknown
 from dockerdiag.configuration.systemd_unit import EffectiveService, effective_service
-from dockerdiag.dataclass import dataclass
+from dockerdiag.dataclass import dataclass, replace
 from dockerdiag.snapshot import DaemonProcess, ServiceUnit, Snapshot, TextFile, Unread
 
 _DEFAULT_FILE = "/etc/docker/daemon.json"

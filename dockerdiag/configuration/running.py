@@ -1,7 +1,6 @@
 """What is in force: the running dockerd's command line, file and environment, and what the engine tells."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from functools import partial
 
 from dockerdiag.configuration.daemon_json import NO_FILE, DaemonJson, read_daemon_json
@@ -12,7 +11,7 @@ from dockerdiag.configuration.origin import Origin
 from dockerdiag.configuration.proxies import VARIABLES, from_environment
 from dockerdiag.configuration.serving_daemon import Serving
 from dockerdiag.configuration.settings import Known, State, Unknown
-from dockerdiag.dataclass import dataclass
+from dockerdiag.dataclass import dataclass, replace
 from dockerdiag.snapshot import DaemonProcess, Engine, Network, Snapshot, TextFile, Unread
 
 _BRIDGE = "com.docker.network.bridge."

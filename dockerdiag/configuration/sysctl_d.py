@@ -8,12 +8,11 @@ pattern in newer procps alone (not in 4.0.4, but in 4.0.7).
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 from fnmatch import fnmatchcase
 
 from dockerdiag.configuration.origin import Origin
 from dockerdiag.configuration.words import WHITESPACE
-from dockerdiag.dataclass import dataclass
+from dockerdiag.dataclass import dataclass, replace
 from dockerdiag.snapshot import BootSysctls, TextFile
 
 _FOLDERS = (

@@ -5,7 +5,7 @@ The files are taken as they are on disk, as after `systemctl daemon-reload`.
 
 import re
 from collections.abc import Mapping
-from dataclasses import field, replace
+from dataclasses import field
 from fnmatch import fnmatchcase
 
 from dockerdiag.configuration.command_line import (
@@ -20,7 +20,7 @@ from dockerdiag.configuration.origin import LocatedText, Origin
 from dockerdiag.configuration.specifiers import Specifiers, UnknownSpecifierError
 from dockerdiag.configuration.unit_syntax import Assignment, physical_lines, read_unit_file
 from dockerdiag.configuration.words import QuotingError, split_words
-from dockerdiag.dataclass import dataclass
+from dockerdiag.dataclass import dataclass, replace
 from dockerdiag.snapshot import EnvironmentFile, ServiceUnit, TextFile, Unread
 
 _SECTIONS = frozenset({"Unit", "Service", "Install"})

@@ -8,10 +8,10 @@ and hardware addresses are alike where no rule names either.
 import re
 from bisect import bisect_right
 from collections.abc import Hashable, Iterable, Iterator
-from dataclasses import replace
 from functools import cached_property
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
+from dockerdiag.dataclass import replace
 from dockerdiag.packet.own_rules import OwnRules, written_addresses
 from dockerdiag.packet.world import Terrain, World
 from dockerdiag.snapshot.model import Container, Firewall, Link, NetworkNamespace, RouteAnswer, Unread

@@ -1,10 +1,10 @@
 """How a flow begins: its first packet, and what the engine says of a container whose namespace is not there."""
 
 from collections.abc import Iterable
-from dataclasses import replace
 from ipaddress import ip_address, ip_network
 from itertools import islice
 
+from dockerdiag.dataclass import replace
 from dockerdiag.packet.flow import Flow
 from dockerdiag.packet.packet import (
     EPHEMERAL_PORTS,

@@ -1,13 +1,13 @@
 """Route lookups over one namespace's tables and policy rules, as the kernel's FIB makes them."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import field, replace
+from dataclasses import field
 from functools import cached_property, lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_network
 from itertools import groupby
 from typing import Literal
 
-from dockerdiag.dataclass import dataclass
+from dockerdiag.dataclass import dataclass, replace
 from dockerdiag.packet.links import Links
 from dockerdiag.packet.packet import IPAddress, PortRange
 from dockerdiag.snapshot.model import NetworkNamespace, NextHop, Route, RoutingRule, Unread

@@ -1,7 +1,6 @@
 """A packet from outside to a published port: how it comes in, who serves it, whether the answer leaves again."""
 
-from dataclasses import replace
-
+from dockerdiag.dataclass import replace
 from dockerdiag.packet import beginning
 from dockerdiag.packet.fib import Query
 from dockerdiag.packet.flow import Flow, HaltKind, Published, Source, rule_name

@@ -1,10 +1,10 @@
 """What iptables' targets do to a packet."""
 
 from collections.abc import Callable, Container
-from dataclasses import replace
 from ipaddress import ip_address, ip_network
 from typing import Literal
 
+from dockerdiag.dataclass import replace
 from dockerdiag.packet.iptables_words import Extension, Option, RuleWords
 from dockerdiag.packet.matching import TOS_REWRITTEN, changing_set
 from dockerdiag.packet.packet import RANDOM_PORTS, IPAddress, Packet, PortRange

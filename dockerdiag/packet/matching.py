@@ -1,9 +1,8 @@
 """What matches of both tools ask in the same way."""
 
-from dataclasses import replace
 from ipaddress import ip_address
 
-from dockerdiag.dataclass import dataclass
+from dockerdiag.dataclass import dataclass, replace
 from dockerdiag.packet.packet import IPAddress
 from dockerdiag.packet.rules import Change, Match
 from dockerdiag.packet.truth import Truth, Unknown

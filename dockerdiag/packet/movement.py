@@ -1,10 +1,9 @@
 """How a packet gets from namespace to namespace: in by links and bridges, through routing, out again."""
 
-from dataclasses import replace
 from ipaddress import ip_address
 from typing import Literal
 
-from dockerdiag.dataclass import dataclass
+from dockerdiag.dataclass import dataclass, replace
 from dockerdiag.packet import beginning, ethernet
 from dockerdiag.packet.adjacency import Adjacency
 from dockerdiag.packet.fib import describe_route

@@ -1,9 +1,8 @@
 """Network address translation as the kernel's NAT core does it."""
 
-from dataclasses import replace
 from typing import Literal
 
-from dockerdiag.dataclass import dataclass
+from dockerdiag.dataclass import dataclass, replace
 from dockerdiag.packet.packet import Connection, IPAddress, Packet, PortRange, Tuple
 from dockerdiag.packet.rules import Nat
 from dockerdiag.packet.truth import Unknown

@@ -1,10 +1,10 @@
 """Netfilter on paper: what one hook's base chains, of every family and tool, do to one packet."""
 
-from dataclasses import field, replace
+from dataclasses import field
 from itertools import groupby
 from typing import Literal
 
-from dockerdiag.dataclass import dataclass
+from dockerdiag.dataclass import dataclass, replace
 from dockerdiag.packet import nat as translation
 from dockerdiag.packet.packet import Packet
 from dockerdiag.packet.parse import parse

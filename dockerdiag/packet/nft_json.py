@@ -4,11 +4,11 @@ import json as json_module
 import operator
 import re
 from collections.abc import Mapping
-from dataclasses import field, replace
+from dataclasses import field
 from functools import partial
 from typing import Literal, cast
 
-from dockerdiag.dataclass import dataclass
+from dockerdiag.dataclass import dataclass, replace
 from dockerdiag.packet.indexing import ANY_KEY, Prefix, RuleKey, prefix
 from dockerdiag.packet.nft_expressions import NamedSets
 from dockerdiag.packet.nft_literals import Json

@@ -1,11 +1,10 @@
 """What nft's statements ask of a packet and do to it."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from ipaddress import IPv4Network, IPv6Network
 from typing import Literal
 
-from dockerdiag.dataclass import dataclass
+from dockerdiag.dataclass import dataclass, replace
 from dockerdiag.packet.matching import TOS_REWRITTEN
 from dockerdiag.packet.nft_expressions import Expression, NamedSets, read_expression
 from dockerdiag.packet.nft_literals import FLAG_KINDS, PROTOCOLS, Json, Kind, read_element, read_map, read_set

@@ -1,11 +1,10 @@
 """Whom and what to walk: the sources that a question is about, and where their packets go."""
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import replace
 from ipaddress import ip_address
 from typing import Literal
 
-from dockerdiag.dataclass import dataclass
+from dockerdiag.dataclass import dataclass, replace
 from dockerdiag.packet.alike import Likeness
 from dockerdiag.packet.flow import Flow, Journey, Published, Source
 from dockerdiag.packet.inbound import host_address, neighbour_of, ways_outside

@@ -5,10 +5,9 @@ answer pass rules of their own: ARP those of the families arp, bridge and netdev
 """
 
 from collections.abc import Iterator
-from dataclasses import replace
 from ipaddress import IPv6Address
 
-from dockerdiag.dataclass import dataclass
+from dockerdiag.dataclass import dataclass, replace
 from dockerdiag.packet import ethernet
 from dockerdiag.packet.adjacency import VALID
 from dockerdiag.packet.netfilter import Hook, Layer, Stop

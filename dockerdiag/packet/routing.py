@@ -1,12 +1,11 @@
 """Routing as the kernel does it for one namespace: where a packet goes on, or what keeps it from going."""
 
 from collections.abc import Iterable
-from dataclasses import replace
 from functools import cached_property
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, ip_address
 from typing import Literal
 
-from dockerdiag.dataclass import dataclass
+from dockerdiag.dataclass import dataclass, replace
 from dockerdiag.packet.fib import LOOPBACK, Fib, Lookup, Query, describe_route, describe_rule
 from dockerdiag.packet.links import Links
 from dockerdiag.packet.packet import PROTOCOL_NUMBERS, Connection, IPAddress, Packet, PortRange, Tuple

@@ -1,8 +1,8 @@
 """What netfilter and the routing code say to a packet, put on the trail."""
 
 from collections.abc import Iterable
-from dataclasses import replace
 
+from dockerdiag.dataclass import replace
 from dockerdiag.packet.adjacency import Adjacency
 from dockerdiag.packet.flow import HaltKind, rule_name
 from dockerdiag.packet.netfilter import Crossing, Hook, Layer, Passage, Stop, cross

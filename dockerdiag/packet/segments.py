@@ -1,10 +1,11 @@
 """Packets that are larger than a link on the way: who tells their sender, and who keeps TCP segments small."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from ipaddress import ip_address
 
+from dockerdiag.dataclass import replace
 from dockerdiag.packet.beginning import client_ports
 from dockerdiag.packet.flow import Direction, Journey
 from dockerdiag.packet.netfilter import Hook, Stop, cross

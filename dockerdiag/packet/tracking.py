@@ -1,7 +1,6 @@
 """What connection tracking and NAT of each namespace remember of one flow."""
 
-from dataclasses import replace
-
+from dockerdiag.dataclass import replace
 from dockerdiag.packet.flow import Direction, rule_name
 from dockerdiag.packet.netfilter import Crossing, Hook
 from dockerdiag.packet.packet import Connection, IPAddress, Packet

@@ -1,8 +1,8 @@
 """What a walk leaves behind: its hops and halts, and which halt decides."""
 
-from dataclasses import replace
 from typing import TypedDict, Unpack
 
+from dockerdiag.dataclass import replace
 from dockerdiag.packet.flow import Direction, Halt, HaltKind, Isolation
 from dockerdiag.packet.netfilter import Stop
 from dockerdiag.packet.packet import Packet

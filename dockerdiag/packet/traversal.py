@@ -6,10 +6,10 @@ The traversal does go on after a drop (and in NAT chains after a binding), as if
 later segments tell what comes next once the first is mended.
 """
 
-from dataclasses import field, replace
+from dataclasses import field
 from typing import Literal
 
-from dockerdiag.dataclass import dataclass
+from dockerdiag.dataclass import dataclass, replace
 from dockerdiag.packet.packet import Packet
 from dockerdiag.packet.rules import Chain, Change, Choice, Nat, NoTrack, Rule, Table, Verdict
 from dockerdiag.packet.truth import Unknown, first_doubt

@@ -1,8 +1,8 @@
 """One packet's way out and its answer's way back."""
 
-from dataclasses import replace
 from ipaddress import ip_address
 
+from dockerdiag.dataclass import replace
 from dockerdiag.packet import beginning
 from dockerdiag.packet.fib import LOOPBACK
 from dockerdiag.packet.flow import HaltKind, rule_name

@@ -1,9 +1,8 @@
 """What one base chain's rules see of a packet."""
 
-from dataclasses import replace
 from typing import Literal
 
-from dockerdiag.dataclass import dataclass
+from dockerdiag.dataclass import dataclass, replace
 from dockerdiag.packet.packet import PROTOCOL_NUMBERS, IPAddress, Packet, PortRange
 from dockerdiag.packet.surroundings import Surroundings
 from dockerdiag.packet.truth import Unknown

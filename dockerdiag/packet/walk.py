@@ -1,7 +1,6 @@
 """The walk: one container's packet through one host on paper, and its reply back."""
 
-from dataclasses import replace
-
+from dockerdiag.dataclass import replace
 from dockerdiag.packet.flow import Direction, Flow, Halt, HaltKind, Journey, Source, Translation, rule_name
 from dockerdiag.packet.inbound import InboundTrip
 from dockerdiag.packet.trip import Trip

@@ -1,13 +1,13 @@
 """Everything together: the readers side by side, then what depends on what they found."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Any
 
+from dockerdiag.dataclass import replace
 from dockerdiag.readers.boot_sysctls import read_boot_sysctls
 from dockerdiag.readers.client_proxies import read_client_proxies
 from dockerdiag.readers.daemon_json import read_daemon_json

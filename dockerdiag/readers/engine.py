@@ -2,13 +2,13 @@
 
 from collections.abc import Callable, Mapping
 from contextlib import closing
-from dataclasses import replace
 from functools import partial
 from http.client import HTTPException
 from json import JSONDecodeError
 from math import ceil
 from typing import Any, TypeVar
 
+from dockerdiag.dataclass import replace
 from dockerdiag.readers.containers import container, network, pools
 from dockerdiag.readers.deadline import Deadline, unread_on_error, within
 from dockerdiag.readers.endpoint import EngineEndpoint, choose_endpoint

@@ -2,10 +2,10 @@
 
 import socket
 from collections.abc import Iterator
-from dataclasses import replace
 from ipaddress import ip_address, ip_network
 from typing import Any
 
+from dockerdiag.dataclass import replace
 from dockerdiag.readers.bare_package import bare_package
 from dockerdiag.readers.errors import ReadError
 from dockerdiag.readers.netlink import Netlink, attribute

@@ -5,9 +5,9 @@ import random
 import socket
 import struct
 import time
-from dataclasses import replace
 from typing import Self
 
+from dockerdiag.dataclass import replace
 from dockerdiag.readers.probe_sockets import (
     IPAddress,
     Met,

@@ -5,8 +5,8 @@ import socket
 import struct
 import time
 from collections.abc import Callable
-from dataclasses import replace
 
+from dockerdiag.dataclass import replace
 from dockerdiag.readers.probe_dns import query, read_answer
 from dockerdiag.readers.probe_sockets import (
     IPAddress,

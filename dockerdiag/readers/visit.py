@@ -3,8 +3,8 @@
 import ctypes
 import os
 from collections.abc import Sequence
-from dataclasses import replace
 
+from dockerdiag.dataclass import replace
 from dockerdiag.readers.deadline import Deadline
 from dockerdiag.readers.errors import ReadError, denied
 from dockerdiag.readers.namespace import read_namespace

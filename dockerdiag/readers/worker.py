@@ -1,4 +1,4 @@
-"""A process of ours that answers one line of JSON for each line that it is asked; it can be given up at any time."""
+"""A process of ours that answers one line for each line of JSON that it is asked; it can be given up at any time."""
 
 import atexit
 import json
@@ -29,7 +29,7 @@ class Worker:
         atexit.register(self.close)
 
     def ask(self, request: Mapping[str, Any], limit: Deadline) -> bytes:
-        """Its answer to a request, one line of JSON.
+        """Its answer to a request, one line.
 
         Raises:
             ReadError: where the process gives no answer until `limit`.

@@ -7,10 +7,11 @@ to be searched whole, and a rule must stay the rule that it is: there only what 
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import fields, replace
+from dataclasses import fields
 from operator import is_
 from typing import Any, TypeVar, cast
 
+from dockerdiag.dataclass import replace
 from dockerdiag.dataclass_fields import field_names
 from dockerdiag.snapshot.model import Firewall, Snapshot
 from dockerdiag.snapshot.names import texts_in

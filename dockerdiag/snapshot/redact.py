@@ -9,10 +9,11 @@ import json
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, fields, is_dataclass, replace
+from dataclasses import dataclass, field, fields, is_dataclass
 from ipaddress import AddressValueError, IPv4Address, IPv4Network, IPv6Address, ip_address, ip_network
 from typing import Any, cast
 
+from dockerdiag.dataclass import replace
 from dockerdiag.snapshot.address_map import Address, AddressMap, address_map
 from dockerdiag.snapshot.model import Address as LinkAddress
 from dockerdiag.snapshot.model import IpamPool, Redaction, Snapshot

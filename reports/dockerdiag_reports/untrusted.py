@@ -9,9 +9,9 @@ sees it.
 import re
 import unicodedata
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any, TypeVar, cast
 
+from dockerdiag.dataclass import replace
 from dockerdiag.dataclass_fields import field_names
 from dockerdiag.report import Evidence, Remedy, Report
 
