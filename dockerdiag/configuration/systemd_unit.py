@@ -74,6 +74,7 @@ class _Service:
     unread: list[str] = field(default_factory=list)
     specifiers: Specifiers = field(init=False)
     lines: dict[str, list[str]] = field(default_factory=dict)
+    variables_of_files: dict[str, dict[str, EnvironmentVariable]] = field(default_factory=dict)
 
     def read(self) -> EffectiveService:
         fragment = self.unit.fragment
@@ -252,6 +253,9 @@ class _Service:
         return variables
 
     def _read_environment_file(self, file: TextFile) -> dict[str, EnvironmentVariable]:
+        # Named twice, it says the same twice.
+        if file.path in self.variables_of_files:
+            return self.variables_of_files[file.path]
         self.lines[file.path] = [line.strip() for line in physical_lines(file.text)]
         variables = {}
         for found in read_environment_file(file.text):
@@ -262,6 +266,7 @@ class _Service:
             variable = EnvironmentVariable(found.name, found.value, line, certain=found.certain)
             variables[found.name] = variable
             self.all_variables.append(variable)
+        self.variables_of_files[file.path] = variables
         return variables
 
 

@@ -83,6 +83,7 @@ INPUTS: list[tuple[str, str, Callable[[int], bytes]]] = [
     ("unit", "continued", _repeated(b"\\\n", b"[Service]\nExecStart=")),
     ("unit", "words", _repeated(b"a ", b"[Service]\nExecStart=/bin/x ")),
     ("unit", "assignments", _repeated(b"Environment=A=b\n", b"[Service]\n")),
+    ("unit", "files", _repeated(b"EnvironmentFile=/etc/default/docker\n", b"[Service]\n")),
     ("unit", "quotes", _repeated(b'"', b"[Service]\nEnvironment=")),
     ("unit", "specifiers", _repeated(b"%n", b"[Service]\nExecStart=/bin/x ")),
     ("unit", "variables", _repeated(b"${A}", b"[Service]\nEnvironment=A=aaaa\nExecStart=/bin/x ")),
