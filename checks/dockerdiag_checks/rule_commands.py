@@ -14,6 +14,7 @@ from typing import Literal
 
 from dockerdiag.dataclass import dataclass
 from dockerdiag.packet.flow import Halt
+from dockerdiag.packet.iptables_words import split_words
 from dockerdiag.packet.packet import Packet
 from dockerdiag.report import RuleReference
 from dockerdiag.snapshot.secrets import MASK
@@ -262,10 +263,7 @@ def delete_rule(rule: RuleReference) -> Deletion | None:
 
 def _own_words(rule: RuleReference) -> list[str] | None:
     """An iptables rule without its chain; None where its tool could not print all of it."""
-    try:
-        append, chain, *words = shlex.split(rule.text)
-    except ValueError:
-        return None
+    append, chain, *words = (word.text for word in split_words(rule.text))
     whole = (
         (append, chain) == ("-A", rule.chain) and MASK not in rule.text and "[unsupported" not in rule.text
     )

@@ -37,16 +37,56 @@ def _raw(name: str, body: Json) -> str:
 
 
 def _match(body: Json) -> str:
-    operator = "" if body["op"] in ("==", "in") else f"{body['op']} "
     left, right = body["left"], body["right"]
+    # Of flags, those without an operator are any of them.
+    one_of = isinstance(right, dict) and "set" in right
+    usual = ("in",) if _are_flags(left) and not one_of else ("==", "in")
+    operator = "" if body["op"] in usual else f"{body['op']} "
     if isinstance(left, dict) and "fib" in left and isinstance(right, bool):
         return f"{_expression(left)} {'exists' if right else 'missing'}"
     if isinstance(left, dict) and "&" in left:
-        operator = f"{body['op']} "
+        # Beside a mask a comma is a syntax error.
+        return f"{_expression(left)} {body['op']} {_bits(right, left)}"
     return f"{_expression(left)} {operator}{_expression(right, left)}"
 
 
-_QUOTED = frozenset({"iif", "oif", "iifname", "oifname", "ibrname", "obrname"})
+def _are_flags(left: Json) -> bool:
+    if not isinstance(left, dict):
+        return False
+    return left.get("payload", {}).get("field") == "flags" or left.get("ct", {}).get("key") in (
+        "state",
+        "status",
+    )
+
+
+def _bits(body: Json, left: Json) -> str:
+    return (
+        " | ".join(_expression(bit, left) for bit in body)
+        if isinstance(body, list)
+        else _expression(body, left)
+    )
+
+
+def _masked(body: Json, left: Json) -> str:
+    value, *masks = body
+    return " & ".join((_expression(value, left or value), *(_mask(mask, left or value) for mask in masks)))
+
+
+def _mask(body: Json, left: Json) -> str:
+    # Newer tools say that they are alternatives, older ones list them.
+    several = isinstance(body, list) or (isinstance(body, dict) and "|" in body)
+    return f"({_bits(body, left)})" if several else _expression(body, left)
+
+
+def _no_more_than(body: Json, *names: str) -> None:
+    """Raises where there is more than these: a rule without it would be another rule."""
+    if more := body.keys() - {*names}:
+        raise ValueError(f"not written: {', '.join(sorted(more))}")
+
+
+_QUOTED = frozenset(
+    {"iif", "oif", "iifname", "oifname", "ibrname", "obrname", "iifkind", "oifkind", "time", "hour", "day"}
+)
 
 
 def _quoted(left: Json) -> bool:
@@ -81,7 +121,7 @@ def _meta(body: Json, _: Json) -> str:
 def _payload(body: Json, _: Json) -> str:
     if "protocol" in body:
         return f"{body['protocol']} {body['field']}"
-    return f"@{body['base'][0]}h,{body['offset']},{body['len']}"
+    return f"@{body['base']},{body['offset']},{body['len']}"
 
 
 def _ct(body: Json, _: Json) -> str:
@@ -92,6 +132,16 @@ def _ct(body: Json, _: Json) -> str:
 def _fib(body: Json, _: Json) -> str:
     flags = body["flags"] if isinstance(body["flags"], list) else [body["flags"]]
     return f"fib {' . '.join(flags)} {body['result']}"
+
+
+def _counted_element(body: Json, left: Json) -> str:
+    _no_more_than(body, "val")
+    return _expression(body["val"], left)
+
+
+def _numgen(body: Json, _: Json) -> str:
+    offset = f" offset {body['offset']}" if body.get("offset") else ""
+    return f"numgen {body['mode']} mod {body['mod']}{offset}"
 
 
 def _element(body: Json, left: Json) -> str:
@@ -117,17 +167,19 @@ _EXPRESSIONS: Mapping[str, Callable[[Json, Json], str]] = {
     "range": lambda body, left: "-".join(_expression(end, left) for end in body),
     "concat": lambda body, left: " . ".join(_expression(part, left) for part in body),
     "set": _set,
-    "elem": lambda body, left: _expression(body["val"], left),
+    "elem": _counted_element,
     "map": lambda body, _: f"{_expression(body['key'])} map {_expression(body['data'], body['key'])}",
-    "&": lambda body, left: " & ".join(_expression(part, left or body[0]) for part in body),
+    "&": _masked,
     "|": lambda body, left: " | ".join(_expression(part, left) for part in body),
     "^": lambda body, left: " ^ ".join(_expression(part, left) for part in body),
-    "numgen": lambda body, _: f"numgen {body['mode']} mod {body['mod']}",
-    "exthdr": lambda body, _: f"exthdr {body['name']}",
+    "numgen": _numgen,
+    "exthdr": lambda body, _: (
+        f"{body['name']} {body['field']}" if "field" in body else f"exthdr {body['name']}"
+    ),
     "tcp option": lambda body, _: (
         f"tcp option {body['name']}" + (f" {body['field']}" if "field" in body else "")
     ),
-    "rt": lambda body, _: f"rt {body['key']}",
+    "rt": lambda body, _: " ".join(("rt", *(body[name] for name in ("family", "key") if name in body))),
 }
 
 
@@ -140,18 +192,49 @@ def _counter(body: Json) -> str:
 def _log(body: Json) -> str:
     if not body:
         return "log"
+    numbers = ("group", "snaplen", "queue-threshold", "level")
+    _no_more_than(body, "prefix", *numbers, "flags")
     words = ["log"]
     if "prefix" in body:
         words.append(f'prefix "{body["prefix"]}"')
-    words += [f"{name} {body[name]}" for name in ("group", "level") if name in body]
+    words += [f"{name} {body[name]}" for name in numbers if name in body]
+    flags = body.get("flags", [])
+    words += [f"flags {flag}" for flag in (flags if isinstance(flags, list) else [flags])]
     return " ".join(words)
+
+
+_USUAL_BURST = 5
+"""Of packets, where a rule names none."""
 
 
 def _limit(body: Json) -> str:
     if isinstance(body, str):
         return f'limit name "{body}"'
+    _no_more_than(body, "rate", "per", "rate_unit", "burst", "burst_unit", "inv")
     over = "over " if body.get("inv") else ""
-    return f"limit rate {over}{body['rate']}/{body['per']}"
+    counts_packets = body.get("rate_unit", "packets") == "packets"
+    unit = "" if counts_packets else f" {body['rate_unit']}"
+    burst = body.get("burst", 0)
+    usual = burst in (0, _USUAL_BURST) if counts_packets else burst == 0
+    more = "" if usual else f" burst {burst} {body.get('burst_unit', 'packets')}"
+    return f"limit rate {over}{body['rate']}{unit}/{body['per']}{more}"
+
+
+def _quota(body: Json) -> str:
+    if isinstance(body, str):
+        return f'quota name "{body}"'
+    _no_more_than(body, "val", "val_unit", "inv", "used", "used_unit")
+    over = "over " if body.get("inv") else ""
+    used = f" used {body['used']} {body['used_unit']}" if body.get("used") else ""
+    return f"quota {over}{body['val']} {body['val_unit']}{used}"
+
+
+def _queue(body: Json) -> str:
+    if not body:
+        return "queue"
+    flags = body.get("flags", [])
+    words = ["queue", *(f"flags {flag}" for flag in (flags if isinstance(flags, list) else [flags]))]
+    return " ".join((*words, *((f"to {_expression(body['num'])}",) if "num" in body else ())))
 
 
 def _reject(body: Json) -> str:
@@ -166,6 +249,7 @@ def _mangle(body: Json) -> str:
 
 
 def _nat(name: str, body: Json) -> str:
+    _no_more_than(body, "family", "addr", "port", "flags")
     words = [name]
     if "family" in body:
         words.append(str(body["family"]))
@@ -179,6 +263,7 @@ def _nat(name: str, body: Json) -> str:
 
 
 def _add_to_set(body: Json) -> str:
+    _no_more_than(body, "op", "set", "elem")
     return f"{body['op']} {body['set']} {{ {_expression(body['elem'])} }}"
 
 
@@ -195,6 +280,6 @@ _STATEMENTS: Mapping[str, Callable[[Json], str]] = {
     "set": _add_to_set,
     "xt": lambda body: f'xt {body["type"]} "{body["name"]}"' if body else "xt",
     "ct helper": lambda body: f'ct helper set "{body}"',
-    "quota": lambda body: f'quota name "{body}"' if isinstance(body, str) else f"quota {body.get('val')}",
-    "queue": lambda body: "queue" + (f" to {_expression(body['num'])}" if body and "num" in body else ""),
+    "quota": _quota,
+    "queue": _queue,
 }

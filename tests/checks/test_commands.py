@@ -292,26 +292,39 @@ def test_masquerade_in_nft_before_a_rule(space: Space) -> None:
     )
 
 
-CHAIN = """
-table inet own {
-    chain one { type filter hook forward priority 0; policy accept;
-        tcp dport 1 accept
-        iifname "docker0" counter drop comment "why not"
-        tcp dport 3 accept
-    }
-}
-"""
+NFT_RULES = (
+    'iifname "docker0" counter drop comment "why not"',
+    'log prefix "no " group 2 snaplen 20 queue-threshold 5 drop',
+    'log prefix "no " level info flags tcp sequence,options flags skuid drop',
+    "limit rate over 10 mbytes/second burst 20 mbytes drop",
+    "limit rate over 400/minute burst 7 packets counter drop",
+    "quota over 100 mbytes used 5 bytes drop",
+    "ct state == established drop",
+    "ct state established,related drop",
+    "tcp flags == syn | ack drop",
+    "tcp flags syn,ack drop",
+    "tcp flags & (fin | syn | rst | ack) != syn drop",
+    "tcp flags & (fin | syn) == fin | syn drop",
+    "meta mark & 0x0000ff00 == 0x00000100 drop",
+    "@ll,0,8 1 drop",
+    'meta time "2030-01-01 00:00:00"-"2031-01-01 00:00:00" drop',
+    'meta iifkind "bridge" drop',
+    "rt ip nexthop 10.0.0.1 drop",
+    "frag more-fragments 1 drop",
+    "numgen random mod 4 offset 2 3 drop",
+    "ip saddr vmap { 172.17.0.0/16 : drop, 10.0.0.0/8 : accept }",
+)
 
 
+@pytest.mark.parametrize("text", NFT_RULES)
 @pytest.mark.parametrize("place", [0, 1, 2])
-def test_a_deleted_rule_of_nft_comes_back_to_its_place(space: Space, place: int) -> None:
-    space.run(f"nft -f - <<'END'\n{CHAIN}\nEND")
+def test_a_deleted_rule_of_nft_comes_back_to_its_place(space: Space, place: int, text: str) -> None:
+    others = ["tcp dport 1 accept", "tcp dport 3 accept"]
+    lines = "\n".join((*others[:place], text, *others[place:]))
+    chain = f"chain one {{ type filter hook forward priority 0; policy accept;\n{lines}\n}}"
+    space.run(f"nft -f - <<'END'\ntable inet own {{\n{chain}\n}}\nEND")
     before = space.rules()
-    rules = [one["rule"] for one in json.loads(space.run("nft -j list chain inet own one"))["nftables"][2:]]
-    found = rules[place]
-    text = rule_text(found["expr"], found.get("comment"))
-    rule = RuleReference("nft", "inet", "own", "one", found["handle"], place + 1, text, None)
-    deletion = delete_rule(rule)
+    deletion = delete_rule(as_read(space, place))
     assert deletion is not None
     # Whatever was put before it meanwhile.
     space.run("nft insert rule inet own one tcp dport 9 accept")
@@ -325,15 +338,37 @@ def test_a_deleted_rule_of_nft_comes_back_to_its_place(space: Space, place: int)
     assert space.rules() == before
 
 
+def test_a_rule_of_nft_that_cannot_be_written_is_not_said_to_come_back(space: Space) -> None:
+    added = "set seen { type ipv4_addr; flags timeout; size 9; }"
+    chain = "chain one { type filter hook forward priority 0; add @seen { ip saddr timeout 30s } drop; }"
+    space.run(f"nft -f - <<'END'\ntable inet own {{\n{added}\n{chain}\n}}\nEND")
+    deletion = delete_rule(as_read(space, 0))
+    assert deletion is not None
+    assert deletion.undo == ()
+
+
+def as_read(space: Space, place: int) -> RuleReference:
+    """A rule of table `own`, chain `one`."""
+    listed = json.loads(space.run("nft -j list chain inet own one"))["nftables"]
+    found = [one["rule"] for one in listed if "rule" in one][place]
+    text = rule_text(found["expr"], found.get("comment"))
+    return RuleReference("nft", "inet", "own", "one", found["handle"], place + 1, text, None)
+
+
 @pytest.mark.parametrize("backend", ["iptables-nft", LEGACY])
 @pytest.mark.parametrize(
-    "text", ['-i docker0 -m comment --comment "it\'s so" -j DROP', "! -o docker0 -p udp -j DROP"]
+    "rule",
+    [
+        '-i docker0 -m comment --comment "it\'s \\"so\\" \\\\ \\$x" -j DROP',
+        "! -o docker0 -p udp -j DROP",
+    ],
 )
-def test_a_deleted_rule_of_iptables_comes_back_to_its_place(space: Space, backend: str, text: str) -> None:
-    for rule in ("-p tcp -j ACCEPT", text, "-p icmp -j ACCEPT"):
-        space.run(f"{backend} -A FORWARD {rule}")
+def test_a_deleted_rule_of_iptables_comes_back_to_its_place(space: Space, backend: str, rule: str) -> None:
+    for one in ("-p tcp -j ACCEPT", rule, "-p icmp -j ACCEPT"):
+        space.run(f"{backend} -A FORWARD {one}")
     before = space.rules()
-    deletion = delete_rule(replace(iptables_rule(backend, "filter", "FORWARD", 2), text=f"-A FORWARD {text}"))
+    (text,) = [line for line in space.run(f"{backend}-save").splitlines() if line.endswith("-j DROP")]
+    deletion = delete_rule(replace(iptables_rule(backend, "filter", "FORWARD", 2), text=text))
     assert deletion is not None
     # An accept that the other remedy put before it must not be what is deleted.
     space.run(f"{backend} -I FORWARD 2 -p udp -j ACCEPT")
