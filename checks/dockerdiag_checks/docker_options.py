@@ -21,8 +21,8 @@ all, however often it is edited.
 
 ## Remedy
 
-For what is in force: the value changed on the line where it stands, and a restart. For what is not yet: take the
-edit back, or restart the engine when that suits, knowing what it will do.
+For what is in force: the value changed on the line where it stands, and a restart. For what is not yet: a restart of
+the engine when that suits, knowing what it will do; where it would stop containers, the edit taken back instead.
 
 ## References
 
@@ -126,9 +126,8 @@ def _broken_by(case: Case, name: str) -> tuple[Hit, ...]:
 
 def _pending(case: Case, setting: Setting) -> Finding:
     origin = _changed_at(setting)
-    back = setting.name in BREAKS and value_of(setting.next_start) is False
-    take_back = turn_on(setting, case, restart=False) if back else None
     before, after = _shown(setting.running), _shown(setting.next_start)
+    breaks = setting.name in BREAKS and value_of(setting.next_start) is False
     return Finding(
         code="options-not-in-force",
         status=Status.WARN,
@@ -140,14 +139,25 @@ def _pending(case: Case, setting: Setting) -> Finding:
             if isinstance(state, Known)
         ),
         remedies=(
-            *((take_back,) if take_back is not None else ()),
-            Remedy(
-                summary="Put it in force when a restart suits; or take the edit back",
-                now=RESTART,
-                verify=("dockerdiag",),
-                risk=f"{setting.name} becomes {after}. {restart_risk(case)} {FOR_GOOD}",
-            ),
+            _taken_back(case, setting, origin) if breaks else _put_in_force(case, setting.name, after),
         ),
+    )
+
+
+def _taken_back(case: Case, setting: Setting, origin: Origin) -> Remedy:
+    return turn_on(setting, case, restart=False) or Remedy(
+        summary=f"Take {setting.name}=false back before the engine is started again ({origin.source})",
+        verify=("dockerdiag",),
+        risk="None: the engine runs with true already, and is not restarted.",
+    )
+
+
+def _put_in_force(case: Case, name: str, after: str) -> Remedy:
+    return Remedy(
+        summary="Put it in force when a restart suits; or take the edit back",
+        now=RESTART,
+        verify=("dockerdiag",),
+        risk=f"{name} becomes {after}. {restart_risk(case)} {FOR_GOOD}",
     )
 
 

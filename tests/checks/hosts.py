@@ -193,12 +193,12 @@ def environment(**variables: str) -> Change:
     return changed
 
 
-def drop_in(name: str, lines: str) -> Change:
+def drop_in(name: str, lines: str, folder: str = "/etc/systemd/system/docker.service.d") -> Change:
     """Adds a drop-in of docker.service, after the others."""
 
     def changed(snapshot: Snapshot) -> Snapshot:
         assert isinstance(snapshot.service, ServiceUnit)
-        file = TextFile(f"/etc/systemd/system/docker.service.d/{name}", f"[Service]\n{lines}\n", 0.0)
+        file = TextFile(f"{folder}/{name}", f"[Service]\n{lines}\n", 0.0)
         service = replace(snapshot.service, drop_ins=(*snapshot.service.drop_ins, file))
         return replace(snapshot, service=service)
 

@@ -1,3 +1,5 @@
+import pytest
+
 from dockerdiag.report import Status, Verdict
 from tests.checks.hosts import (
     cause_of,
@@ -34,6 +36,18 @@ def test_an_edit_that_is_not_in_force_is_a_warning() -> None:
     report = judged(drop_in("docker-options.conf", OFF))
     assert report.verdict is Verdict.DEGRADED
     assert cause_of(report)[:2] == ("docker-options", "options-not-in-force")
+
+
+@pytest.mark.parametrize(("above", "by_command"), [("/etc", True), ("/usr/lib", False)])
+def test_what_would_stop_containers_is_taken_back_and_never_put_in_force(
+    above: str, by_command: bool
+) -> None:
+    folder = f"{above}/systemd/system/docker.service.d"
+    report = judged(drop_in("x.conf", "Environment=DOCKER_OPTS=--iptables=false", folder))
+    (remedy,) = told(report)["options-not-in-force"].remedies
+    assert bool(remedy.now) is by_command
+    assert f"{folder}/x.conf" in (remedy.now[0] if by_command else remedy.summary)
+    assert not any("restart" in line for line in remedy.now)
 
 
 def test_a_variable_that_no_command_line_expands_is_a_note() -> None:
