@@ -46,7 +46,7 @@ from dockerdiag.snapshot.resolv_conf import FALLBACK
 from dockerdiag_checks.commands import sh
 from dockerdiag_checks.name_remedies import (
     listening_on,
-    own_file,
+    own_files,
     started_again,
     without_daemon_dns,
 )
@@ -219,9 +219,9 @@ def _without_loopback(case: Case, members: Affected) -> tuple[Remedy, ...]:
         if file is not None and isinstance(state, Known) and state.origin.path == file.path:
             lines = (*without_keys(file.path, ("dns",)), "systemctl restart docker")
             return (without_daemon_dns(file.path, lines, case),)
-    found = [remedy for name in _names(members) if (remedy := own_file(case, name)) is not None]
-    if found and not any(one.file.embedded for one in members):
-        return tuple(found)
+    written = own_files(case, _names(members))
+    if written is not None and not any(one.file.embedded for one in members):
+        return (written,)
     return (
         Remedy(
             summary=f"Make {_who(members)} anew with a --dns that is not on its own loopback, or without any",

@@ -112,20 +112,20 @@ def service_started(case: Case, name: str) -> Remedy:
     )
 
 
-def own_file(case: Case, container: str) -> Remedy | None:
-    """Writes the host's servers to the file that is the container's /etc/resolv.conf; None where it has none."""
+def own_files(case: Case, containers: Sequence[str]) -> Remedy | None:
+    """Writes the host's servers to the files that are the containers' /etc/resolv.conf; None where it has none."""
     servers = [one for one in host_servers(case) if not one.is_loopback]
     for kept in kept_elsewhere(case).values():
         servers = servers or [one for one in kept if not one.is_loopback]
     if not servers:
         return None
-    path = f'"$(docker inspect --format {quote("{{.ResolvConfPath}}")} {quote(container)})"'
+    path = f'"$(docker inspect --format {quote("{{.ResolvConfPath}}")} %s)"'
     lines = " ".join(quote(f"nameserver {one}") for one in servers)
     return Remedy(
-        summary=f"Write the host's nameservers to the /etc/resolv.conf of container {container}",
-        now=(f"printf '%s\\n' {lines} > {path}",),
+        summary=f"Write the host's nameservers to the /etc/resolv.conf of {listed(containers, 'container')}",
+        now=tuple(f"printf '%s\\n' {lines} > {path % quote(name)}" for name in containers),
         verify=retry(case),
-        undo=(sh("docker", "restart", container),),
+        undo=tuple(sh("docker", "restart", name) for name in containers),
         risk=(
             "Gone when the container starts again: then the engine writes its --dns there. "
             "What lasts is a container that is made anew, without that option."

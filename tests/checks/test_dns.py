@@ -96,6 +96,23 @@ def test_the_containers_own_loopback_without_a_listener() -> None:
     assert cause_of(report) == ("dns-servers", "dns-loopback", "container:web")
 
 
+def test_one_remedy_mends_all_containers_whose_own_loopback_is_silent() -> None:
+    def twice(snapshot: Snapshot) -> Snapshot:
+        assert isinstance(snapshot.engine, Engine)
+        assert isinstance(snapshot.engine.containers, tuple)
+        (one,) = snapshot.engine.containers
+        return engine(containers=(one, replace(one, name="second", id="2" * 64)))(snapshot)
+
+    report = judged(container("nameserver 127.0.0.1\n", dns=("127.0.0.1",)), twice)
+    assert cause_of(report)[1] == "dns-loopback"
+    assert report.cause is not None
+    (remedy,) = report.cause.remedies
+    assert [line.partition(" > ")[2] for line in remedy.now] == [
+        f"\"$(docker inspect --format '{{{{.ResolvConfPath}}}}' {name})\"" for name in ("web", "second")
+    ]
+    assert remedy.undo == ("docker restart web", "docker restart second")
+
+
 def test_the_containers_own_loopback_with_a_listener_is_fine() -> None:
     listening = container_namespace(
         lambda namespace: replace(namespace, listeners=(Listener("udp", "0.0.0.0", 53),))
