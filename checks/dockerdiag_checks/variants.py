@@ -34,12 +34,13 @@ def other_variant_emptied(case: Case, hit: Hit) -> tuple[Remedy, ...]:
     if rule is None or hit.halt.kind != "policy":
         return ()
     tool = iptables(rule.backend, hit.halt.packet.family)
+    table = ("-t", rule.table) if rule.table != "filter" else ()
     return (
         Remedy(
             summary=f"Or give {tool}'s chain {rule.chain} the policy accept, where its rules are of another day",
-            now=(sh(tool, "-P", rule.chain, "ACCEPT"),),
+            now=(sh(tool, *table, "-P", rule.chain, "ACCEPT"),),
             verify=retry(case),
-            undo=(sh(tool, "-P", rule.chain, "DROP"),),
+            undo=(sh(tool, *table, "-P", rule.chain, "DROP"),),
             risk=(
                 "Opens all that this policy closed, between every two links of the host. Who sets it with "
                 f"{tool} should use what the engine uses ({case.backend()}): update-alternatives --config iptables."
