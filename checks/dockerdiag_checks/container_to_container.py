@@ -51,6 +51,7 @@ READS = ("network.firewall", "network.sysctls")
 ICC = "com.docker.network.bridge.enable_icc"
 _FALSE = ("0", "f", "F", "false", "FALSE", "False")
 _SWITCH = "net/bridge/bridge-nf-call-iptables"
+_SWITCH6 = "net/bridge/bridge-nf-call-ip6tables"
 _GATEWAY_BRIDGE = "docker_gwbridge"
 _ANY_PORT = 80
 _CHOOSY = (
@@ -214,7 +215,7 @@ def _dropped(case: Case, hits: list[tuple[Network, tuple[str, ...], Journey]]) -
             ),
             *_switch(case),
         ),
-        remedies=() if chosen else (*accepted(case, hit, _accepts(case, hit)), *_past_rules(case)),
+        remedies=() if chosen else (*accepted(case, hit, _accepts(case, hit)), *_past_rules(case, hit)),
     )
 
 
@@ -260,18 +261,24 @@ def _switch(case: Case) -> tuple[Evidence, ...]:
     return (Evidence(_SWITCH.replace("/", "."), sysctls[_SWITCH]),)
 
 
-def _past_rules(case: Case) -> tuple[Remedy, ...]:
+def _past_rules(case: Case, hit: Hit) -> tuple[Remedy, ...]:
     """Without rules on bridged frames, unless something on this host needs them."""
     needed = case.presumed_value("userland-proxy") is False or any(
         network.options.get(ICC) in _FALSE and network.name != _GATEWAY_BRIDGE for network in case.networks
     )
-    if needed or _switch(case) == () or _switch(case)[0].text != "1":
+    version = hit.halt.packet.family
+    switch = _SWITCH if version == 4 else _SWITCH6
+    sysctls = case.snapshot.network.sysctls
+    is_on = not isinstance(sysctls, Unread) and sysctls.get(switch) == "1"
+    bridges = [network.bridge for name in hit.networks if (network := case.network(name)) is not None]
+    # One that shows its frames by its own attribute does so whatever the switch says.
+    if needed or not is_on or any(_calls_iptables(case, bridge) for bridge in bridges if bridge):
         return ()
-    change = set_sysctl(_SWITCH, "0", "1")
-    each_start = AtEngineStart("bridge-nf", [change.again])
+    change = set_sysctl(switch, "0", "1")
+    each_start = AtEngineStart("bridge-nf" if version == 4 else "bridge-nf6", [change.again])
     return (
         Remedy(
-            summary="Or let no IPv4 rule of the host see what stays on a bridge",
+            summary=f"Or let no IPv{version} rule of the host see what stays on a bridge",
             now=(change.do,),
             lasting=each_start.lines,
             verify=retry(case),

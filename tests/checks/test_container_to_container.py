@@ -1,7 +1,7 @@
 import pytest
 
 from dockerdiag.report import Status, Verdict
-from tests.checks.hosts import cause_of, judged, sysctls, told
+from tests.checks.hosts import cause_of, judged, links, sysctls, told
 
 POLICY, REJECT = "bridged-frames-meet-policy-trixie", "bridged-frames-meet-reject-trixie"
 WITHOUT_ICC = "neighbours-without-icc-trixie"
@@ -35,3 +35,9 @@ def test_icc_that_cannot_be_kept_from_containers_is_a_note() -> None:
     report = judged(sysctls({"net/bridge/bridge-nf-call-iptables": "0"}), recorded=WITHOUT_ICC)
     assert report.verdict is Verdict.OK
     assert "icc-not-enforced" in told(report, Status.NOTE)
+
+
+def test_a_bridge_that_shows_its_frames_by_itself_does_so_whatever_the_switch_says() -> None:
+    report = judged(links("duo0", bridge_nf_call_iptables=True), recorded=POLICY)
+    assert report.cause is not None
+    assert not any("bridge-nf-call" in line for remedy in report.cause.remedies for line in remedy.now)
