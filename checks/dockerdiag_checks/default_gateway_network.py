@@ -170,7 +170,7 @@ def _remedies(case: Case, members: tuple[_Astray, ...]) -> tuple[Remedy, ...]:
         summary=f"Take {listed(names, 'container')} off network {by.name}",
         now=tuple(sh("docker", "network", "disconnect", by.name, name) for name in names),
         verify=retry(case),
-        undo=tuple(_connect(one, by.name) for one in containers),
+        undo=tuple(_connect(one, by.name, _endpoint(one, by.name).gateway_priority) for one in containers),
         risk=f"It reaches nobody on network {by.name} any more. Made anew from the same file, it is connected again.",
     )
     if not _has_priorities(case):
