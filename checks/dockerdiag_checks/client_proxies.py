@@ -112,12 +112,11 @@ def _remedies(case: Case, client: ClientProxies, proxy: Proxy, carrying: Collect
     )
     there = _gateway_that_answers(case, proxy)
     if there is not None:
-        host = proxy.host.replace(".", "[.]")
         yield Remedy(
             summary=f"Name the proxy by the bridge's address {there}, where this host answers at that port",
             now=(
                 file.keep,
-                file.sed(rf"s#\(//\|@\)\[\?{host}\]\?:{proxy.port}\b#\1{there}:{proxy.port}#g"),
+                file.sed(_named_by(proxy, f"{there}:{proxy.port}")),
             ),
             verify=(sh("grep", f"{there}:{proxy.port}", client.path), *retry(case)),
             undo=(file.restore,),
@@ -134,6 +133,14 @@ def _remedies(case: Case, client: ClientProxies, proxy: Proxy, carrying: Collect
         undo=(file.restore,),
         risk=f"New containers and builds go out directly, which a site that asks for a proxy may refuse.{later}",
     )
+
+
+def _named_by(proxy: Proxy, there: str) -> str:
+    """The edit that puts an address in the place of the proxy's own, which may be written without scheme or port."""
+    host = rf"\[\?{proxy.host.replace('.', '[.]')}\]\?"
+    if proxy.url.rpartition("@")[2].rstrip("/").endswith(f":{proxy.port}"):
+        return rf's#\(//\|@\|"\){host}:{proxy.port}\b#\1{there}#gI'
+    return rf's#\(//\|@\){host}\(["/]\)#\1{there}\2#gI'
 
 
 def _gateway_that_answers(case: Case, proxy: Proxy) -> str | None:
