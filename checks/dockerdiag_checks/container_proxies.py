@@ -52,6 +52,7 @@ from dockerdiag.snapshot import Container, Unread
 from dockerdiag_checks.client_proxies import client_proxies
 from dockerdiag_checks.commands import sh
 from dockerdiag_checks.next_steps import trace
+from dockerdiag_checks.path_remedies import in_container
 from dockerdiag_checks.proxy_addresses import Proxy, addresses_of, is_own, proxies_of
 from dockerdiag_checks.proxy_notes import notes
 from dockerdiag_checks.rule_commands import let_pass
@@ -186,6 +187,8 @@ def _remedies(case: Case, members: list[_Dead]) -> tuple[Remedy, ...]:
     look = (sh("docker", "inspect", "--format", "{{json .Config.Env}}", first.container.name), *retry(case))
     if first.halt.rule is not None:
         hit = _hit(members)
+        if first.halt.namespace is not None:
+            return in_container(case, hit)
         opened = accepted(case, hit, let_pass(hit.halts, subnets_of(case, hit)))
         if opened:
             return opened

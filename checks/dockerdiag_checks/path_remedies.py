@@ -37,7 +37,7 @@ def mending(case: Case, hit: Hit, code: str) -> tuple[Remedy, ...]:
     if (asked_anew := _unfixed(case, hit)) is not None:
         return (asked_anew,)
     if halt.namespace is not None:
-        return (_gateway_out_there(case, hit),) if _on_parents_network(halt) else _in_container(case, hit)
+        return (_gateway_out_there(case, hit),) if _on_parents_network(halt) else in_container(case, hit)
     if halt.kind == "reverse-path" and halt.link is not None:
         return (_loose(case, halt),)
     if halt.kind == "link" and halt.link is not None:
@@ -139,7 +139,8 @@ def _route_again(case: Case, hit: Hit) -> tuple[Remedy, ...]:
     return (_in_each(case, hit, (change,), "Give the container its own default route again"), again)
 
 
-def _in_container(case: Case, hit: Hit) -> tuple[Remedy, ...]:
+def in_container(case: Case, hit: Hit) -> tuple[Remedy, ...]:
+    """What mends a container's own firewall or routes; as the other way, starts it again."""
     again = _started_again(case, hit)
     if hit.halt.netfilter is not None:
         changes = let_pass(hit.halts, subnets_of(case, hit))

@@ -1,13 +1,36 @@
 """What no lab host shows of single containers: engines and settings in between."""
 
+import json
+import subprocess
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from dockerdiag.report import Status, Verdict
-from dockerdiag.snapshot import ClientProxies, Container, Endpoint, Engine, Network, Snapshot, Unread
-from tests.checks.hosts import Change, cause_of, engine, environment, first_in, judged, network, told
+from dockerdiag.snapshot import (
+    ClientProxies,
+    Container,
+    Endpoint,
+    Engine,
+    Firewall,
+    Listener,
+    Network,
+    Snapshot,
+    Unread,
+)
+from tests.checks.hosts import (
+    Change,
+    cause_of,
+    container_namespace,
+    engine,
+    environment,
+    first_in,
+    judged,
+    network,
+    told,
+)
 
 LOOPBACK = "http://127.0.0.1:3128"
 STALE = "shared-namespace-owner-restarted-trixie"
@@ -193,6 +216,17 @@ def test_an_engine_without_priorities_leaves_the_network() -> None:
     assert report.cause.remedies[0].now == ("docker network disconnect attic web",)
 
 
+def test_a_network_that_is_left_is_joined_again_with_its_priority() -> None:
+    def preferred(one: Container) -> Container:
+        ends = (replace(end, gateway_priority=7 * (end.network == "attic")) for end in one.endpoints)
+        return replace(one, endpoints=tuple(ends))
+
+    report = judged(containers(preferred), recorded=f"{UNTRANSLATED}-sid")
+    assert report.cause is not None
+    assert report.cause.remedies[1].now == ("docker network disconnect attic web",)
+    assert report.cause.remedies[1].undo == ("docker network connect --gw-priority 7 attic web",)
+
+
 def test_who_is_asked_about_fails() -> None:
     assert judged(recorded=f"{UNTRANSLATED}-trixie", containers=("web",)).verdict is Verdict.BROKEN
 
@@ -249,6 +283,18 @@ def test_no_container_can_be_judged_where_listeners_are_unread() -> None:
     assert "container-proxy-unknown" in told(report)
 
 
+def test_a_proxy_that_the_containers_own_firewall_shuts_out_is_let_pass_there() -> None:
+    shut = "*filter\n:OUTPUT ACCEPT [0:0]\n[0:0] -A OUTPUT -p tcp -m tcp --dport 3128 -j DROP\nCOMMIT\n"
+    own = container_namespace(
+        lambda namespace: replace(namespace, firewall=Firewall(nft="", iptables_legacy=shut))
+    )
+    found = told(judged(own, proxied("http://192.0.2.7:3128")))["container-proxy-unreachable"]
+    opened, again = found.remedies
+    assert all(line.startswith("nsenter ") for line in (*opened.now, *opened.undo))
+    assert "-I OUTPUT 1 " in opened.now[0]
+    assert again.now == ("docker restart web",)
+
+
 # -- what docker's client gives to new containers ---------------------------------------------------------------
 
 
@@ -269,6 +315,43 @@ def test_a_clients_proxy_on_loopback_is_the_cause_of_its_containers() -> None:
     assert [piece.source for piece in report.cause.evidence] == [
         "/root/.docker/config.json: proxies.default.httpProxy"
     ]
+
+
+@pytest.mark.parametrize(
+    ("url", "port", "corrected"),
+    [
+        (LOOPBACK, 3128, "http://172.17.0.1:3128"),
+        ("LOCALHOST:3128", 3128, "172.17.0.1:3128"),
+        ("http://user:word@localhost:3128/", 3128, "http://user:word@172.17.0.1:3128/"),
+        ("http://[::1]:3128", 3128, "http://172.17.0.1:3128"),
+        ("http://localhost", 80, "http://172.17.0.1:80"),
+        ("http://localhost:31280", 31280, "http://172.17.0.1:31280"),
+    ],
+)
+def test_a_clients_proxy_is_named_by_the_bridge_however_it_is_written(
+    tmp_path: Path, url: str, port: int, corrected: str
+) -> None:
+    listening = network(listeners=(Listener("tcp", "0.0.0.0", port),))
+    report = judged(listening, client(http_proxy=url.replace("user:word", "***:***")))
+    first, other = told(report)["client-proxy-loopback"].remedies
+    file = tmp_path / "config.json"
+    entry = {"httpProxy": url, "noProxy": "localhost,127.0.0.1:3128,[::1]"}
+    before = {"auths": {}, "proxies": {"default": entry}}
+
+    def run(lines: tuple[str, ...]) -> None:
+        for line in lines:
+            text = line.replace("/root/.docker/config.json", str(file))
+            subprocess.run(("sh", "-c", text), check=True)
+
+    file.write_text(json.dumps(before))
+    run((*first.now, first.verify[0]))
+    assert json.loads(file.read_text())["proxies"]["default"] == entry | {"httpProxy": corrected}
+    run(first.undo)
+    assert json.loads(file.read_text()) == before
+    run(other.now)
+    assert json.loads(file.read_text()) == {"auths": {}, "proxies": {}}
+    run(other.undo)
+    assert json.loads(file.read_text()) == before
 
 
 def test_a_clients_proxy_that_one_container_gets_to_is_a_note() -> None:
