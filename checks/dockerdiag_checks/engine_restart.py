@@ -1,8 +1,10 @@
 """What a restart of the engine does to this host's containers, for the risk of each remedy that restarts it."""
 
 from dockerdiag.case import Case
+from dockerdiag.report import Remedy
 from dockerdiag.snapshot import Container, Unread
-from dockerdiag_checks.wording import listed
+from dockerdiag_checks.commands import sh
+from dockerdiag_checks.wording import FOR_GOOD, listed, retry
 
 _IN_GENERAL = (
     "A restart of the engine stops its containers unless live-restore is on; "
@@ -26,6 +28,16 @@ def restart_risk(case: Case) -> str:
     if any(isinstance(policy, Unread) for policy in policies):
         return _IN_GENERAL
     return f"A restart of the engine stops its containers{_afterwards(running)}."
+
+
+def rules_made_again(case: Case) -> Remedy:
+    """A restart, by which the engine makes its rules anew."""
+    return Remedy(
+        summary="Let the engine make its rules again",
+        now=(sh("systemctl", "restart", "docker"),),
+        verify=retry(case),
+        risk=f"{restart_risk(case)} {FOR_GOOD}",
+    )
 
 
 def _afterwards(running: list[Container]) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dockerdiag.case import Case, Hit
 from dockerdiag.report import Remedy, RuleReference
 from dockerdiag_checks.commands import AtEngineStart, Change, sh
-from dockerdiag_checks.engine_restart import restart_risk
+from dockerdiag_checks.engine_restart import restart_risk, rules_made_again
 from dockerdiag_checks.rule_commands import asked_service, delete_rule, iptables, narrowed
 from dockerdiag_checks.wording import listed, retry
 
@@ -20,7 +20,10 @@ def where(rule: RuleReference) -> str:
 
 
 def accepted(case: Case, hit: Hit, changes: Sequence[Change]) -> tuple[Remedy, ...]:
-    """Lets packets pass where a rule or a policy stops them; and deletes that rule, as the other way."""
+    """Lets packets pass where a rule or a policy stops them; as the other way, deletes that rule.
+
+    One that the engine has made is none to delete: it keeps others out too.
+    """
     rule = hit.halt.rule
     if rule is None or not changes:
         return ()
@@ -28,7 +31,8 @@ def accepted(case: Case, hit: Hit, changes: Sequence[Change]) -> tuple[Remedy, .
 
 
 def _let_pass(case: Case, hit: Hit, rule: RuleReference, changes: Sequence[Change]) -> Remedy:
-    way = listed(hit.networks, "network")
+    senders = dict.fromkeys(str(halt.packet.addresses.source) for halt in hit.halts)
+    way = listed(hit.networks, "network") if hit.networks else " and ".join(senders)
     named = {" ".join(narrowed(halt)) for halt in hit.halts}
     only = "" if "" in named else f" ({' and '.join(sorted(named))})"
     opens = (
@@ -73,6 +77,9 @@ def _let_pass(case: Case, hit: Hit, rule: RuleReference, changes: Sequence[Chang
 
 
 def _without(case: Case, hit: Hit, rule: RuleReference) -> tuple[Remedy, ...]:
+    if _is_engines(case, rule):
+        # It drops what no other rule of the engine's has let through, as they all do with answers.
+        return (rules_made_again(case),) if hit.directions == ("reply",) else ()
     deletion = delete_rule(rule) if hit.halt.kind != "policy" else None
     if deletion is None:
         return ()
@@ -85,3 +92,10 @@ def _without(case: Case, hit: Hit, rule: RuleReference) -> tuple[Remedy, ...]:
             risk=f"Opens all that the rule closed. {deletion.lasts}",
         ),
     )
+
+
+def _is_engines(case: Case, rule: RuleReference) -> bool:
+    if rule.backend != case.backend():
+        return False
+    chain = rule.chain
+    return rule.table == "docker-bridges" or (chain.startswith("DOCKER") and chain != "DOCKER-USER")

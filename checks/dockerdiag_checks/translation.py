@@ -7,9 +7,9 @@ from dockerdiag.case import MASQUERADE_OPTION, Case, Hit, is_default_bridge, wit
 from dockerdiag.report import Remedy, RuleReference
 from dockerdiag.snapshot import Container, Network
 from dockerdiag_checks.commands import AtEngineStart, Change, sh
-from dockerdiag_checks.engine_restart import restart_risk
+from dockerdiag_checks.engine_restart import restart_risk, rules_made_again
 from dockerdiag_checks.rule_commands import masquerade
-from dockerdiag_checks.wording import FOR_GOOD, retry
+from dockerdiag_checks.wording import retry
 
 HOST_ADDRESS_OPTION = "com.docker.network.host_ipv4"
 
@@ -21,7 +21,7 @@ def translate(
     if network is None or network.bridge is None:
         return ()
     if before is None and case.backend() == "nft":
-        return (_made_again(case),) if _engine_translates(case, network, hit.halt.packet.family) else ()
+        return (rules_made_again(case),) if _engine_translates(case, network, hit.halt.packet.family) else ()
     change = masquerade(
         case.backend(), hit.halt.packet.family, subnet_of(hit, network), network.bridge, before
     )
@@ -48,15 +48,6 @@ def subnet_of(hit: Hit, network: Network) -> str:
         if pool.subnet and ip_address(source) in ip_network(pool.subnet, strict=False):
             return pool.subnet
     return f"{source}/{source.max_prefixlen}"
-
-
-def _made_again(case: Case) -> Remedy:
-    return Remedy(
-        summary="Let the engine make its rules again",
-        now=(sh("systemctl", "restart", "docker"),),
-        verify=retry(case),
-        risk=f"{restart_risk(case)} {FOR_GOOD}",
-    )
 
 
 def _lasting(

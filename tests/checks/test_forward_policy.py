@@ -1,5 +1,7 @@
 from dataclasses import replace
 
+import pytest
+
 from dockerdiag.report import Status, Verdict
 from dockerdiag.snapshot import Snapshot, Unread
 from tests.checks.hosts import cause_of, first_in, judged, network, rules, told, with_table
@@ -130,3 +132,28 @@ def test_rules_that_were_not_read_are_unknown() -> None:
 def test_names_from_the_host_are_quoted() -> None:
     report = judged(first_in("FORWARD", """-i docker0 -m comment --comment "it's; a $(test)" -j DROP"""))
     assert cause_of(report)[1] == "rule-drops"
+
+
+def test_a_rule_that_the_engine_has_made_is_not_deleted() -> None:
+    report = judged(first_in("DOCKER-ISOLATION-STAGE-1", "-i eth0 -o docker0 -j DROP"))
+    assert cause_of(report)[:2] == ("forward-policy", "rule-drops")
+    assert report.cause is not None
+    assert [remedy.now for remedy in report.cause.remedies[1:]] == [("systemctl restart docker",)]
+    on_the_way_out = judged(first_in("DOCKER-ISOLATION-STAGE-1", "-i docker0 -o eth0 -j DROP"))
+    assert on_the_way_out.cause is not None
+    assert len(on_the_way_out.cause.remedies) == 1
+
+
+@pytest.mark.parametrize(("table", "words"), [("filter", ""), ("mangle", "-t mangle ")])
+def test_the_other_variants_policy_is_given_up_in_its_own_table(table: str, words: str) -> None:
+    text = f"*{table}\n:INPUT ACCEPT [0:0]\n:FORWARD DROP [0:0]\n:OUTPUT ACCEPT [0:0]\nCOMMIT\n"
+
+    def dropping(snapshot: Snapshot) -> Snapshot:
+        return network(firewall=replace(snapshot.network.firewall, iptables_legacy=text))(snapshot)
+
+    report = judged(dropping, recorded="plain-sid")
+    assert cause_of(report)[:2] == ("forward-policy", "iptables-variant-mix")
+    assert report.cause is not None
+    policy = report.cause.remedies[-1]
+    assert policy.now == (f"iptables-legacy {words}-P FORWARD ACCEPT",)
+    assert policy.undo == (f"iptables-legacy {words}-P FORWARD DROP",)

@@ -44,6 +44,7 @@ def test_other_managers_must_get_in() -> None:
     assert "4789/udp" in report.cause.summary
     assert "2377" not in report.cause.summary
     assert report.cause.remedies[0].now
+    assert report.cause.remedies[0].risk.startswith("Lets 198.51.100.3")
 
 
 def test_packets_between_nodes_must_fit() -> None:
