@@ -81,7 +81,8 @@ def _without(case: Case, hit: Hit, rule: RuleReference) -> tuple[Remedy, ...]:
         # It drops what no other rule of the engine's has let through, as they all do with answers.
         return (rules_made_again(case),) if hit.directions == ("reply",) else ()
     deletion = delete_rule(rule) if hit.halt.kind != "policy" else None
-    if deletion is None:
+    # A map of verdicts lets others pass, who would be stopped without it.
+    if deletion is None or (rule.backend == "nft" and " vmap " in rule.text):
         return ()
     return (
         Remedy(

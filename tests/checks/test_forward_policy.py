@@ -157,3 +157,24 @@ def test_the_other_variants_policy_is_given_up_in_its_own_table(table: str, word
     policy = report.cause.remedies[-1]
     assert policy.now == (f"iptables-legacy {words}-P FORWARD ACCEPT",)
     assert policy.undo == (f"iptables-legacy {words}-P FORWARD DROP",)
+
+
+def test_a_map_that_lets_others_pass_is_not_deleted() -> None:
+    by_state = (
+        '{"vmap": {"key": {"ct": {"key": "state"}}, '
+        '"data": {"set": [["new", {"drop": null}], ["established", {"accept": null}]]}}}'
+    )
+
+    def mapped(snapshot: Snapshot) -> Snapshot:
+        text = snapshot.network.firewall.nft
+        assert isinstance(text, str)
+        head, guard, tail = text.partition('"no way out"')
+        changed = head + guard + tail.replace('{"drop": null}', by_state, 1)
+        assert changed != text
+        return network(firewall=replace(snapshot.network.firewall, nft=changed))(snapshot)
+
+    before, after = (judged(*changes, recorded="nft-inet-drops-forward-sid") for changes in ((), (mapped,)))
+    for report, remedies in ((before, 2), (after, 1)):
+        assert cause_of(report)[:2] == ("forward-policy", "rule-drops")
+        assert report.cause is not None
+        assert len(report.cause.remedies) == remedies
