@@ -171,7 +171,10 @@ def _remedies(case: Case, members: tuple[_Astray, ...]) -> tuple[Remedy, ...]:
         now=tuple(sh("docker", "network", "disconnect", by.name, name) for name in names),
         verify=retry(case),
         undo=tuple(_connect(one, by.name, _endpoint(one, by.name).gateway_priority) for one in containers),
-        risk=f"It reaches nobody on network {by.name} any more. Made anew from the same file, it is connected again.",
+        risk=(
+            f"It reaches nobody on network {by.name} any more. Made anew from the same file, it is connected again. By "
+            "the undo lines it may get another address there."
+        ),
     )
     if not _has_priorities(case):
         return (left,)
