@@ -77,22 +77,57 @@ def _let_pass(case: Case, hit: Hit, rule: RuleReference, changes: Sequence[Chang
 
 
 def _without(case: Case, hit: Hit, rule: RuleReference) -> tuple[Remedy, ...]:
+    """Deletes the rule, and those behind it that would stop the same packets in the same base chain."""
     if _is_engines(case, rule):
         # It drops what no other rule of the engine's has let through, as they all do with answers.
         return (rules_made_again(case),) if hit.directions == ("reply",) else ()
-    deletion = delete_rule(rule) if hit.halt.kind != "policy" else None
-    # A map of verdicts lets others pass, who would be stopped without it.
-    if deletion is None or (rule.backend == "nft" and " vmap " in rule.text):
+    rules = _in_turn(hit, rule)
+    # A policy cannot be deleted; a map of verdicts lets others pass, who would be stopped without it.
+    if any(_is_engines(case, one) or one.index is None or _maps(one) for one in rules):
         return ()
+    deletions = [deletion for one in rules if (deletion := delete_rule(one)) is not None]
+    if len(deletions) < len(rules):
+        return ()
+    several = len(rules) > 1
+    comes_back = all(deletion.undo for deletion in deletions)
     return (
         Remedy(
-            summary="Or delete the rule, where nobody needs it",
-            now=(deletion.do,),
+            summary="Or delete the rules that stop them in turn, where nobody needs them"
+            if several
+            else "Or delete the rule, where nobody needs it",
+            now=tuple(deletion.do for deletion in deletions),
             verify=retry(case),
-            undo=deletion.undo,
-            risk=f"Opens all that the rule closed. {deletion.lasts}",
+            undo=tuple(line for deletion in deletions for line in deletion.undo) if comes_back else (),
+            risk=f"Opens all that the {'rules' if several else 'rule'} closed. "
+            f"{next((one.lasts for one in deletions if not one.undo), deletions[0].lasts)}",
         ),
     )
+
+
+def _in_turn(hit: Hit, rule: RuleReference) -> tuple[RuleReference, ...]:
+    """That rule, and what else certainly stops its packets before their base chain lets them go; first places first."""
+    found = {_place(rule): rule}
+    bases = {_chain(halt.netfilter.base_chain) for halt in hit.halts if halt.netfilter is not None}
+    for traced in hit.traced:
+        for halt in traced.journey.halts:
+            stop = halt.netfilter
+            if stop is None or halt.rule is None or halt.namespace is not None or not halt.certain:
+                continue
+            if _chain(stop.base_chain) in bases and halt.direction in hit.directions:
+                found.setdefault(_place(halt.rule), halt.rule)
+    return tuple(found[place] for place in sorted(found))
+
+
+def _chain(rule: RuleReference) -> tuple[str, str, str, str]:
+    return rule.backend, rule.family, rule.table, rule.chain
+
+
+def _place(rule: RuleReference) -> tuple[str, str, str, str, int]:
+    return *_chain(rule), rule.index or 0
+
+
+def _maps(rule: RuleReference) -> bool:
+    return rule.backend == "nft" and " vmap " in rule.text
 
 
 def _is_engines(case: Case, rule: RuleReference) -> bool:

@@ -1,3 +1,4 @@
+import json
 from dataclasses import replace
 
 import pytest
@@ -178,3 +179,39 @@ def test_a_map_that_lets_others_pass_is_not_deleted() -> None:
         assert cause_of(report)[:2] == ("forward-policy", "rule-drops")
         assert report.cause is not None
         assert len(report.cause.remedies) == remedies
+
+
+def test_rules_that_stop_the_same_packets_in_turn_are_deleted_together() -> None:
+    changes = (
+        first_in("DOCKER-USER", "-i docker0 -j DROP"),
+        first_in("FORWARD", "-s 172.16.0.0/12 -j REJECT"),
+    )
+    for finding in told(judged(*changes), Status.FAIL).values():
+        deletion = finding.remedies[1]
+        assert set(deletion.now) == {
+            "iptables-legacy -D DOCKER-USER -i docker0 -j DROP",
+            "iptables-legacy -D FORWARD -s 172.16.0.0/12 -j REJECT",
+        }
+        assert len(deletion.undo) == 2
+        assert "rules" in deletion.risk
+
+
+def test_a_rule_before_a_policy_that_drops_the_same_packets_is_not_deleted() -> None:
+    report = judged(recorded="nft-inet-policy-drop-sid")
+    assert report.cause is not None
+    assert cause_of(report)[1] == "policy-drops"
+
+    def with_a_rule_too(snapshot: Snapshot) -> Snapshot:
+        text = snapshot.network.firewall.nft
+        assert isinstance(text, str)
+        listing = json.loads(text)
+        rule = next(
+            one["rule"] for one in listing["nftables"] if one.get("rule", {}).get("table") == "lockdown"
+        )
+        listing["nftables"].append({"rule": {**rule, "handle": 99, "expr": [{"drop": None}]}})
+        return network(firewall=replace(snapshot.network.firewall, nft=json.dumps(listing)))(snapshot)
+
+    both = judged(with_a_rule_too, recorded="nft-inet-policy-drop-sid")
+    assert cause_of(both)[1] == "rule-drops"
+    assert both.cause is not None
+    assert len(both.cause.remedies) == 1
