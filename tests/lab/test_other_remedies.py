@@ -1,0 +1,77 @@
+"""The remedies of a cause beyond its first: each mends what it is proposed for, and is taken back by its undo.
+
+DOCKERDIAG_LAB_OTHERS=1 runs it, on the engines that the other scenarios run on.
+"""
+
+import os
+
+import pytest
+
+from tests.lab import judge
+from tests.lab.drive import (
+    FORGET_START_LIMIT,
+    assert_traffic_flows,
+    assert_traffic_is_hit,
+    break_host,
+    set_up,
+    wait_for_containers,
+)
+from tests.lab.engines import chosen_suites
+from tests.lab.host import LabHost
+from tests.lab.scenario import Json, Scenario
+from tests.lab.scenarios import suites_in_rotation
+
+PLAN = [
+    (scenario, suite)
+    for scenario, suite in suites_in_rotation(bool(os.environ.get("DOCKERDIAG_LAB_MATRIX")), chosen_suites())
+    if scenario.cause
+]
+A_RULE_FOR_EACH = {"nft-drops-on-the-bridge", "raw-drops-answers"}
+"""Two rules, each of which stops some of the packets, and is told and deleted by itself."""
+
+pytestmark = [
+    pytest.mark.lab,
+    pytest.mark.skipif(
+        "DOCKERDIAG_LAB_OTHERS" not in os.environ, reason="asked for by DOCKERDIAG_LAB_OTHERS"
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("scenario", "suite"), [pytest.param(*each, id=f"{each[0].name}-{each[1]}") for each in PLAN]
+)
+def test_other_remedies(scenario: Scenario, suite: str) -> None:
+    with LabHost(suite) as host:
+        set_up(host, scenario)
+        break_host(host, scenario)
+        assert_traffic_is_hit(host, scenario)
+        cause = judge.assert_expected(judge.ask(host, scenario), scenario)["cause"]
+        others = [remedy for remedy in cause["remedies"][1:] if remedy["now"]]
+        # What cannot be taken back comes last, and of those one alone.
+        undone = [remedy for remedy in others if remedy["undo"]]
+        for_good = [remedy for remedy in others if not remedy["undo"]]
+        for remedy in (*undone, *for_good[:1]):
+            host.run(FORGET_START_LIMIT)
+            assert_mends(host, scenario, cause, remedy)
+            if remedy["undo"]:
+                host.run_all(remedy["undo"])
+                wait_for_containers(host, scenario)
+                assert_traffic_is_hit(host, scenario)
+                judge.assert_expected(judge.ask(host, scenario), scenario)
+
+
+def assert_mends(host: LabHost, scenario: Scenario, cause: Json, remedy: Json) -> None:
+    host.run_all(remedy["now"])
+    wait_for_containers(host, scenario)
+    report: Json = judge.ask(host, scenario).json()
+    told = [
+        (finding["code"], finding["evidence"][:1])
+        for result in report["results"]
+        for finding in result["findings"]
+    ]
+    assert (cause["code"], cause["evidence"][:1]) not in told, (
+        f"after {remedy['now']}\n{judge.outline(report)}"
+    )
+    # Where the first alone does not mend the host either, something else stops the traffic as well.
+    if scenario.remedy and scenario.name not in A_RULE_FOR_EACH:
+        assert_traffic_flows(host, scenario, f"after {remedy['now']}")
