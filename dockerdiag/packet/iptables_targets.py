@@ -6,7 +6,7 @@ from typing import Literal
 
 from dockerdiag.dataclass import replace
 from dockerdiag.packet.iptables_words import Extension, Option, RuleWords
-from dockerdiag.packet.matching import TOS_REWRITTEN, changing_set
+from dockerdiag.packet.matching import TOS_REWRITTEN, changing_set, queued
 from dockerdiag.packet.packet import RANDOM_PORTS, IPAddress, Packet, PortRange
 from dockerdiag.packet.rules import Change, Item, Nat, NoTrack, Verdict
 from dockerdiag.packet.translating import masquerade_address, redirect_address
@@ -22,7 +22,6 @@ _WITHOUT_EFFECT = frozenset(
 """Targets after which the packet goes on, changed in nothing that the judged matches ask for."""
 
 _UNFORESEEABLE = {
-    "NFQUEUE": "a program in user space decides",
     "QUEUE": "a program in user space decides",
     "TPROXY": "a local transparent proxy takes it, if one listens",
     "SYNPROXY": "the kernel answers the connection attempt in the server's place",
@@ -286,6 +285,13 @@ def _connection(target: Extension, version: int) -> tuple[Item, ...]:  # noqa: A
     return ()
 
 
+def _queue(target: Extension, version: int) -> tuple[Item, ...]:  # noqa: ARG001 - one signature for all
+    numbers = target.option("--queue-num", "--queue-balance")
+    first, _, last = numbers.value.partition(":") if numbers is not None else ("0", "", "")
+    bypass = target.option("--queue-bypass") is not None
+    return (queued("target NFQUEUE", _number(first), _number(last or first), bypass=bypass),)
+
+
 _RANDOM = ("--random", "--random-fully", "--persistent")
 _ARITHMETIC = ("--set-xmark", "--set-mark", "--and-mark", "--or-mark", "--xor-mark")
 _OPTIONS: dict[str, tuple[str, ...]] = {
@@ -302,6 +308,7 @@ _OPTIONS: dict[str, tuple[str, ...]] = {
     ),
     "TTL": ("--ttl-set", "--ttl-dec", "--ttl-inc"),
     "HL": ("--hl-set", "--hl-dec", "--hl-inc"),
+    "NFQUEUE": ("--queue-num", "--queue-balance", "--queue-bypass", "--queue-cpu-fanout"),
     "SET": ("--add-set", "--del-set", "--map-set", "--map-mark", "--map-prio", "--map-queue", "--exist", "--timeout"),
 }  # fmt: skip
 _READERS: dict[str, Callable[[Extension, Literal[4, 6]], tuple[Item, ...]]] = {
@@ -316,5 +323,6 @@ _READERS: dict[str, Callable[[Extension, Literal[4, 6]], tuple[Item, ...]]] = {
     "CT": _connection,
     "TTL": _time_to_live,
     "HL": _time_to_live,
+    "NFQUEUE": _queue,
     "SET": _set,
 }

@@ -4,7 +4,7 @@ from ipaddress import ip_address
 
 from dockerdiag.dataclass import dataclass, replace
 from dockerdiag.packet.packet import IPAddress
-from dockerdiag.packet.rules import Change, Match
+from dockerdiag.packet.rules import Change, Choice, Match, Verdict
 from dockerdiag.packet.truth import Truth, Unknown
 from dockerdiag.packet.view import View
 
@@ -101,3 +101,32 @@ def packet_type(view: View) -> str | Unknown:
     if isinstance(kind, Unknown):
         return kind
     return kind if kind in ("broadcast", "multicast") else "unicast"
+
+
+def queued(target: str, first: int, last: int, *, bypass: bool) -> Choice:
+    """A rule that hands packets over to the programs of some queues; where none is there the kernel drops them.
+
+    Args:
+        target: What the rule's tool calls it.
+        first: The number of the first queue.
+        last: That of the last.
+        bypass: Whether packets pass the chain where no program is there.
+    """
+    decided_elsewhere = Verdict("unknown", reason=f"{target}: a program in user space decides")
+    nobody = Verdict("accept") if bypass else Verdict("drop", reason=_NOBODY.format(_queues(first, last)))
+
+    def choose(view: View) -> list[tuple[Truth, Verdict]]:
+        served = view.surroundings.served_queues()
+        # Of several queues a hash of the packet chooses one.
+        if served is None or any(first <= number <= last for number in served):
+            return [(True, decided_elsewhere)]
+        return [(True, nobody)]
+
+    return Choice(choose)
+
+
+_NOBODY = "this rule hands it to {}, from which no program takes it: the kernel drops it"
+
+
+def _queues(first: int, last: int) -> str:
+    return f"queue {first}" if first == last else f"one of the queues {first} to {last}"

@@ -290,7 +290,7 @@ def _stop(ending: Ending, base: RuleReference) -> Stop:
         return Stop("unknown", ending.rule, base, ending.path, ending.doubt.reason)
     if ending.kind in ("drop", "reject"):
         verdict: Literal["drop", "reject"] = "reject" if ending.kind == "reject" else "drop"
-        what = (
+        what = ending.reason or (
             "the chain's policy drops what no rule decided"
             if ending.rule.index is None
             else f"this rule {verdict}s it"

@@ -5,7 +5,7 @@ from ipaddress import IPv4Network, IPv6Network
 from typing import Literal
 
 from dockerdiag.dataclass import dataclass, replace
-from dockerdiag.packet.matching import TOS_REWRITTEN
+from dockerdiag.packet.matching import TOS_REWRITTEN, queued
 from dockerdiag.packet.nft_expressions import Expression, NamedSets, read_expression
 from dockerdiag.packet.nft_literals import FLAG_KINDS, PROTOCOLS, Json, Kind, read_element, read_map, read_set
 from dockerdiag.packet.packet import RANDOM_PORTS, IPAddress, Packet, PortRange
@@ -35,7 +35,6 @@ _PERHAPS = {
 }
 
 _UNFORESEEABLE = {
-    "queue": "a program in user space decides",
     "tproxy": "a local transparent proxy takes it, if one listens",
     "synproxy": "the kernel answers the connection attempt in the server's place",
     "fwd": "it is sent out of another link at once",
@@ -528,6 +527,14 @@ def _translate_prefix(
     return Nat(manipulation, family, address, port)
 
 
+def _queue(_: str, body: Json, sets: NamedSets) -> list[Item]:  # noqa: ARG001 - one signature for all
+    numbers = (body or {}).get("num", 0)
+    if isinstance(numbers, dict) and "range" not in numbers:
+        return [Verdict("unknown", reason="queue: a program in user space decides, which one is computed")]
+    first, last = numbers["range"] if isinstance(numbers, dict) else (numbers, numbers)
+    return [queued("queue", int(first), int(last), bypass="bypass" in (body or {}).get("flags", ()))]
+
+
 _READERS: Mapping[str, Callable[[str, Json, NamedSets], list[Item]]] = {
     "match": _match,
     "vmap": _verdict_map,
@@ -538,4 +545,5 @@ _READERS: Mapping[str, Callable[[str, Json, NamedSets], list[Item]]] = {
     "dnat": _translate,
     "masquerade": _translate,
     "redirect": _translate,
+    "queue": _queue,
 }

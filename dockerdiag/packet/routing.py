@@ -508,6 +508,11 @@ class Router:
         own = self.links.get(link)
         return None if own is None else own.group
 
+    def served_queues(self) -> tuple[int, ...] | None:
+        """Numbers of the queues that a program takes packets from; None where they were not read."""
+        queues = self._namespace.packet_queues
+        return None if isinstance(queues, Unread) else queues
+
     def _by_preference(self, link: str, family: int) -> list[Address] | None:
         addresses = self.links.addresses(link, family)
         if addresses is None:

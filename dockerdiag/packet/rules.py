@@ -26,7 +26,7 @@ class Verdict:
     chain: str = ""
     """Where `jump` and `goto` lead."""
     reason: str = ""
-    """Why an `unknown` verdict cannot be foretold."""
+    """Why an `unknown` verdict cannot be foretold, or what else drops the packet than the rule itself."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,3 +34,6 @@ class Surroundings(Protocol):
 
     def link_group(self, link: str) -> int | None:
         """The group of `link` (`ip link set group`)."""
+
+    def served_queues(self) -> tuple[int, ...] | None:
+        """Numbers of the queues that a program takes packets from (NFQUEUE)."""

@@ -266,7 +266,7 @@ class _RuleRun:
         if verdict.kind in ("drop", "reject") and self._never_exceeded:
             return "next"
         if verdict.kind in ("drop", "reject", "accept"):
-            return self._end(verdict.kind)
+            return self._end(verdict.kind, reason=verdict.reason)
         return self._end("unknown", reason=verdict.reason)
 
     def _jump(self, verdict: Verdict) -> Outcome:

@@ -8,6 +8,7 @@ from dockerdiag.readers.deadline import Deadline, SideBySide
 from dockerdiag.readers.firewall import read_firewall
 from dockerdiag.readers.listeners import read_listeners
 from dockerdiag.readers.netstat import read_ip_counters
+from dockerdiag.readers.packet_queues import read_packet_queues
 from dockerdiag.readers.processes import namespace_of
 from dockerdiag.readers.sysctls import read_sysctls
 from dockerdiag.snapshot import Firewall, NetworkNamespace, Unread
@@ -28,6 +29,7 @@ def read_namespace(deadline: Deadline) -> NetworkNamespace:
             "listeners": read_listeners,
             "conntrack": read_conntrack_counters,
             "ip_counters": read_ip_counters,
+            "packet_queues": read_packet_queues,
         },
         deadline,
     ).results()
@@ -38,6 +40,7 @@ def read_namespace(deadline: Deadline) -> NetworkNamespace:
         listeners=parts["listeners"],
         conntrack_counters=parts["conntrack"],
         ip_counters=parts["ip_counters"],
+        packet_queues=parts["packet_queues"],
         **_fields(parts["routing"]),
     )
 

@@ -280,6 +280,8 @@ class NetworkNamespace:
     empty where connection tracking is not there."""
     ip_counters: Mapping[str, int] | Unread = PREDATED
     """Of /proc/net/netstat: what no rule counts (`IPReversePathFilter`), since the namespace was made."""
+    packet_queues: tuple[int, ...] | Unread = PREDATED
+    """Numbers of the queues that a program takes packets from (NFQUEUE)."""
 
 
 # -- the host ------------------------------------------------------------------------------------------------

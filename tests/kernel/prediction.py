@@ -58,6 +58,9 @@ class HostSurroundings:
     def link_group(self, _: str) -> int:
         return 0
 
+    def served_queues(self) -> tuple[int, ...]:
+        return ()
+
 
 @dataclass(frozen=True, slots=True)
 class Prediction:

@@ -471,7 +471,6 @@ NFT_DOUBTS = (
     "@nh,8,8 16",
     'osf name "Linux"',
     "add @seen { ip saddr timeout 1m } ip saddr @seen",
-    "queue num 7 bypass",
 )
 IPTABLES_DOUBTS = (
     "-m limit --limit 1/min --limit-burst 1",
@@ -501,7 +500,6 @@ IPTABLES_DOUBTS = (
     "-m connlabel --label 5",
 )
 IPTABLES_UNFORESEEN = (
-    "filter: -A FORWARD -p tcp -j NFQUEUE --queue-num 7 --queue-bypass",
     "mangle: -A PREROUTING -p tcp -j TPROXY --on-port 9 --on-ip 127.0.0.1 --tproxy-mark 0x0/0x0",
     "raw: -A PREROUTING -p tcp -j CT --zone 5",
 )
@@ -538,15 +536,8 @@ def test_nft_doubts_matter_only_where_they_decide(kernel: Kernel, words: str) ->
         )
         for verdict in ("drop", "accept")
     )
-    if words.startswith("queue"):
-        dropping, accepting = (text.replace("bypass drop", "bypass") for text in (dropping, MASKED))
     way = "icmp" if "l4proto icmp" in words else "tcp"
     assert_doubted(kernel, RuleTexts(nft=dropping), RuleTexts(nft=accepting), way)
-
-
-MASKED = nft(
-    Asked("ip saddr 192.0.2.1 queue num 7 bypass", meets=False, family="ip", verdict="")
-).nft.replace(" counter \n", "\n")
 
 
 @pytest.mark.parametrize(
@@ -646,3 +637,33 @@ table inet asked {
     case = Asked("ct direction reply", meets=True, reply=True)
     for way in ("tcp", "udp"):
         assert_met(kernel, RuleTexts(nft=text), replace(case, way=way))
+
+
+QUEUES = (
+    RuleTexts(
+        nft="table ip asked { chain c { type filter hook forward priority 0; iifname br0 queue num 7 WORDS; }; }"
+    ),
+    *(
+        RuleTexts(
+            **{f"iptables_{variant}": "*filter\n-A FORWARD -i br0 -j NFQUEUE --queue-num 7 WORDS\nCOMMIT\n"}
+        )
+        for variant in ("nft", "legacy")
+    ),
+)
+
+
+@pytest.mark.parametrize("bypass", [False, True])
+@pytest.mark.parametrize("texts", QUEUES, ids=["nft", "iptables-nft", "iptables-legacy"])
+def test_what_is_queued_for_nobody_is_dropped_unless_told_to_pass(
+    kernel: Kernel, texts: RuleTexts, bypass: bool
+) -> None:
+    words = {"nft": "bypass" if bypass else "", "iptables": "--queue-bypass" if bypass else ""}
+    written = RuleTexts(
+        nft=texts.nft.replace("WORDS", words["nft"]),
+        iptables_nft=texts.iptables_nft.replace("WORDS", words["iptables"]),
+        iptables_legacy=texts.iptables_legacy.replace("WORDS", words["iptables"]),
+    )
+    source, frame = flow(*FLOWS["tcp"])
+    foretold = predict(load(kernel, written), first_packet(frame), source)
+    outcome = kernel.send(source, frame)
+    assert (foretold.verdict, outcome.arrived) == (("accept", "internet") if bypass else ("drop", None))

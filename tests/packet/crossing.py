@@ -15,6 +15,9 @@ HOST = ("198.51.100.2", "172.17.0.1", "fd00::1")
 class Surroundings:
     """A host with an uplink eth0 and a bridge docker0."""
 
+    def __init__(self, queues: tuple[int, ...] | None = None) -> None:
+        self.queues = queues
+
     def address_type(self, address: IPAddress, link: str | None = None) -> str | None:
         del link
         return "local" if str(address) in HOST or address.is_loopback else "unicast"
@@ -42,6 +45,9 @@ class Surroundings:
 
     def link_group(self, link: str) -> int | None:
         return 0 if link else None
+
+    def served_queues(self) -> tuple[int, ...] | None:
+        return self.queues
 
 
 def outgoing(
@@ -77,9 +83,15 @@ def reply_to(packet: Packet) -> Packet:
     return replace(packet, addresses=back, connection=connection, in_link="eth0", out_link="docker0")
 
 
-def at(firewall: Firewall, packet: Packet, hook: Hook = "forward", layer: Layer = "inet") -> Crossing:
-    """What a hook of `firewall` does to `packet`."""
-    return cross(parse(firewall), layer, hook, packet, Surroundings())
+def at(
+    firewall: Firewall,
+    packet: Packet,
+    hook: Hook = "forward",
+    layer: Layer = "inet",
+    queues: tuple[int, ...] | None = None,
+) -> Crossing:
+    """What a hook of `firewall` does to `packet`; `queues` are those that a program serves."""
+    return cross(parse(firewall), layer, hook, packet, Surroundings(queues))
 
 
 def filter_table(*rules: str, policy: str = "ACCEPT", chains: tuple[str, ...] = ()) -> str:

@@ -150,7 +150,29 @@ def test_certain_drop_elsewhere_beats_a_doubt() -> None:
 
 def test_unknown_target_is_never_left_out() -> None:
     assert forwarded("FORWARD -j NOSUCHTARGET").verdict == "unknown"
-    assert forwarded("FORWARD -j NFQUEUE --queue-num 1 --queue-bypass").verdict == "unknown"
+
+
+@pytest.mark.parametrize(
+    ("words", "queues", "verdict"),
+    [
+        ("--queue-num 1", (), "drop"),
+        ("--queue-num 1", (0, 2), "drop"),
+        ("--queue-num 1 --queue-bypass", (), "accept"),
+        ("--queue-num 1", (1,), "unknown"),
+        ("--queue-num 1 --queue-bypass", (1,), "unknown"),
+        ("--queue-balance 0:3 --queue-cpu-fanout", (7,), "drop"),
+        ("--queue-balance 0:3", (3,), "unknown"),
+        ("--queue-num 1 --queue-bypass", None, "unknown"),
+    ],
+)
+def test_who_takes_packets_from_a_queue_decides(
+    words: str, queues: tuple[int, ...] | None, verdict: str
+) -> None:
+    firewall = legacy(filter_table(f"FORWARD -j NFQUEUE {words}"))
+    crossing = at(firewall, outgoing(), queues=queues)
+    assert crossing.verdict == verdict
+    if verdict == "drop":
+        assert "from which no program takes it" in crossing.stops[0].reason
 
 
 def test_marks_are_followed() -> None:

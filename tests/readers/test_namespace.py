@@ -449,3 +449,7 @@ def test_the_deadline_is_kept(namespace) -> None:
     found = read_namespaces({namespace.name: namespace.pid}, (), deadline)
     assert isinstance(found[namespace.name], Unread)
     assert "0.01 s" in found[namespace.name].reason
+
+
+def test_queues_without_a_program_are_none(namespace) -> None:
+    assert namespace.read().packet_queues == ()
