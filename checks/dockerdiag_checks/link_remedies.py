@@ -62,14 +62,14 @@ def bridge_again(case: Case, hit: Hit) -> Remedy:
 
 
 def arp_on(case: Case, halt: Halt) -> Remedy:
-    """A bridge answers ARP again."""
+    """A link asks and answers ARP again."""
     link = halt.link or ""
     return Remedy(
-        summary=f"Have {link} answer ARP again",
+        summary=f"Have {link} ask for neighbours, and answer them, again",
         now=(sh("ip", "link", "set", link, "arp", "on"),),
         verify=(sh("ip", "link", "show", link), *retry(case)),
         undo=(sh("ip", "link", "set", link, "arp", "off"),),
-        risk="None: a bridge answers ARP unless it is told otherwise. Who turned it off may do so again.",
+        risk="None: a link does so unless it is told otherwise. Who turned it off may do so again.",
     )
 
 

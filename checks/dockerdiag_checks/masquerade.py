@@ -46,7 +46,7 @@ from dockerdiag.case import (
     without_translation,
 )
 from dockerdiag.dataclass import replace
-from dockerdiag.packet.flow import Halt
+from dockerdiag.packet.flow import KNOWN_HERE_ALONE, Halt
 from dockerdiag.registry import check
 from dockerdiag.report import Evidence, Finding, RuleReference, Status
 from dockerdiag.snapshot import Network
@@ -222,7 +222,7 @@ def _wrong_rule(
     ):
         code, why = (
             "snat-to-foreign-address",
-            f"are rewritten to {translated.source}, which this host does not have",
+            f"are rewritten to {translated.source}, which {_whose(hit)}",
         )
         option = network.options.get(HOST_ADDRESS_OPTION) if network is not None else None
         if network is not None and option == str(translated.source):
@@ -239,6 +239,12 @@ def _wrong_rule(
         f"Packets of {containers_of(hit)} {why}: nobody can answer them",
         tuple(seen),
         before=_first_in_chain(case, network, rule),
+    )
+
+
+def _whose(hit: Hit) -> str:
+    return (
+        f"is {KNOWN_HERE_ALONE}" if hit.halt.reason.endswith(KNOWN_HERE_ALONE) else "this host does not have"
     )
 
 

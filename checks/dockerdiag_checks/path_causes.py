@@ -2,7 +2,7 @@
 
 from dockerdiag.case import Case, Hit
 from dockerdiag.configuration.networkd import file_for, leaves_alone
-from dockerdiag.packet.adjacency import WRONG_GATEWAY
+from dockerdiag.packet.adjacency import WITHOUT_ARP, WRONG_GATEWAY
 from dockerdiag.packet.fib import describe_rule
 from dockerdiag.packet.flow import Halt
 from dockerdiag.report import Evidence
@@ -52,7 +52,7 @@ def _of_link(case: Case, halt: Halt) -> str:
         return "bridge-missing" if bridge else "path-link"
     if not link.up:
         return "bridge-admin-down" if bridge else "link-admin-down"
-    if not link.arp and bridge:
+    if not link.arp and (bridge or halt.reason.startswith(WITHOUT_ARP)):
         return "arp-off"
     if link.bridge_port_state not in (None, _FORWARDING):
         return "bridge-port-blocked"

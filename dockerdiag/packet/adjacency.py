@@ -10,8 +10,13 @@ from dockerdiag.snapshot.model import Link, Neighbour, Network, Unread
 
 WRONG_GATEWAY = "container gateway"
 """The place of a halt where a container routes to an address that the engine never gave it."""
+_ETHERNET = frozenset({None, "veth", "bridge", "vlan", "bond", "team", "macvlan"})
+"""Kinds of links whose neighbours are found by ARP. Hardware has no kind."""
+_ETHERNET_ADDRESS = len("00:00:00:00:00:00")
 _PORT_STATES = {0: "disabled", 1: "listening", 2: "learning", 4: "blocking"}
 _FORWARDING = 3
+WITHOUT_ARP = "ARP is switched off on "
+"""How the reason of a halt begins where a link asks for no neighbours and is none that can do without."""
 VALID = frozenset({"permanent", "noarp", "reachable", "stale", "delay", "probe"})
 """States of a neighbour to which packets are sent at once."""
 
@@ -178,6 +183,8 @@ class Adjacency:
     def of_container(self, terrain: Terrain, link: Link, toward: IPAddress, packet: Packet) -> None:
         """What a container knows of its gateway's hardware address."""
         entry = self._entry(terrain, link, toward, packet)
+        if self._sends_to_itself(terrain, link, entry, packet):
+            return
         port = self._world.host_end(link)
         host = self._world.host
         bridge = host.links.bridge_of(port) if port is not None else None
@@ -206,13 +213,28 @@ class Adjacency:
     def of_uplink(self, terrain: Terrain, link: Link, toward: IPAddress, packet: Packet) -> None:
         """What is known of the next machine out there."""
         entry = self._entry(terrain, link, toward, packet)
-        if entry is None:
+        if self._sends_to_itself(terrain, link, entry, packet) or entry is None:
             return
         if "failed" in entry.state:
             self._failed(terrain, link, entry, packet, Disposition.NO_ROUTE)
         elif entry.state == "permanent" and (whose := _nobodys(entry, terrain.links)) is not None:
             reason = f"{entry.address} is fixed to {entry.mac} on {link.name}, which is {whose}"
             self._at(terrain, link, entry, Disposition.DROPPED, reason, packet)
+
+    def _sends_to_itself(self, terrain: Terrain, link: Link, entry: Neighbour | None, packet: Packet) -> bool:
+        """Whether the kernel gives every frame the link's own hardware address, since ARP is off there; says so.
+
+        Modems that speak Ethernet to the host alone are made so, and work.
+        """
+        if link.arp or link.loopback or link.kind not in _ETHERNET or link.name.startswith("ww"):
+            return False
+        if link.mac is None or len(link.mac) != _ETHERNET_ADDRESS or not link.mac.strip("0:"):
+            return False
+        if entry is not None and entry.state == "permanent":
+            return False
+        reason = f"{WITHOUT_ARP}{link.name}: the kernel asks for no hardware address, and sends to {link.name}'s own"
+        self._dropped(terrain, link, reason, packet)
+        return True
 
     def _entry(self, terrain: Terrain, link: Link, toward: IPAddress, packet: Packet) -> Neighbour | None:
         neighbours = terrain.namespace.neighbours

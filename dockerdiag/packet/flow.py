@@ -40,6 +40,9 @@ HaltKind = Literal[
 
 Isolation = Literal["none", "internal"]
 
+KNOWN_HERE_ALONE = "known on this host alone"
+"""How the reason of a halt ends where a packet leaves with the address that a network's bridge has on the host."""
+
 
 @dataclass(frozen=True, slots=True)
 class Source:

@@ -3,9 +3,9 @@
 from ipaddress import ip_address
 
 from dockerdiag.dataclass import replace
-from dockerdiag.packet import beginning
+from dockerdiag.packet import beginning, ethernet
 from dockerdiag.packet.fib import LOOPBACK
-from dockerdiag.packet.flow import HaltKind, rule_name
+from dockerdiag.packet.flow import KNOWN_HERE_ALONE, HaltKind, rule_name
 from dockerdiag.packet.listening import reception
 from dockerdiag.packet.movement import UNDERLYING, End, Movement
 from dockerdiag.packet.packet import IPAddress, Packet
@@ -13,7 +13,7 @@ from dockerdiag.packet.resolution import Side
 from dockerdiag.packet.routing import Decision
 from dockerdiag.packet.world import Terrain
 from dockerdiag.report import Disposition
-from dockerdiag.snapshot.model import Container, Endpoint, Network, Unread
+from dockerdiag.snapshot.model import Container, Endpoint, Link, Network, Unread
 
 
 class Trip(Movement):
@@ -196,6 +196,8 @@ class Trip(Movement):
             reason = f"whether {source} is an address of this host was not read"
             self.trail.unread(terrain, place, f"address {source}", reason, packet)
             return packet
+        if kind == "local" and (bridge := self._inner_bridge(terrain, source, link)) is not None:
+            return self._leaves_as_a_bridge(end, place, bridge)
         if kind == "local":
             self.trail.hop(terrain, place, f"answers to {source} come back to this host")
             return packet
@@ -216,6 +218,35 @@ class Trip(Movement):
         candidates = terrain.router.local_addresses(link.name) if link is not None else None
         own = next((a for a in candidates or () if a.version == source.version), None)
         return packet if own is None else self.tracking.masqueraded(terrain, packet, own)
+
+    def _inner_bridge(self, terrain: Terrain, source: IPAddress, link: Link | None) -> Link | None:
+        """The network's bridge, other than the one it leaves by, that an address of the host belongs to."""
+        if not terrain.is_host or self._perhaps_routed(source) is not None:
+            return None
+        for network in self.world.networks:
+            bridge = terrain.links.get(network.bridge)
+            if bridge is None or bridge is link or ethernet.outer_ports(self.world, bridge):
+                continue
+            if ethernet.owns(terrain.links, bridge, source):
+                return bridge
+        return None
+
+    def _leaves_as_a_bridge(self, end: End, place: str, bridge: Link) -> Packet:
+        """Notes that it leaves with the address that a bridge of the engine's has on this host."""
+        packet, terrain, link = end.packet, end.terrain, end.link
+        source = packet.addresses.source
+        became = "is" if source == self.sent_from else "is rewritten to"
+        reason = f"its source {became} {source}, which is {bridge.name}'s and {KNOWN_HERE_ALONE}"
+        rule = self.tracking.nat_rule
+        at = rule_name(rule) if rule is not None else f"address {source} of {bridge.name}"
+        kind: HaltKind = "unanswered"
+        if link is not None and not _outward(terrain, link, source.version):
+            kind, at = "address", f"address of {link.name}"
+            reason = f"{link.name} has no IPv{source.version} address to send from: {reason}"
+        self.trail.halt(
+            terrain, place, kind, Disposition.NOT_ANSWERED, at, reason, packet, rule=rule, link=self.uplink
+        )
+        return packet
 
     def _one_of_several(self, terrain: Terrain, place: str, packet: Packet) -> None:
         """Its source is chosen among several, or was not read: whether all of them are this host's is not known."""
@@ -355,3 +386,8 @@ class Trip(Movement):
         packet = self._rulings.cross(terrain, "inet", "prerouting", packet)
         packet = self._rulings.cross(terrain, "inet", "input", packet)
         return End("delivered", terrain, packet)
+
+
+def _outward(terrain: Terrain, link: Link, family: int) -> bool:
+    """Whether a link has an address that is meant for more than that link."""
+    return any(one.scope == "global" for one in terrain.links.addresses(link.name, family) or ())

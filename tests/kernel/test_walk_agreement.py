@@ -429,6 +429,33 @@ CASES = [
     Case("ARP restrained", sysctl("ipv4/conf/all/arp_ignore", 2)),
     Case("isolated port alone", host(f"bridge link set dev {PORT} isolated on")),
     Case("uplink down", host(f"ip link set {UPLINK} down"), f"no route to {SERVER}", disposition=NO_ROUTE),
+    Case("uplink without ARP", host(f"ip link set {UPLINK} arp off"), f"link {UPLINK}"),
+    Case("container's link without ARP", box("ip link set eth0 arp off"), "link eth0"),
+    Case(
+        "uplink without address",
+        host(f"ip address flush dev {UPLINK}", f"ip route add default dev {UPLINK}"),
+        f"address of {UPLINK}",
+        disposition=UNANSWERED,
+        arrives=True,
+    ),
+    Case(
+        "uplink's address for its own link alone",
+        host(
+            f"ip address flush dev {UPLINK}",
+            f"ip address add {HOST}/24 dev {UPLINK} scope link",
+            f"ip route add default via {ROUTER}",
+        ),
+        f"address of {UPLINK}",
+        disposition=UNANSWERED,
+        arrives=True,
+    ),
+    Case(
+        "translated to a bridge's address",
+        host(f"nft insert rule ip nat post oifname {UPLINK} snat to {GATEWAY}"),
+        "nft ip nat post handle 3",
+        disposition=UNANSWERED,
+        arrives=True,
+    ),
     Case(
         "wrong neighbour of the container",
         host(f"ip neigh replace {CONTAINER} lladdr 02:00:00:00:00:99 dev {BRIDGE} nud permanent"),
