@@ -15,6 +15,8 @@ _ETHERNET = frozenset({None, "veth", "bridge", "vlan", "bond", "team", "macvlan"
 _ETHERNET_ADDRESS = len("00:00:00:00:00:00")
 _PORT_STATES = {0: "disabled", 1: "listening", 2: "learning", 4: "blocking"}
 _FORWARDING = 3
+HAIRPIN_OFF = "hairpin is off"
+"""How the reason of a halt ends where a bridge would have to send a frame back by the port that it came by."""
 WITHOUT_ARP = "ARP is switched off on "
 """How the reason of a halt begins where a link asks for no neighbours and is none that can do without."""
 VALID = frozenset({"permanent", "noarp", "reachable", "stale", "delay", "probe"})
@@ -86,7 +88,7 @@ class Adjacency:
         """Says that a bridge sends no frame back out of the port that it came by."""
         if port is other and not port.bridge_port_hairpin:
             reason = (
-                f"the frame would have to leave by {port.name}, the port that it came by, and hairpin is off"
+                f"the frame would have to leave by {port.name}, the port that it came by, and {HAIRPIN_OFF}"
             )
             self._dropped(terrain, port, reason, packet)
 
@@ -136,8 +138,12 @@ class Adjacency:
             return
         disposition, reason = Disposition.DROPPED, f"{bridge.name} does not have the gateway address {toward}"
         if network is not None and network.options.get("com.docker.network.bridge.inhibit_ipv4") == "true":
-            disposition = Disposition.UNKNOWN
-            reason = f"the gateway {toward} is another machine (inhibit_ipv4), which is not seen here"
+            reason = f"the gateway {toward} is another machine (inhibit_ipv4), "
+            if all(self._world.container_end(port) is not None for port in terrain.links.ports(bridge)):
+                reason += f"and {bridge.name} has no port that leads to one"
+            else:
+                disposition = Disposition.UNKNOWN
+                reason += "which is not seen here"
         self._trail.halt(terrain, place, "address", disposition, at, reason, packet, link=bridge.name)
 
     def _gateways(self, network: Network) -> set[str]:

@@ -55,7 +55,16 @@ def first_packet(flow: Flow, ports_of: NetworkNamespace | None, source: IPAddres
         icmp_code=0 if flow.protocol in _ICMP_REQUEST else None,
         locally_generated=True,
         sender=flow.source.user,
+        ttl=_time_to_live(ports_of) if flow.destination.version == 4 else None,
     )
+
+
+def _time_to_live(namespace: NetworkNamespace | None) -> int | None:
+    """What IPv4 gives a packet whose program asks for nothing else; None where it was not read."""
+    if namespace is None or isinstance(namespace.sysctls, Unread):
+        return None
+    told = namespace.sysctls.get("net/ipv4/ip_default_ttl", "")
+    return int(told) if told.isdigit() else None
 
 
 def with_source(packet: Packet, source: IPAddress) -> Packet:

@@ -183,6 +183,8 @@ class Journey:
     """The network that carries it."""
     translation: Translation | None = None
     shadowed_nat: tuple[RuleReference, ...] = ()
+    later: tuple[Halt, ...] = ()
+    """What stops nothing as long as the kernel knows its neighbours' hardware addresses."""
     narrowest: Narrowing | None = None
     """Where on the container's way out the MTU is smallest; None where nothing is smaller than at its own link."""
 

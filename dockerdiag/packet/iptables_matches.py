@@ -11,7 +11,7 @@ from dockerdiag.dataclass import dataclass
 from dockerdiag.packet import iptables_conntrack, matching
 from dockerdiag.packet.ipsets import IpSets, set_match
 from dockerdiag.packet.iptables_words import Extension, Option, RuleWords
-from dockerdiag.packet.packet import IPAddress
+from dockerdiag.packet.packet import IPAddress, PortRange
 from dockerdiag.packet.rules import Match
 from dockerdiag.packet.truth import Truth, Unknown, every, negate, some
 from dockerdiag.packet.values import Element, Interval, NamePrefix, Value, covers
@@ -31,7 +31,6 @@ UNKNOWABLE = {
     "connlabel": "connection labels are not known",
     "connlimit": "the number of open connections is not known",
     "cpu": "the processor is not known",
-    "dscp": "the packet's DSCP field is not known",
     "ecn": "the packet's ECN bits are not known",
     "hashlimit": "how much of the limit is used up is not known",
     "helper": "whether a connection tracking helper is attached is not known",
@@ -45,7 +44,6 @@ UNKNOWABLE = {
     "statistic": "chance or a counter decides",
     "string": "the packet's content is not known",
     "time": "it depends on the time of day",
-    "tos": "the packet's TOS field is not known",
     "u32": "the packet's bytes are not known",
 }
 
@@ -79,6 +77,10 @@ def _is_content(extension: Extension) -> bool:
     return content is not None and not content.inverted
 
 
+_HEADERS = frozenset({"dscp", "hl", "length", "tos", "ttl"})
+"""Matches on what the walk knows of its own packets at most, and never of their answers."""
+
+
 def always(_: View) -> Truth:
     """A match that every packet meets (`comment`, `nfacct`)."""
     return True
@@ -97,6 +99,8 @@ class MatchReader:
         for extension in rule.matches:
             if never_met and (_is_excess(extension) or _is_content(extension)):
                 matches.append(lambda _: False)
+            elif never_met and extension.name in _HEADERS:
+                matches += [matching.unless_never_seen(match) for match in self._extension(extension)]
             else:
                 matches += self._extension(extension)
         return matches
@@ -354,7 +358,7 @@ def _packet_type(option: Option) -> Match:
     return match
 
 
-def _number(option: Option, value: Callable[[View], int | None], what: str) -> Match:
+def _number(option: Option, value: Callable[[View], PortRange | int | None], what: str) -> Match:
     element = _span(option.value)
     if option.name.endswith("-lt"):
         element = Interval(0, int(option.value) - 1)
@@ -377,7 +381,25 @@ def _time_to_live(option: Option) -> Match:
 
 
 def _length(option: Option) -> Match:
-    return _number(option, lambda view: view.packet.length, "length")
+    return _number(option, lambda view: view.length, "length")
+
+
+def _service_class(option: Option) -> Match:
+    wanted = int(option.value, 0)
+    return _of_service(lambda service: service >> 2 == wanted, option)
+
+
+def _type_of_service(option: Option) -> Match:
+    value, mask = _mark_text(option.value)
+    return _of_service(lambda service: service & mask == value, option)
+
+
+def _of_service(test: Callable[[int], bool], option: Option) -> Match:
+    def match(view: View) -> Truth:
+        service = view.service
+        return service if isinstance(service, Unknown) else test(service) is not option.inverted
+
+    return match
 
 
 def _link_group(option: Option) -> Match:
@@ -570,5 +592,7 @@ _MATCHES: Mapping[str, Mapping[str, Callable[[Option], Match]]] = {
     "ttl": {"--ttl-eq": _time_to_live, "--ttl-lt": _time_to_live, "--ttl-gt": _time_to_live},
     "hl": {"--hl-eq": _time_to_live, "--hl-lt": _time_to_live, "--hl-gt": _time_to_live},
     "length": {"--length": _length},
+    "dscp": {"--dscp": _service_class},
+    "tos": {"--tos": _type_of_service},
     "devgroup": {"--src-group": _link_group, "--dst-group": _link_group},
 }

@@ -6,11 +6,11 @@ from typing import Literal
 
 from dockerdiag.dataclass import replace
 from dockerdiag.packet.iptables_words import Extension, Option, RuleWords
-from dockerdiag.packet.matching import TOS_REWRITTEN, changing_set, queued
+from dockerdiag.packet.matching import TOS_REWRITTEN, changing_set, nobody_listens, queued
 from dockerdiag.packet.packet import RANDOM_PORTS, IPAddress, Packet, PortRange
-from dockerdiag.packet.rules import Change, Item, Nat, NoTrack, Verdict
+from dockerdiag.packet.rules import Change, Choice, Item, Nat, NoTrack, Verdict
 from dockerdiag.packet.translating import masquerade_address, redirect_address
-from dockerdiag.packet.truth import Unknown
+from dockerdiag.packet.truth import Truth, Unknown
 from dockerdiag.packet.view import View
 
 _WITHOUT_EFFECT = frozenset(
@@ -23,7 +23,6 @@ _WITHOUT_EFFECT = frozenset(
 
 _UNFORESEEABLE = {
     "QUEUE": "a program in user space decides",
-    "TPROXY": "a local transparent proxy takes it, if one listens",
     "SYNPROXY": "the kernel answers the connection attempt in the server's place",
     "CLUSTERIP": "a hash decides",
 }
@@ -292,6 +291,23 @@ def _queue(target: Extension, version: int) -> tuple[Item, ...]:  # noqa: ARG001
     return (queued("target NFQUEUE", _number(first), _number(last or first), bypass=bypass),)
 
 
+def _transparent_proxy(target: Extension, version: int) -> tuple[Item, ...]:  # noqa: ARG001 - one signature for all
+    told = target.option("--on-port")
+    port = _number(told.value) if told is not None else 0
+    unheard = nobody_listens(port or None)
+    dropped = Verdict(
+        "drop",
+        reason=f"this rule hands it to a transparent proxy{f' on port {port}' if port else ''}, "
+        "where nothing listens: the kernel drops it",
+    )
+    taken = Verdict("unknown", reason="target TPROXY: a local transparent proxy takes it")
+
+    def choose(view: View) -> list[tuple[Truth, Verdict]]:
+        return [(True, dropped if unheard(view) is True else taken)]
+
+    return (Choice(choose),)
+
+
 _RANDOM = ("--random", "--random-fully", "--persistent")
 _ARITHMETIC = ("--set-xmark", "--set-mark", "--and-mark", "--or-mark", "--xor-mark")
 _OPTIONS: dict[str, tuple[str, ...]] = {
@@ -308,6 +324,7 @@ _OPTIONS: dict[str, tuple[str, ...]] = {
     ),
     "TTL": ("--ttl-set", "--ttl-dec", "--ttl-inc"),
     "HL": ("--hl-set", "--hl-dec", "--hl-inc"),
+    "TPROXY": ("--on-port", "--on-ip", "--tproxy-mark"),
     "NFQUEUE": ("--queue-num", "--queue-balance", "--queue-bypass", "--queue-cpu-fanout"),
     "SET": ("--add-set", "--del-set", "--map-set", "--map-mark", "--map-prio", "--map-queue", "--exist", "--timeout"),
 }  # fmt: skip
@@ -324,5 +341,6 @@ _READERS: dict[str, Callable[[Extension, Literal[4, 6]], tuple[Item, ...]]] = {
     "TTL": _time_to_live,
     "HL": _time_to_live,
     "NFQUEUE": _queue,
+    "TPROXY": _transparent_proxy,
     "SET": _set,
 }

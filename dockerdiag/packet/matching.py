@@ -130,3 +130,33 @@ _NOBODY = "this rule hands it to {}, from which no program takes it: the kernel 
 
 def _queues(first: int, last: int) -> str:
     return f"queue {first}" if first == last else f"one of the queues {first} to {last}"
+
+
+def unless_never_seen(match: Match) -> Match:
+    """A match of a rule that met no packet so far: what is not known of a packet is then not what it asks for."""
+
+    def seen(view: View) -> Truth:
+        truth = match(view)
+        return False if isinstance(truth, Unknown) else truth
+
+    return seen
+
+
+def nobody_listens(port: int | None) -> Match:
+    """Whether no socket is there for a transparent proxy's rule; it may be asked for at any address.
+
+    Args:
+        port: The proxy's, None for the packet's own.
+    """
+
+    def match(view: View) -> Truth:
+        own = view.packet.addresses.destination_port
+        wanted = port if port is not None else own.low if own is not None and own.low == own.high else None
+        if wanted is None or view.packet.protocol not in ("tcp", "udp"):
+            return Unknown("whether a transparent proxy's socket takes the packet is not known")
+        listens = view.surroundings.is_listened_on(view.packet.protocol, wanted)
+        if listens is None:
+            return Unknown("whether a transparent proxy's socket takes the packet was not read")
+        return not listens
+
+    return match

@@ -1,7 +1,7 @@
 """What nft's expressions read from a packet."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import field
+from dataclasses import field, replace
 from ipaddress import IPv4Address, IPv6Address
 
 from dockerdiag.dataclass import dataclass
@@ -193,6 +193,16 @@ def _group(view: View, link: str) -> Value:
     return Unknown(f"the group of link {link} is not known") if group is None else group
 
 
+def _kind(view: View, link: str) -> Value:
+    """The kind of a link; hardware and loopback have none."""
+    if not link:
+        return ABSENT
+    kind = view.surroundings.link_kind(link)
+    if kind is None:
+        return Unknown(f"the kind of link {link} is not known")
+    return kind or ABSENT
+
+
 def _bridge_name(view: View, port: str | None, bridge: str | None) -> Value:
     if view.layer != "bridge" or port is None:
         return Unknown("the bridge of this frame's port is not known")
@@ -212,11 +222,14 @@ def _socket_owner(view: View) -> Value:
 
 
 def _length(view: View) -> Value:
-    length = view.packet.length
-    if length is None:
+    if view.packet.protocol == "arp":
         return Unknown("the packet's length is not known")
+    length = view.length
     # At egress the frame has its Ethernet header again.
-    return length + 14 if view.hook == "egress" else length
+    more = 14 if view.hook == "egress" else 0
+    if isinstance(length, int):
+        return length + more
+    return replace(length, low=length.low + more, high=length.high + more)
 
 
 def _family_name(view: View) -> Value:
@@ -231,6 +244,8 @@ _META: Mapping[str, tuple[Callable[[View], Value], Kind]] = {
     "oifname": (_out_name, "link"),
     "iif": (_in_name, "link index"),
     "oif": (_out_name, "link index"),
+    "iifkind": (lambda view: _kind(view, view.in_name), "word"),
+    "oifkind": (lambda view: _kind(view, view.out_name), "word"),
     "iifgroup": (lambda view: _group(view, view.in_name), "group"),
     "oifgroup": (lambda view: _group(view, view.out_name), "group"),
     "ibrname": (lambda view: _bridge_name(view, view.packet.in_port, view.packet.in_link), "link"),
@@ -295,6 +310,11 @@ def _payload(body: Json) -> Expression:
     return unknown_expression(f"the field {field} is not known of this packet")
 
 
+def _service_class(view: View) -> Value:
+    service = view.service
+    return service if isinstance(service, Unknown) else service >> 2
+
+
 def _network_header(family: int, name: str) -> Expression:
     fields: Mapping[str, tuple[Callable[[View], Value], Kind]] = {
         "saddr": (lambda view: view.source, "address"),
@@ -302,11 +322,12 @@ def _network_header(family: int, name: str) -> Expression:
         "protocol": (lambda view: view.protocol_number, "protocol"),
         "nexthdr": (lambda view: view.protocol_number, "protocol"),
         "version": (lambda view: view.packet.family, "integer"),
+        "dscp": (_service_class, "dscp"),
         "ttl": (lambda view: _or_unknown(view.packet.ttl, "time to live"), "integer"),
         "hoplimit": (lambda view: _or_unknown(view.packet.ttl, "hop limit"), "integer"),
     }
     if family == 4:
-        fields = {**fields, "length": (lambda view: _or_unknown(view.packet.length, "length"), "integer")}
+        fields = {**fields, "length": (lambda view: view.length, "integer")}
     if name not in fields:
         return unknown_expression(f"the field {name} of the IP header is not known of this packet")
     value, kind = fields[name]
@@ -400,6 +421,20 @@ def _ethernet_header(name: str) -> Expression:
         return _or_unknown(mac and mac.lower(), "MAC addresses")
 
     return Expression(value, "ethertype" if name == "type" else "word")
+
+
+def _route(body: Json) -> Expression:
+    """What rules read of the packet's route."""
+    family = {"ip": 4, "ip6": 6}.get(body.get("family", ""))
+    if body.get("key") != "nexthop" or family is None:
+        return unknown_expression("the route's properties are not known")
+
+    def value(view: View) -> Value:
+        if view.packet.ip_version != family or view.packet.out_link is None:
+            return ABSENT
+        return view.packet.gateway or view.destination
+
+    return Expression(value, "address")
 
 
 def _extension_header(body: Json) -> Expression:
@@ -545,7 +580,7 @@ _READERS: Mapping[str, Callable[[Json], Expression]] = {
     "symhash": lambda _: unknown_expression("a hash decides"),
     "socket": lambda _: unknown_expression("whether a local socket takes the packet is not known"),
     "osf": lambda _: unknown_expression("the sender's system is not known", "word"),
-    "rt": lambda _: unknown_expression("the route's properties are not known"),
+    "rt": _route,
     "ipsec": lambda _: unknown_expression("IPsec policies are not known"),
     "tunnel": lambda _: unknown_expression("the packet's tunnel is not known"),
 }

@@ -10,6 +10,7 @@ from typing import Literal, cast
 
 from dockerdiag.dataclass import dataclass, replace
 from dockerdiag.packet.indexing import ANY_KEY, Prefix, RuleKey, prefix
+from dockerdiag.packet.matching import unless_never_seen
 from dockerdiag.packet.nft_expressions import NamedSets
 from dockerdiag.packet.nft_literals import Json
 from dockerdiag.packet.nft_statements import MALFORMED, read_statement
@@ -171,6 +172,11 @@ def _read(listed: ListedRule, sets: NamedSets) -> tuple[Item, ...]:
             # A limit that was never exceeded is not exceeded by the one packet that is walked.
             if position < unmet and _asks_for_excess(name, body):
                 items.append(lambda _: False)
+            elif position < unmet and _asks_for_headers(name, body):
+                items += [
+                    unless_never_seen(item) if callable(item) else item
+                    for item in read_statement(name, body, sets)
+                ]
             else:
                 items += read_statement(name, body, sets)
     return tuple(items)
@@ -195,6 +201,18 @@ def _asks_for_excess(name: str, body: Json) -> bool:
         and body.get("inv") is True
         and 0 not in (body.get("rate"), body.get("val"))
     )
+
+
+_HEADERS = frozenset({"dscp", "hoplimit", "length", "ttl"})
+"""What the walk knows of its own packets at most, and never of their answers."""
+
+
+def _asks_for_headers(name: str, body: Json) -> bool:
+    left = body.get("left") if name == "match" and isinstance(body, dict) else None
+    if not isinstance(left, dict):
+        return False
+    read = [part for part in (left.get("payload"), left.get("meta")) if isinstance(part, dict)]
+    return any(part.get("field") in _HEADERS or part.get("key") == "length" for part in read)
 
 
 def _packets(statements: list[Json]) -> int | None:

@@ -21,6 +21,11 @@ PROTOCOLS = {
     "ah": 51, "ipv6-icmp": 58, "icmpv6": 58, "comp": 108, "ipcomp": 108, "sctp": 132, "udplite": 136, "ospf": 89,
     "pim": 103, "vrrp": 112, "l2tp": 115,
 }  # fmt: skip
+SERVICE_CLASSES = {
+    "df": 0, "be": 0, "lephb": 1, "va": 44, "ef": 46,
+    **{f"cs{number}": 8 * number for number in range(8)},
+    **{f"af{high}{low}": 8 * high + 2 * low for high in range(1, 5) for low in range(1, 4)},
+}  # fmt: skip
 ICMP_TYPES = {
     "echo-reply": 0, "destination-unreachable": 3, "source-quench": 4, "redirect": 5, "echo-request": 8,
     "router-advertisement": 9, "router-solicitation": 10, "time-exceeded": 11, "parameter-problem": 12,
@@ -106,6 +111,7 @@ _SCALARS: Mapping[str, Callable[[Json], Element]] = {
     "packet type": _packet_type,
     "link or existence": _truth_or_name,
     "truth": bool,
+    "dscp": _symbolic(SERVICE_CLASSES),
 }
 FLAG_KINDS = frozenset({"ct state", "ct status", "tcp flags"})
 

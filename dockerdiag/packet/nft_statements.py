@@ -5,7 +5,7 @@ from ipaddress import IPv4Network, IPv6Network
 from typing import Literal
 
 from dockerdiag.dataclass import dataclass, replace
-from dockerdiag.packet.matching import TOS_REWRITTEN, queued
+from dockerdiag.packet.matching import TOS_REWRITTEN, nobody_listens, queued
 from dockerdiag.packet.nft_expressions import Expression, NamedSets, read_expression
 from dockerdiag.packet.nft_literals import FLAG_KINDS, PROTOCOLS, Json, Kind, read_element, read_map, read_set
 from dockerdiag.packet.packet import RANDOM_PORTS, IPAddress, Packet, PortRange
@@ -35,7 +35,6 @@ _PERHAPS = {
 }
 
 _UNFORESEEABLE = {
-    "tproxy": "a local transparent proxy takes it, if one listens",
     "synproxy": "the kernel answers the connection attempt in the server's place",
     "fwd": "it is sent out of another link at once",
 }
@@ -535,6 +534,16 @@ def _queue(_: str, body: Json, sets: NamedSets) -> list[Item]:  # noqa: ARG001 -
     return [queued("queue", int(first), int(last), bypass="bypass" in (body or {}).get("flags", ()))]
 
 
+def _transparent_proxy(_: str, body: Json, sets: NamedSets) -> list[Item]:  # noqa: ARG001 - one signature for all
+    taken = Verdict("unknown", reason="tproxy: a local transparent proxy takes it")
+    port = (body or {}).get("port")
+    if port is not None and not isinstance(port, int):
+        return [taken]
+    unheard = nobody_listens(port)
+    # Where nobody listens the rule ends, and drops nothing.
+    return [lambda view: unheard(view) is not True, taken]
+
+
 _READERS: Mapping[str, Callable[[str, Json, NamedSets], list[Item]]] = {
     "match": _match,
     "vmap": _verdict_map,
@@ -546,4 +555,5 @@ _READERS: Mapping[str, Callable[[str, Json, NamedSets], list[Item]]] = {
     "masquerade": _translate,
     "redirect": _translate,
     "queue": _queue,
+    "tproxy": _transparent_proxy,
 }

@@ -38,6 +38,8 @@ class PortRange:
 
     low: int
     high: int
+    what: str = "port"
+    """What it is a range of, where that is no port."""
 
     @classmethod
     def one(cls, port: int) -> "PortRange":

@@ -126,6 +126,7 @@ class Resolution:
                 self._rulings.stopped(step.terrain, place, stop, frame, f"{what}: {stop.reason}")
             elif stop.verdict != "unknown":
                 self._known_for_now(step, place, stop, what)
+                self._rulings.stopped(step.terrain, place, stop, frame, f"{what}: {stop.reason}", later=True)
                 return
 
     def _known_for_now(self, step: _Step, place: str, stop: Stop, what: str) -> None:

@@ -508,6 +508,18 @@ class Router:
         own = self.links.get(link)
         return None if own is None else own.group
 
+    def link_kind(self, link: str) -> str | None:
+        """The link's kind, empty for hardware; None where it was not read."""
+        own = self.links.get(link)
+        return None if own is None else own.kind or ""
+
+    def is_listened_on(self, protocol: str, port: int) -> bool | None:
+        """Whether a socket of this namespace listens there; None where they were not read."""
+        listeners = self._namespace.listeners
+        if isinstance(listeners, Unread):
+            return None
+        return any((one.protocol, one.port) == (protocol, port) for one in listeners)
+
     def served_queues(self) -> tuple[int, ...] | None:
         """Numbers of the queues that a program takes packets from; None where they were not read."""
         queues = self._namespace.packet_queues

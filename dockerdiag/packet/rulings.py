@@ -104,8 +104,10 @@ class Rulings:
         packet: Packet,
         reason: str,
         disposition: Disposition | None = None,
+        *,
+        later: bool = False,
     ) -> None:
-        """Notes a stop; `disposition` is by default what it does."""
+        """Notes a stop; `disposition` is by default what it does, and `later` where it does not do so yet."""
         read = bool(stop.rule.table)
         kind: HaltKind = "rule" if stop.rule.index is not None or stop.rule.handle is not None else "policy"
         self._trail.halt(
@@ -118,6 +120,7 @@ class Rulings:
             packet,
             rule=stop.rule if read else None,
             netfilter=stop,
+            later=later,
         )
 
     def _passed(self, terrain: Terrain, place: str, passage: Passage, before: Packet, after: Packet) -> None:

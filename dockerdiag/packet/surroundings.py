@@ -35,5 +35,11 @@ class Surroundings(Protocol):
     def link_group(self, link: str) -> int | None:
         """The group of `link` (`ip link set group`)."""
 
+    def link_kind(self, link: str) -> str | None:
+        """The kind of `link` (`bridge`, `veth` …), empty for hardware."""
+
+    def is_listened_on(self, protocol: str, port: int) -> bool | None:
+        """Whether any socket listens on a port, at whatever address."""
+
     def served_queues(self) -> tuple[int, ...] | None:
         """Numbers of the queues that a program takes packets from (NFQUEUE)."""

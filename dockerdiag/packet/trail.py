@@ -47,6 +47,8 @@ class Trail:
         """Where the flow's own packets are made; None where that namespace is not walked through."""
         self._hops: list[Hop] = []
         self._halts: list[tuple[Halt, int]] = []
+        self.later: list[Halt] = []
+        """What stops nothing as long as the kernel knows a neighbour's hardware address."""
         self._seen: set[tuple[object, ...]] = set()
 
     def hop(
@@ -70,15 +72,21 @@ class Trail:
         at: str,
         reason: str,
         packet: Packet,
+        *,
+        later: bool = False,
         **details: Unpack[HaltDetails],
     ) -> None:
-        """The packet stops here, or may. Another halt at the same setting adds nothing: mended is mended."""
+        """The packet stops here, or may. Another halt at the same setting adds nothing: mended is mended.
+
+        `later`: it passes for now, and is stopped when a neighbour has to be asked for again.
+        """
         namespace = None if terrain.is_host else terrain.namespace.name
         by_rule = details.get("rule") is not None
         key = (kind, at, namespace, disposition, self.direction if by_rule else None)
-        if key in self._seen:
+        if key in self._seen and not later:
             return
-        self._seen.add(key)
+        if not later:
+            self._seen.add(key)
         named = self._named(terrain, place)
         halt = Halt(
             direction=self.direction,
@@ -91,6 +99,9 @@ class Trail:
             namespace=namespace,
             **details,
         )
+        if later:
+            self.later.append(halt)
+            return
         self._halts.append((halt, len(self._hops)))
         self._hops.append(Hop(self.direction, named, _VERDICTS[disposition], False, halt.rule, reason))
 

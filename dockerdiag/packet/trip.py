@@ -221,7 +221,7 @@ class Trip(Movement):
 
     def _inner_bridge(self, terrain: Terrain, source: IPAddress, link: Link | None) -> Link | None:
         """The network's bridge, other than the one it leaves by, that an address of the host belongs to."""
-        if not terrain.is_host or self._perhaps_routed(source) is not None:
+        if source.version != 4 or not terrain.is_host or self._perhaps_routed(source) is not None:
             return None
         for network in self.world.networks:
             bridge = terrain.links.get(network.bridge)

@@ -96,7 +96,7 @@ def _covers_range(element: Element, ports: PortRange) -> Truth:
         return True
     if ports.high < low or high < ports.low:
         return False
-    return Unknown(f"the port may be any from {ports.low} to {ports.high}")
+    return Unknown(f"the {ports.what} may be any from {ports.low} to {ports.high}")
 
 
 def is_exact(value: Value) -> bool:

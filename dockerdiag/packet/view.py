@@ -12,6 +12,12 @@ Hook = Literal["ingress", "egress", "prerouting", "input", "forward", "output", 
 Layer = Literal["netdev", "bridge", "inet", "arp"]
 
 IN_HOOKS = frozenset({"ingress", "prerouting", "input", "forward"})
+_IP_HEADER = {4: 20, 6: 40}
+_TCP_HEADER = PortRange(20, 60)
+"""Of a packet that opens a connection, or answers that: it has no content."""
+_UDP_HEADER = 8
+"""ICMP's is as long."""
+_LONGEST = 65535
 OUT_HOOKS = frozenset({"egress", "forward", "output", "postrouting"})
 
 
@@ -74,6 +80,25 @@ class View:
     def protocol_number(self) -> int:
         """The IP protocol number."""
         return PROTOCOL_NUMBERS[self.packet.protocol]
+
+    @property
+    def length(self) -> PortRange | int:
+        """The IP packet's length in bytes, or what it may be."""
+        packet = self.packet
+        if packet.length is not None:
+            return packet.length
+        header = _IP_HEADER[packet.family]
+        if packet.protocol == "tcp" and "syn" in packet.tcp_flags:
+            return PortRange(header + _TCP_HEADER.low, header + _TCP_HEADER.high, "packet's length")
+        return PortRange(header + _UDP_HEADER, _LONGEST, "packet's length")
+
+    @property
+    def service(self) -> int | Unknown:
+        """The type of service, or traffic class. Programs ask for none; networks may change it on an answer's way."""
+        packet = self.packet
+        if packet.tos is None or packet.connection.direction == "reply" or packet.protocol == "arp":
+            return Unknown("the packet's DSCP field is not known")
+        return packet.tos
 
     @property
     def mark(self) -> int | Unknown:

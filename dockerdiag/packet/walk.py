@@ -63,6 +63,7 @@ def _journey(trip: Trip) -> Journey:
         translation=trip.translation,
         shadowed_nat=trip.tracking.shadowed,
         narrowest=trip.narrowest,
+        later=tuple(trip.trail.later),
     )
 
 

@@ -7,7 +7,13 @@ from pathlib import Path
 
 _ROOT = "/proc/sys"
 _SINGLE = {
-    "net/ipv4": ("ip_forward", "ip_local_port_range", "ip_no_pmtu_disc", "fib_multipath_hash_policy"),
+    "net/ipv4": (
+        "ip_forward",
+        "ip_default_ttl",
+        "ip_local_port_range",
+        "ip_no_pmtu_disc",
+        "fib_multipath_hash_policy",
+    ),
     "net/ipv4/neigh/default": ("gc_thresh1", "gc_thresh2", "gc_thresh3"),
     "net/ipv6/neigh/default": ("gc_thresh1", "gc_thresh2", "gc_thresh3"),
     "net/netfilter": ("nf_conntrack_count", "nf_conntrack_max", "nf_conntrack_tcp_be_liberal"),

@@ -58,6 +58,13 @@ class HostSurroundings:
     def link_group(self, _: str) -> int:
         return 0
 
+    def link_kind(self, link: str) -> str | None:
+        return "bridge" if link.startswith("br") else "veth" if link else None
+
+    def is_listened_on(self, protocol: str, port: int) -> bool | None:
+        del protocol, port
+        return False
+
     def served_queues(self) -> tuple[int, ...]:
         return ()
 

@@ -107,6 +107,11 @@ NFT = (
     Asked("tcp flags syn / syn,ack", True),
     Asked("udp dport 1-1023", True, "udp"),
     Asked("th sport 1024-65535", True),
+    Asked("ip dscp cs1", False),
+    Asked("ip dscp cs0", True),
+    Asked("ip6 dscp != ef", True, "tcp6"),
+    Asked('meta iifkind "bridge"', True),
+    Asked('meta oifkind != "veth"', False),
     Asked("ip ttl 63", True),
     Asked("ip ttl < 63", False),
     Asked("ip6 hoplimit 63", True, "tcp6"),
@@ -395,6 +400,10 @@ IPTABLES = (
     Asked("-m owner --uid-owner 0", False, hook="postrouting", family=MANGLE),
     Asked("-m owner ! --uid-owner 0", True, hook="postrouting", family=MANGLE),
     Asked("-m policy --dir in --pol none", True),
+    Asked("-m dscp --dscp 0x2e", False),
+    Asked("-m dscp ! --dscp 0x2e", True, "tcp6"),
+    Asked("-m tos --tos 0x10/0xff", False),
+    Asked("-m tos --tos 0x00/0x3f", True),
     Asked("-m ttl --ttl-eq 63", True),
     Asked("-m ttl --ttl-lt 63", False),
     Asked("-m hl --hl-gt 62", True, "tcp6"),
@@ -463,12 +472,11 @@ NFT_DOUBTS = (
     "symhash mod 2 0",
     'meta hour "00:00"-"12:00"',
     "meta cpu 0",
-    "ip dscp cs1",
     "tcp option maxseg size 1-1000",
     "ct bytes > 10",
     "ct packets > 10",
     "rt classid 7",
-    "@nh,8,8 16",
+    "@nh,32,16 7",
     'osf name "Linux"',
     "add @seen { ip saddr timeout 1m } ip saddr @seen",
 )
@@ -483,8 +491,6 @@ IPTABLES_DOUBTS = (
     '-m bpf --bytecode "1,6 0 0 1"',
     "-m time --timestart 00:00 --timestop 12:00",
     "-m quota --quota 1000",
-    "-m dscp --dscp 0x2e",
-    "-m tos --tos 0x10/0xff",
     "-p tcp -m ecn --ecn-tcp-cwr",
     "-m connbytes --connbytes 10 --connbytes-dir both --connbytes-mode packets",
     "-m helper --helper ftp",
@@ -499,10 +505,7 @@ IPTABLES_DOUBTS = (
     "-p tcp -m tcpmss --mss 1:1000",
     "-m connlabel --label 5",
 )
-IPTABLES_UNFORESEEN = (
-    "mangle: -A PREROUTING -p tcp -j TPROXY --on-port 9 --on-ip 127.0.0.1 --tproxy-mark 0x0/0x0",
-    "raw: -A PREROUTING -p tcp -j CT --zone 5",
-)
+IPTABLES_UNFORESEEN = ("raw: -A PREROUTING -p tcp -j CT --zone 5",)
 
 
 def load(kernel: Kernel, texts: RuleTexts) -> Ruleset:
@@ -667,3 +670,34 @@ def test_what_is_queued_for_nobody_is_dropped_unless_told_to_pass(
     foretold = predict(load(kernel, written), first_packet(frame), source)
     outcome = kernel.send(source, frame)
     assert (foretold.verdict, outcome.arrived) == (("accept", "internet") if bypass else ("drop", None))
+
+
+PROXIED = (
+    RuleTexts(
+        nft="""
+table ip asked {
+  chain c {
+    type filter hook prerouting priority -150;
+    iifname "br0" meta l4proto tcp tproxy to :9 drop
+  }
+}
+"""
+    ),
+    *(
+        RuleTexts(**{f"iptables_{variant}": "*mangle\n-A PREROUTING -p tcp -j TPROXY --on-port 9\nCOMMIT\n"})
+        for variant in ("nft", "legacy")
+    ),
+)
+
+
+@pytest.mark.parametrize(
+    ("texts", "passes"),
+    list(zip(PROXIED, (True, False, False), strict=True)),
+    ids=["nft", "iptables-nft", "legacy"],
+)
+def test_a_transparent_proxy_that_is_not_there(kernel: Kernel, texts: RuleTexts, passes: bool) -> None:
+    """iptables drops what it would have handed over; of nftables the rule ends."""
+    source, frame = flow(*FLOWS["tcp"])
+    foretold = predict(load(kernel, texts), first_packet(frame), source)
+    outcome = kernel.send(source, frame)
+    assert (foretold.verdict, outcome.arrived) == (("accept", "internet") if passes else ("drop", None))

@@ -429,6 +429,34 @@ CASES = [
     Case("ARP restrained", sysctl("ipv4/conf/all/arp_ignore", 2)),
     Case("isolated port alone", host(f"bridge link set dev {PORT} isolated on")),
     Case("uplink down", host(f"ip link set {UPLINK} down"), f"no route to {SERVER}", disposition=NO_ROUTE),
+    Case(
+        "next hop that rules ask for",
+        forward("forward", f"rt ip nexthop {ROUTER} drop"),
+        "nft ip t c handle 2",
+    ),
+    Case(
+        "next hop of the answer",
+        forward("forward", f"rt ip nexthop {CONTAINER} drop"),
+        "nft ip t c handle 2",
+        "reply",
+    ),
+    Case("time to live as sent", forward("forward", "ip ttl < 63 counter drop")),
+    Case("what no opening packet is long", forward("forward", "meta length > 65535 drop")),
+    Case(
+        "service class of the request",
+        forward("prerouting", f"iifname {BRIDGE} ip dscp != cs0 drop", priority=-150),
+    ),
+    Case("a link's kind", forward("forward", 'meta iifkind "bridge" drop'), "nft ip t c handle 2"),
+    Case(
+        "nobody takes from a queue",
+        host("iptables-nft -A FORWARD -j NFQUEUE --queue-num 3"),
+        "iptables-nft ip filter FORWARD rule 1",
+    ),
+    Case(
+        "no transparent proxy",
+        host(f"iptables-nft -t mangle -A PREROUTING -i {BRIDGE} -p udp -j TPROXY --on-port 9"),
+        "iptables-nft ip mangle PREROUTING rule 1",
+    ),
     Case("uplink without ARP", host(f"ip link set {UPLINK} arp off"), f"link {UPLINK}"),
     Case("container's link without ARP", box("ip link set eth0 arp off"), "link eth0"),
     Case(

@@ -46,6 +46,12 @@ class Surroundings:
     def link_group(self, link: str) -> int | None:
         return 0 if link else None
 
+    def link_kind(self, link: str) -> str | None:
+        return {"docker0": "bridge", "eth0": ""}.get(link)
+
+    def is_listened_on(self, protocol: str, port: int) -> bool | None:
+        return (protocol, port) == ("tcp", 9040)
+
     def served_queues(self) -> tuple[int, ...] | None:
         return self.queues
 

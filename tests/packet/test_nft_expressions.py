@@ -42,6 +42,10 @@ SETS = (
 )  # fmt: skip
 
 MATCHING: tuple[dict[str, Any], ...] = (
+    match({"payload": {"protocol": "ip", "field": "dscp"}}, "cs0"),
+    match({"meta": {"key": "length"}}, {"range": [40, 80]}),
+    match({"meta": {"key": "iifkind"}}, "bridge"),
+    match({"rt": {"key": "nexthop", "family": "ip"}}, "203.0.113.10"),
     match(META_IN, "docker0"),
     match(META_IN, "docker*"),
     match(META_OUT, {"set": ["eth0", "wg*"]}),
@@ -96,6 +100,13 @@ MATCHING: tuple[dict[str, Any], ...] = (
 )
 
 UNMATCHING: tuple[dict[str, Any], ...] = (
+    match({"payload": {"protocol": "ip", "field": "dscp"}}, "af11"),
+    match({"payload": {"protocol": "ip", "field": "dscp"}}, {"set": ["cs6", 46]}),
+    match({"meta": {"key": "length"}}, 1500, ">"),
+    match({"meta": {"key": "iifkind"}}, "vlan"),
+    match({"meta": {"key": "oifkind"}}, "bridge"),
+    match({"rt": {"key": "nexthop", "family": "ip6"}}, "fd00::1"),
+    {"tproxy": {"port": 3}},
     match(META_IN, "eth0"),
     match(META_IN, "docker0", "!="),
     match(DADDR, "@nets", "!="),
@@ -118,7 +129,6 @@ UNKNOWN: tuple[dict[str, Any], ...] = (
     match({"meta": {"key": "hour"}}, "10:00"),
     match({"meta": {"key": "nosuchkey"}}, 1),
     match({"nosuchexpression": {}}, 1),
-    match({"payload": {"protocol": "ip", "field": "dscp"}}, "af11"),
     match({"payload": {"protocol": "vlan", "field": "id"}}, 3),
     match({"payload": {"protocol": "ether", "field": "saddr"}}, "02:00:00:00:00:01"),
     match({"numgen": {"mode": "random", "mod": 2}}, 0),
@@ -142,7 +152,7 @@ UNKNOWN: tuple[dict[str, Any], ...] = (
     {"xt": None},
     {"nosuchstatement": {}},
     {"queue": {"num": 1}},
-    {"tproxy": {"port": 3}},
+    {"tproxy": {"port": 9040}},
     {"synproxy": None},
 )
 
