@@ -64,6 +64,8 @@ WITHOUT_BRIDGE = {
 }
 
 _MAIN = 254
+_SMALLEST_OF_A_NETWORK = 8
+"""The shortest prefix that a LAN has: shorter ones are parts of a VPN's default route."""
 
 
 @check(
@@ -149,7 +151,8 @@ def _ways(host: NetworkNamespace) -> Iterator[_Way]:
         destination = ip_network(route.destination)
         if route.type == "unicast" and route.table in tables and destination.prefixlen:
             links = frozenset(names.get(hop.link or 0, "?") for hop in route.next_hops)
-            yield _Way(destination, links, route.scope == "link")
+            connected = route.scope == "link" and destination.prefixlen >= _SMALLEST_OF_A_NETWORK
+            yield _Way(destination, links, connected)
 
 
 def _asked_for_all(rules: tuple[RoutingRule, ...] | Unread) -> set[int | None]:
