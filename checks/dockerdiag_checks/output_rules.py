@@ -17,6 +17,8 @@ from dockerdiag_checks.wording import listed, retry
 _ACCEPTED = re.compile(r"^(?:\[\d+:\d+\] )?-A (?P<chain>\S+) (?P<rest>.*-j ACCEPT.*)$", re.MULTILINE)
 _TO_ADDRESS = re.compile(r"(?<!! )-d (\S+)")
 _DNS_PORT = "53"
+_EARLY = re.compile(r"hook (?:ingress|prerouting|output)\b.* priority (?P<priority>-?\d+)")
+_CONNECTION_TRACKING = -200
 _TO_SET = re.compile(r"--match-set \S+ (?:src,)?dst")
 
 
@@ -106,8 +108,11 @@ def _accept(halt: Halt, flow: Flow) -> Change | None:
     base = halt.netfilter.base_chain
     answers = halt.direction == "reply"
     way = "sport" if answers else "dport"
+    client = halt.packet.addresses.destination_port if answers and not _sees_connections(base) else None
     if rule.backend == "nft":
         established = "ct state established,related " if answers else ""
+        if client is not None:
+            established = f"{flow.protocol} dport {client.low}-{client.high} "
         match = f"{flow.protocol} {way} {flow.port} {established}counter accept"
         place = (base.family, base.table, base.chain)
         mark = f"{MARK} egress {flow.protocol} {flow.port}"
@@ -116,9 +121,21 @@ def _accept(halt: Halt, flow: Flow) -> Change | None:
         handle = f"$({sh('nft', '-a', 'list', 'chain', *place)} | {number} | head -n 1)"
         return Change(do, f"{sh('nft', 'delete', 'rule', *place)} handle {handle}", do)
     tool = iptables(rule.backend, 6 if rule.family == "ip6" else 4)
-    state = ("-m", "conntrack", "--ctstate", "RELATED,ESTABLISHED") if answers else ()
+    state: tuple[str, ...] = ("-m", "conntrack", "--ctstate", "RELATED,ESTABLISHED") if answers else ()
+    if client is not None:
+        state = ("--dport", f"{client.low}:{client.high}")
     ports = ("-p", flow.protocol, "-m", flow.protocol, f"--{way}", str(flow.port))
     spec = (*ports, *state, "-j", "ACCEPT")
     do = sh(tool, "-t", rule.table, "-I", base.chain, "1", *spec)
     undo = sh(tool, "-t", rule.table, "-D", base.chain, *spec)
     return Change(do, undo, f"{undo} 2>/dev/null; {do}")
+
+
+def _sees_connections(base: RuleReference) -> bool:
+    """Whether packets belong to a connection where a base chain meets them: not so in frames, and in what is raw."""
+    if base.family in ("bridge", "netdev"):
+        return False
+    if base.backend != "nft":
+        return base.table != "raw"
+    early = _EARLY.search(base.text)
+    return early is None or int(early["priority"]) > _CONNECTION_TRACKING
