@@ -204,5 +204,10 @@ def _remedies(case: Case, hit: Hit) -> tuple[Remedy, ...]:
     if is_leftover(case, hit):
         return left_behind_accepted(case, hit)
     beside = (halt for other in case.hits(_on_host) for halt in other.halts if halt.certain)
-    remedies = accepted(case, hit, let_pass(hit.halts, subnets_of(case, hit), beside))
+    remedies = accepted(case, hit, let_pass((*hit.halts, *_later(hit)), subnets_of(case, hit), beside))
     return (*remedies, *other_variant_emptied(case, hit)) if in_other_variant(case, hit) else remedies
+
+
+def _later(hit: Hit) -> tuple[Halt, ...]:
+    """What the same rule will stop once neighbours are asked for again: an accept for packets alone would not last."""
+    return tuple(halt for traced in hit.traced for halt in traced.journey.later if halt.rule == hit.halt.rule)

@@ -8,8 +8,8 @@ routing rules and tables in both directions, the reverse path filter, the uplink
 is told by name:
 
 - `bridge-missing`, `bridge-admin-down`, `bridge-lost-ip`, `veth-not-enslaved`, `link-admin-down`,
-  `bridge-port-blocked`, `arp-off`, `arp-ignored`, `ipv6-disabled`; where a network manager says that it configures
-  the link, that too.
+  `bridge-port-blocked`, `bridge-port-hairpin`, `arp-off`, `arp-ignored`, `ipv6-disabled`; where a network manager says
+  that it configures the link, that too.
 - `route-takes-answers`, `duplicate-bridge-route` (of a network that is gone), `route-refuses`, `subnet-overlap`.
 - `container-gateway-wrong`: the container routes to an address that the engine never gave it.
 - `redirected-to-nobody`: a rule gives the packets another destination, and nobody is there.
@@ -205,6 +205,9 @@ def _what_follows(hit: Hit, code: str) -> tuple[str, ...]:
 
 
 def _what(case: Case, halt: Halt, offline: bool) -> str:
+    if halt.rule is not None and halt.netfilter is not None and not halt.certain:
+        place = f"Whether packets pass the container's own {where(halt.rule)}"
+        return f"{place} cannot be told: {halt.reason}"
     if halt.rule is not None and halt.netfilter is not None:
         word = "rejected" if halt.netfilter.verdict == "reject" else "dropped"
         policy = "the policy of " if halt.kind == "policy" else ""

@@ -2,7 +2,7 @@
 
 from dockerdiag.case import Case, Hit
 from dockerdiag.configuration.networkd import file_for, leaves_alone
-from dockerdiag.packet.adjacency import WITHOUT_ARP, WRONG_GATEWAY
+from dockerdiag.packet.adjacency import HAIRPIN_OFF, WITHOUT_ARP, WRONG_GATEWAY
 from dockerdiag.packet.fib import describe_rule
 from dockerdiag.packet.flow import Halt
 from dockerdiag.report import Evidence
@@ -56,6 +56,8 @@ def _of_link(case: Case, halt: Halt) -> str:
         return "arp-off"
     if link.bridge_port_state not in (None, _FORWARDING):
         return "bridge-port-blocked"
+    if halt.reason.endswith(HAIRPIN_OFF):
+        return "bridge-port-hairpin"
     if halt.reason.endswith("isolated bridge ports"):
         return "bridge-port-isolated"
     if link.kind == "veth" and link.carrier is not False:

@@ -3,6 +3,7 @@
 from shlex import quote
 
 from dockerdiag.case import Case, Hit
+from dockerdiag.packet.adjacency import HAIRPIN_OFF
 from dockerdiag.packet.flow import Halt
 from dockerdiag.report import Remedy
 from dockerdiag.snapshot import Route, Unread
@@ -19,6 +20,7 @@ from dockerdiag_checks.link_remedies import (
     keeping_off,
     without_orphan,
 )
+from dockerdiag_checks.own_network import lacks_address, own_address, route_by
 from dockerdiag_checks.rule_commands import delete_rule, let_pass
 from dockerdiag_checks.wording import FOR_GOOD, containers_of, listed, retry, subnets_of
 
@@ -41,7 +43,7 @@ def mending(case: Case, hit: Hit, code: str) -> tuple[Remedy, ...]:
     if halt.kind == "reverse-path" and halt.link is not None:
         return (_loose(case, halt),)
     if halt.kind == "link" and halt.link is not None:
-        return (_port_forwards(case, halt.link) or _link_up(case, halt),)
+        return (_port_forwards(case, halt) or _link_up(case, halt),)
     if halt.kind == "time-to-live" and (removed := _without_rule(case, halt)) is not None:
         return (removed,)
     if halt.kind == "address" and (given := _bridge_address(case, hit)) is not None:
@@ -134,6 +136,8 @@ def _route_again(case: Case, hit: Hit) -> tuple[Remedy, ...]:
     if given is None:
         return (again,)
     wrong = hit.halt.at.split()[1]
+    if (astray := route_by(case, hit, wrong)) is not None:
+        return (_in_each(case, hit, (astray,), "Delete the container's own route by that address"), again)
     replaced = given.do.replace(" add ", " replace ", 1)
     change = Change(replaced, f"{replaced.rpartition(' ')[0]} {wrong}", "")
     return (_in_each(case, hit, (change,), "Give the container its own default route again"), again)
@@ -147,7 +151,11 @@ def in_container(case: Case, hit: Hit) -> tuple[Remedy, ...]:
         opened = _in_each(case, hit, changes, "Let these packets pass in the container's own firewall")
         return (opened, again)
     if hit.halt.kind == "no-route" and (change := _default_route(case, hit)) is not None:
-        return (_in_each(case, hit, (change,), "Give the container its default route again"), again)
+        if not lacks_address(case, hit):
+            return (_in_each(case, hit, (change,), "Give the container its default route again"), again)
+        if (address := own_address(case, hit)) is not None:
+            both = "Give the container its address and its default route again"
+            return (_in_each(case, hit, (address, change), both), again)
     return (again,)
 
 
@@ -211,13 +219,16 @@ def _loose(case: Case, halt: Halt) -> Remedy:
     )
 
 
-def _port_forwards(case: Case, name: str) -> Remedy | None:
+def _port_forwards(case: Case, halt: Halt) -> Remedy | None:
     """For a bridge port that is up, and that the bridge keeps from forwarding or apart from other ports."""
+    name = halt.link or ""
     links = case.snapshot.network.links
     link = None if isinstance(links, Unread) else next((one for one in links if one.name == name), None)
     if link is None or not link.up or link.master is None or link.carrier is False:
         return None
-    if link.bridge_port_state not in (None, _FORWARDING):
+    if halt.reason.endswith(HAIRPIN_OFF):
+        state = ("hairpin", "on"), ("hairpin", "off")
+    elif link.bridge_port_state not in (None, _FORWARDING):
         state = ("state", str(_FORWARDING)), ("state", str(link.bridge_port_state))
     elif link.bridge_port_isolated:
         state = ("isolated", "off"), ("isolated", "on")
@@ -324,17 +335,20 @@ def _without_route(case: Case, halt: Halt, first: str = "") -> Remedy | None:
         return None
     names = {link.index: link.name for link in links}
     tool = ("ip", "-6", "route") if route.family == 6 else ("ip", "route")
-    way = [route.type, route.destination]
-    for hop in route.next_hops:
+    # An IPv4 route by a nexthop object that refuses is told with that type and a link, and found by neither.
+    by_object = route.family == 4 and route.type != "unicast" and bool(route.next_hops)
+    kind = [route.type]
+    way = [route.destination]
+    for hop in () if by_object else route.next_hops:
         way += ["via", hop.gateway] if hop.gateway else []
         way += ["dev", names[hop.link]] if hop.link in names else []
     way += ["table", str(route.table), *(("metric", str(route.metric)) if route.metric else ())]
     rest = [*(("proto", route.protocol) if route.protocol else ()), *_scope_and_source(route)]
     return Remedy(
         summary="Delete the route, where nobody needs it",
-        now=(sh(*tool, "del", *way),),
+        now=(sh(*tool, "del", *(() if by_object else kind), *way),),
         verify=(sh(*tool, "show", "table", "all"), *retry(case)),
-        undo=(sh(*tool, "add", *way, *rest),),
+        undo=(sh(*tool, "add", *kind, *way, *rest),),
         risk=(
             f"{first}What it led to, or refused, goes by the other routes. Who added it will add it again unless it is "
             "removed there too; where both are needed, give the network another subnet."

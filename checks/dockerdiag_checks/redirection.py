@@ -1,6 +1,7 @@
 """A rule of somebody's that gives packets another destination, where nobody takes them."""
 
 from dockerdiag.case import Case, Hit
+from dockerdiag.packet.adjacency import HAIRPIN_OFF
 from dockerdiag.report import Remedy, RuleReference
 from dockerdiag_checks.rule_commands import delete_rule
 from dockerdiag_checks.wording import retry
@@ -17,7 +18,8 @@ def leading_astray(hit: Hit) -> RuleReference | None:
     """
     halt, journey = hit.halt, hit.traced[0].journey
     led_to = halt.packet.addresses.destination
-    if halt.kind not in _AT_THE_END or halt.namespace is not None or halt.direction != "out":
+    at_the_end = halt.kind in _AT_THE_END or halt.reason.endswith(HAIRPIN_OFF)
+    if not at_the_end or halt.namespace is not None or halt.direction != "out":
         return None
     if led_to == journey.flow.destination:
         return None

@@ -265,3 +265,26 @@ def test_a_filter_that_a_file_makes_strict_and_another_leaves_loose() -> None:
     everywhere = sysctl_d("/etc/sysctl.d/60-hardening.conf", "net.ipv4.conf.all.rp_filter = 1\n")
     without = sysctl_d("/etc/sysctl.d/10-own.conf", "-net.ipv4.conf.eth0.rp_filter\n")
     assert cause_of(judged(everywhere, without, recorded=AT_BOOT))[1] == "rp-filter-at-boot"
+
+
+def test_a_container_without_its_address_gets_that_and_its_route_again() -> None:
+    def emptied(namespace: NetworkNamespace) -> NetworkNamespace:
+        assert isinstance(namespace.addresses, tuple)
+        left = tuple(one for one in namespace.addresses if not one.address.startswith("172."))
+        return replace(namespace, addresses=left, routes=())
+
+    (command,) = (line for line in now(container_namespace(emptied)) if "address" in line)
+    assert "ip address add 172.17.0.2/16 dev eth0" in command
+    assert "ip route add default via 172.17.0.1" in " ".join(now(container_namespace(emptied)))
+
+
+def test_a_containers_own_route_by_nobody_is_deleted() -> None:
+    def led_astray(namespace: NetworkNamespace) -> NetworkNamespace:
+        assert isinstance(namespace.routes, tuple)
+        default = next(one for one in namespace.routes if one.destination == DEFAULT)
+        (hop,) = default.next_hops
+        astray = replace(default, destination="1.1.1.0/24", next_hops=(replace(hop, gateway="172.17.0.5"),))
+        return replace(namespace, routes=(*namespace.routes, astray))
+
+    assert cause_of(judged(container_namespace(led_astray)))[1] == "container-gateway-wrong"
+    assert "ip route del 1.1.1.0/24 via 172.17.0.5 table 254" in now(container_namespace(led_astray))[0]

@@ -33,3 +33,12 @@ def test_the_rule_that_translates_is_not_taken_for_the_one_that_redirects() -> N
     assert report.cause is not None
     assert "DNAT" in report.cause.evidence[0].text
     assert report.cause.remedies[0].now == (f"iptables-legacy -t nat -D PREROUTING {rule}",)
+
+
+def test_a_port_forward_that_takes_the_containers_own_packets_to_themselves() -> None:
+    rule = "-p tcp -m tcp --dport 443 -j DNAT --to-destination 172.17.0.2:443"
+    report = judged(first_in("nat:PREROUTING", rule))
+    assert cause_of(report)[:2] == ("packet-path", "redirected-to-nobody")
+    assert report.cause is not None
+    assert "hairpin is off" in report.cause.summary
+    assert report.cause.remedies[0].now == (f"iptables-legacy -t nat -D PREROUTING {rule}",)

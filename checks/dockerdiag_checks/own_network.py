@@ -1,0 +1,69 @@
+"""What the engine has given a container in its own namespace, and what somebody has added there."""
+
+from ipaddress import ip_network
+
+from dockerdiag.case import Case, Hit
+from dockerdiag.snapshot import Container, Endpoint, NetworkNamespace, Unread
+from dockerdiag_checks.commands import Change, sh
+
+_FALLBACK_TUNNELS = frozenset({"ipip", "sit", "gre", "gretap", "erspan", "ip6gre", "ip6tnl", "vti", "vti6"})
+"""Links that the kernel puts into every new namespace where it knows such tunnels."""
+
+
+def lacks_address(case: Case, hit: Hit) -> bool:
+    """Whether a container has not the address that the engine gave it, without which it reaches no gateway."""
+    return any(
+        ours not in _addresses_in(case, one)
+        for one in case.containers
+        if one.name in hit.containers
+        for end in one.endpoints
+        if (ours := _address_of(end, hit.halt.packet.family)[0])
+    )
+
+
+def _address_of(end: Endpoint, family: int) -> tuple[str, int | None]:
+    return (end.address6, end.prefix_length6) if family == 6 else (end.address, end.prefix_length)
+
+
+def _addresses_in(case: Case, container: Container) -> set[str]:
+    inside = case.snapshot.namespaces.get(container.namespace or "")
+    if not isinstance(inside, NetworkNamespace) or isinstance(inside.addresses, Unread):
+        return set()
+    return {one.address for one in inside.addresses}
+
+
+def own_address(case: Case, hit: Hit) -> Change | None:
+    """The address that the engine gave a container, where it is clear which link it belongs to."""
+    members = [one for one in case.containers if one.name in hit.containers]
+    ends = [end for one in members for end in one.endpoints]
+    inside = case.snapshot.namespaces.get(members[0].namespace or "") if len(members) == 1 else None
+    if len(ends) != 1 or not isinstance(inside, NetworkNamespace) or isinstance(inside.links, Unread):
+        return None
+    links = [link.name for link in inside.links if not link.loopback and link.kind not in _FALLBACK_TUNNELS]
+    address, length = _address_of(ends[0], hit.halt.packet.family)
+    if len(links) != 1 or not address or not length:
+        return None
+    tool = ("ip", "-6", "address") if hit.halt.packet.family == 6 else ("ip", "address")
+    way = (f"{address}/{length}", "dev", links[0])
+    return Change(sh(*tool, "add", *way), sh(*tool, "del", *way), "")
+
+
+def route_by(case: Case, hit: Hit, gateway: str) -> Change | None:
+    """Deletes a container's route, other than the default one, that leads its packets to a gateway."""
+    to = hit.halt.packet.addresses.destination
+    members = [one for one in case.containers if one.name in hit.containers]
+    inside = case.snapshot.namespaces.get(members[0].namespace or "") if len(members) == 1 else None
+    if not isinstance(inside, NetworkNamespace) or isinstance(inside.routes, Unread):
+        return None
+    leading = [
+        route
+        for route in inside.routes
+        if [hop.gateway for hop in route.next_hops] == [gateway] and to in ip_network(route.destination)
+    ]
+    route = max(leading, key=lambda one: ip_network(one.destination).prefixlen, default=None)
+    if route is None or ip_network(route.destination).prefixlen == 0:
+        return None
+    tool = ("ip", "-6", "route") if route.family == 6 else ("ip", "route")
+    metric = ("metric", str(route.metric)) if route.metric else ()
+    way = (route.destination, "via", gateway, "table", str(route.table), *metric)
+    return Change(sh(*tool, "del", *way), sh(*tool, "add", *way), "")
