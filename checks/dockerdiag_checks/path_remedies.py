@@ -1,5 +1,7 @@
 """Remedies for what stops packets besides the host's rules: links, addresses, routes, the container's namespace."""
 
+from dataclasses import replace
+from ipaddress import ip_network
 from shlex import quote
 
 from dockerdiag.case import Case, Hit
@@ -56,7 +58,40 @@ def mending(case: Case, hit: Hit, code: str) -> tuple[Remedy, ...]:
         remedies = remedies[:1]
     if remedies:
         return remedies
+    if (without := _past_gateway(case, halt)) is not None:
+        return (without,)
     return (_to_be_seen(case, halt),)
+
+
+def _past_gateway(case: Case, halt: Halt) -> Remedy | None:
+    """Deletes the default route by a gateway that does not answer, where the host has another beside it."""
+    entry, routes = halt.neighbour, case.snapshot.network.routes
+    if entry is None or "failed" not in entry.state or not halt.certain or isinstance(routes, Unread):
+        return None
+    defaults = [
+        one
+        for one in routes
+        if (one.family, one.table, one.type) == (entry.family, _MAIN, "unicast")
+        and ip_network(one.destination).prefixlen == 0
+    ]
+    astray = [one for one in defaults if [hop.gateway for hop in one.next_hops] == [entry.address]]
+    if len(astray) != 1 or len(defaults) < 2 or _answers_not(case, defaults, astray[0]):
+        return None
+    return _without_route(
+        case, replace(halt, route=astray[0]), f"{entry.address} may be off for a while only. "
+    )
+
+
+def _answers_not(case: Case, defaults: list[Route], astray: Route) -> bool:
+    """Whether the default route that would take over leads to a gateway that does not answer either."""
+    first = min((one for one in defaults if one is not astray), key=lambda one: one.metric)
+    neighbours = case.snapshot.network.neighbours
+    failed = (
+        set()
+        if isinstance(neighbours, Unread)
+        else {one.address for one in neighbours if "failed" in one.state}
+    )
+    return any(hop.gateway in failed for hop in first.next_hops)
 
 
 def _unfixed(case: Case, hit: Hit) -> Remedy | None:

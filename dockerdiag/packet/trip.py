@@ -381,6 +381,9 @@ class Trip(Movement):
         )
 
     def _to_itself(self, terrain: Terrain, packet: Packet) -> End:
+        loopback = terrain.links.get(LOOPBACK)
+        if loopback is not None:
+            self._adjacency.broken(terrain, loopback, packet)
         packet = self._rulings.cross(terrain, "inet", "postrouting", packet)
         packet = replace(packet, out_link=None, in_link=LOOPBACK)
         packet = self._rulings.cross(terrain, "inet", "prerouting", packet)

@@ -1,7 +1,7 @@
 from dataclasses import replace
 
 from dockerdiag.report import Status, Verdict
-from dockerdiag.snapshot import Engine, Firewall, NetworkNamespace, RoutingRule, Snapshot, Unread
+from dockerdiag.snapshot import Engine, Firewall, Neighbour, NetworkNamespace, RoutingRule, Snapshot, Unread
 from tests.checks.hosts import (
     Change,
     by,
@@ -288,3 +288,19 @@ def test_a_containers_own_route_by_nobody_is_deleted() -> None:
 
     assert cause_of(judged(container_namespace(led_astray)))[1] == "container-gateway-wrong"
     assert "ip route del 1.1.1.0/24 via 172.17.0.5 table 254" in now(container_namespace(led_astray))[0]
+
+
+def test_a_second_default_route_by_a_gateway_that_does_not_answer() -> None:
+    def doubled(snapshot: Snapshot) -> Snapshot:
+        routes, neighbours = snapshot.network.routes, snapshot.network.neighbours
+        assert isinstance(routes, tuple)
+        assert isinstance(neighbours, tuple)
+        default = next(one for one in routes if one.destination == DEFAULT)
+        (hop,) = default.next_hops
+        silent = Neighbour(hop.link or 0, 4, "198.51.100.254", None, "failed")
+        later = replace(default, metric=100)
+        first = replace(default, metric=50, next_hops=(replace(hop, gateway="198.51.100.254"),))
+        left = tuple(one for one in routes if one is not default)
+        return network(routes=(*left, first, later), neighbours=(*neighbours, silent))(snapshot)
+
+    assert now(doubled) == ("ip route del unicast 0.0.0.0/0 via 198.51.100.254 dev eth0 table 254 metric 50",)

@@ -458,6 +458,7 @@ CASES = [
         "iptables-nft ip mangle PREROUTING rule 1",
     ),
     Case("uplink without ARP", host(f"ip link set {UPLINK} arp off"), f"link {UPLINK}"),
+    Case("container's loopback down", box("ip link set lo down"), "link lo", destination=CONTAINER),
     Case("container's link without ARP", box("ip link set eth0 arp off"), "link eth0"),
     Case(
         "uplink without address",
