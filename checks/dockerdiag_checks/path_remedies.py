@@ -1,14 +1,14 @@
 """Remedies for what stops packets besides the host's rules: links, addresses, routes, the container's namespace."""
 
 from dataclasses import replace
-from ipaddress import ip_network
+from ipaddress import ip_address, ip_network
 from shlex import quote
 
 from dockerdiag.case import Case, Hit
 from dockerdiag.packet.adjacency import HAIRPIN_OFF
 from dockerdiag.packet.flow import Halt
 from dockerdiag.report import Remedy
-from dockerdiag.snapshot import Route, Unread
+from dockerdiag.snapshot import Network, Route, Unread
 from dockerdiag_checks.commands import AtEngineStart, Change, in_namespace, set_sysctl, sh
 from dockerdiag_checks.egress_targets import targets
 from dockerdiag_checks.host_ways import has_default, mend_host_first
@@ -48,7 +48,8 @@ def mending(case: Case, hit: Hit, code: str) -> tuple[Remedy, ...]:
         return (_port_forwards(case, halt) or _link_up(case, halt),)
     if halt.kind == "time-to-live" and (removed := _without_rule(case, halt)) is not None:
         return (removed,)
-    if halt.kind == "address" and (given := _bridge_address(case, hit)) is not None:
+    lost = halt.kind == "address" and halt.place.startswith("bridge ")
+    if lost and (given := _bridge_address(case, hit)) is not None:
         return (given,)
     led = halt.kind == "no-route" or (halt.kind == "route" and (halt.route or halt.routing_rule))
     found = (_for_host_too(case, halt), _past_policy(case, hit)) if led else ()
@@ -296,18 +297,27 @@ def _link_up(case: Case, halt: Halt) -> Remedy:
     )
 
 
+def _missing(halt: Halt, network: Network) -> str | None:
+    """The address that the containers route to and the bridge has not, with the subnet's prefix length."""
+    toward = ip_address(halt.at.split()[1])
+    for pool in network.pools:
+        if pool.subnet and toward in (subnet := ip_network(pool.subnet, strict=False)):
+            return f"{toward}/{subnet.prefixlen}"
+    return None
+
+
 def _bridge_address(case: Case, hit: Hit) -> Remedy | None:
     network = case.network(hit.networks[0]) if hit.networks else None
     if network is None or network.bridge is None:
         return None
-    address = gateway_of(case, network, hit.halt.packet.family)
+    address = _missing(hit.halt, network) or gateway_of(case, network, hit.halt.packet.family)
     if address is None:
         return None
     there = ("dev", network.bridge)
     tool = ("ip", "-6", "address") if ":" in address else ("ip", "address")
     kept_off, undo, risk = keeping_off(case, network.bridge)
     return Remedy(
-        summary=f"Give {network.bridge} its address again",
+        summary=f"Give {network.bridge} the address that its containers route to",
         now=(*kept_off, sh(*tool, "add", address, *there, *(("nodad",) if ":" in address else ()))),
         verify=(sh(*tool, "show", *there), *retry(case)),
         undo=(sh(*tool, "del", address, *there), *undo),

@@ -19,29 +19,29 @@ def where(rule: RuleReference) -> str:
     )
 
 
-def accepted(case: Case, hit: Hit, changes: Sequence[Change]) -> tuple[Remedy, ...]:
+def accepted(
+    case: Case, hit: Hit, changes: Sequence[Change], chains: Sequence[str] = ()
+) -> tuple[Remedy, ...]:
     """Lets packets pass where a rule or a policy stops them; as the other way, deletes that rule.
 
-    One that the engine has made is none to delete: it keeps others out too.
+    One that the engine has made is none to delete: it keeps others out too. `chains` are those that `changes` are made
+    in, where that is not the rule's own alone.
     """
     rule = hit.halt.rule
     if rule is None or not changes:
         return ()
-    return (_let_pass(case, hit, rule, changes), *_without(case, hit, rule))
+    places = listed(list(dict.fromkeys(chains)) or [rule.chain], "chain")
+    return (_let_pass(case, hit, rule, changes, places), *_without(case, hit, rule))
 
 
-def _let_pass(case: Case, hit: Hit, rule: RuleReference, changes: Sequence[Change]) -> Remedy:
+def _let_pass(case: Case, hit: Hit, rule: RuleReference, changes: Sequence[Change], places: str) -> Remedy:
     senders = dict.fromkeys(str(halt.packet.addresses.source) for halt in hit.halts)
     way = listed(hit.networks, "network") if hit.networks else " and ".join(senders)
     named = {" ".join(narrowed(halt)) for halt in hit.halts}
     only = "" if "" in named else f" ({' and '.join(sorted(named))})"
-    opens = (
-        f"Lets what {way} sends and gets{only} pass the rest of chain {rule.chain}, and opens nothing else."
-    )
+    opens = f"Lets what {way} sends and gets{only} pass the rest of {places}, and opens nothing else."
     if all(halt.packet.asks_neighbours for halt in hit.halts):
-        opens = (
-            f"Lets neighbours ask for hardware addresses, and answer, past the rest of chain {rule.chain}."
-        )
+        opens = f"Lets neighbours ask for hardware addresses, and answer, past the rest of {places}."
     services = {asked_service(halt) for halt in hit.halts}
     if None not in services:
         ports = [f"{port}/{protocol}" for protocol, port in sorted(one for one in services if one)]
@@ -54,7 +54,7 @@ def _let_pass(case: Case, hit: Hit, rule: RuleReference, changes: Sequence[Chang
         answer = before_routing[0].packet
         opens = (
             f"Lets all{only} that comes in by {answer.in_link} for {answer.addresses.destination} pass the rest of "
-            f"chain {rule.chain}: what another rule there refuses is let in too."
+            f"{places}: what another rule there refuses is let in too."
         )
     flag = "ip6tables" if rule.family == "ip6" else "iptables"
     if case.lacks_accepts(hit.halt) and case.running_value(flag) is True:

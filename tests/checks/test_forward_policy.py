@@ -215,3 +215,16 @@ def test_a_rule_before_a_policy_that_drops_the_same_packets_is_not_deleted() -> 
     assert cause_of(both)[1] == "rule-drops"
     assert both.cause is not None
     assert len(both.cause.remedies) == 1
+
+
+def test_one_remedy_for_requests_and_answers_that_rules_of_one_base_chain_stop() -> None:
+    report = judged(
+        first_in("DOCKER-USER", "-i eth0 -o docker0 -j DROP"),
+        first_in("FORWARD", "-i docker0 -o eth0 -j DROP"),
+    )
+    assert report.cause is not None
+    assert set(report.cause.remedies[0].now) == {
+        "iptables-legacy -I FORWARD 1 -i docker0 -o eth0 -j ACCEPT",
+        "iptables-legacy -I DOCKER-USER 1 -i eth0 -o docker0 -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT",
+    }
+    assert "chains FORWARD and DOCKER-USER" in report.cause.remedies[0].risk
