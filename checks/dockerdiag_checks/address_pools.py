@@ -16,20 +16,44 @@ _MOST = 4096
 Subnet = IPv4Network | IPv6Network
 
 
-def free_pools(case: Case) -> int | None:
-    """How many IPv4 subnets are left; None where it is not known."""
+def taking_routes(case: Case) -> tuple[Subnet, ...]:
+    """The host's routes that leave the engine no pool, where its networks alone would leave it some."""
+    if not free_pools(case, beside_routes=False):
+        return ()
+    areas = [IPv4Network(pool.subnet, strict=False) for pool in _pools(case) if pool.subnet]
+    routes = [route for route in _of_links(case) if isinstance(route, IPv4Network)]
+    return tuple(route for route in routes if any(area.subnet_of(route) for area in areas))
+
+
+def _of_links(case: Case) -> list[Subnet]:
+    """What the engine takes for used: destinations of routes that are reached without a gateway."""
+    routes = case.snapshot.network.routes
+    return [
+        ip_network(route.destination)
+        for route in (() if isinstance(routes, Unread) else routes)
+        if route.family == 4 and route.scope == "link" and not route.destination.endswith("/0")
+    ]
+
+
+def _pools(case: Case) -> list[IpamPool]:
+    pools = case.engine.default_address_pools if case.engine is not None else ()
+    return [one for one in pools or _BUILT_IN if ":" not in (one.subnet or "")]
+
+
+def free_pools(case: Case, *, beside_routes: bool = True) -> int | None:
+    """How many IPv4 subnets are left; None where it is not known.
+
+    `beside_routes`: of those that no route of the host covers.
+    """
     engine, routes = case.engine, case.snapshot.network.routes
     if engine is None or isinstance(engine.networks, Unread) or isinstance(routes, Unread):
         return None
-    pools = [one for one in engine.default_address_pools or _BUILT_IN if ":" not in (one.subnet or "")]
+    pools = _pools(case)
     used = [
         ip_network(pool.subnet, strict=False) for one in engine.networks for pool in one.pools if pool.subnet
     ]
-    used += [
-        ip_network(route.destination)
-        for route in routes
-        if route.family == 4 and route.scope == "link" and not route.destination.endswith("/0")
-    ]
+    if beside_routes:
+        used += _of_links(case)
     free = 0
     for pool in pools:
         if pool.subnet is None or pool.size is None:

@@ -29,13 +29,14 @@ larger neighbour table. Subnets of networks that are there do not change.
 
 from collections.abc import Iterator
 from ipaddress import ip_address, ip_network
+from itertools import chain
 from typing import Final
 
 from dockerdiag.case import Case
 from dockerdiag.registry import check
 from dockerdiag.report import Evidence, Finding, Remedy, Status
 from dockerdiag.snapshot import LogLine, Network, NetworkNamespace, Unread
-from dockerdiag_checks.address_pools import free_pools
+from dockerdiag_checks.address_pools import Subnet, free_pools, taking_routes
 from dockerdiag_checks.commands import set_sysctl, sh, write_file
 from dockerdiag_checks.link_remedies import gateways_of
 from dockerdiag_checks.wording import FOR_GOOD, listed, retry
@@ -81,6 +82,10 @@ def _pools(case: Case) -> Iterator[Finding]:
     if free is None or free > 0:
         return
     used = [network.name for network in case.networks if network.bridge is not None]
+    bridges = set(chain.from_iterable(_subnets(network) for network in case.networks))
+    if taking := [str(one) for one in taking_routes(case) if one not in bridges]:
+        yield _covered(case, taking, refused)
+        return
     yield Finding(
         code="address-pools-exhausted",
         status=Status.WARN,
@@ -99,6 +104,33 @@ def _pools(case: Case) -> Iterator[Finding]:
                     f"Networks without containers are gone, and must be created again where a stopped container needs "
                     f"one. {FOR_GOOD} What lasts are smaller pools: default-address-pools in daemon.json, with size 24."
                 ),
+            ),
+        ),
+    )
+
+
+def _subnets(network: Network) -> Iterator[Subnet]:
+    return (ip_network(pool.subnet, strict=False) for pool in network.pools if pool.subnet)
+
+
+def _covered(case: Case, routes: list[str], refused: tuple[Evidence, ...]) -> Finding:
+    return Finding(
+        code="address-pools-exhausted",
+        status=Status.WARN,
+        subject=case.engine_subject,
+        summary=(
+            f"The host's {listed(routes, 'route')} of a link cover every address pool: the next network without a "
+            "--subnet of its own cannot be created"
+        ),
+        evidence=(*(Evidence("ip route", f"{route} scope link") for route in routes), *refused),
+        remedies=(
+            Remedy(
+                summary=(
+                    "Create new networks with a --subnet of their own, which the engine takes all the same; or have "
+                    "the VPN lead by a gateway or a table of its own"
+                ),
+                verify=("ip route show scope link", *retry(case)),
+                risk="None: a network's own route is more specific than those.",
             ),
         ),
     )

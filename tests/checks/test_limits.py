@@ -67,3 +67,15 @@ def test_an_overflow_of_the_neighbour_table_is_in_the_kernels_log() -> None:
     assert finding.remedies[0].now[0] == "sysctl -w net.ipv4.neigh.default.gc_thresh3=16384"
     assert finding.remedies[0].undo[0] == "sysctl -w net.ipv4.neigh.default.gc_thresh3=2048"
     assert "neighbour-table-overflow" not in told(judged(limits))
+
+
+def test_routes_of_a_vpn_that_cover_every_pool() -> None:
+    routes = host().network.routes
+    assert isinstance(routes, tuple)
+    connected = next(one for one in routes if one.destination == "198.51.100.0/24")
+    halves = tuple(replace(connected, destination=half) for half in ("0.0.0.0/1", "128.0.0.0/1"))
+    report = judged(network(routes=(*routes, *halves)))
+    found = told(report)["address-pools-exhausted"]
+    assert [piece.text for piece in found.evidence] == ["128.0.0.0/1 scope link"]
+    assert found.remedies[0].now == ()
+    assert "subnet-overlap" not in told(report)
