@@ -1,6 +1,7 @@
 """The console script. `--version` answers before anything heavy is imported."""
 
 import atexit
+import gc
 import os
 import signal
 import sys
@@ -23,6 +24,8 @@ def main() -> int:
             os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
             return 74
         return 0
+    # A run makes objects that stay, hardly any garbage: by default it is looked for after every few hundred of them.
+    gc.set_threshold(20_000)
     from dockerdiag.cli import run  # noqa: PLC0415 - typer costs more than all of --version
 
     return _end(run())
