@@ -1,7 +1,7 @@
 """Inputs chosen by the code that they reach: `python -m tests.fuzz.guided TARGET [SECONDS]`, where atheris is installed.
 
-What reached new code is kept in tests/fuzz/corpus, one archive a target, as few inputs as reach all of it; the next run
-begins with them, and every test run tries them.
+What reached new code is kept in tests/fuzz/corpus, one archive a target, the smallest inputs first; the next run begins
+with them, and every test run tries them.
 """
 
 import subprocess
@@ -57,8 +57,8 @@ def run(name: str, seconds: str) -> int:
 
     child = [sys.executable, "-m", "tests.fuzz.guided", _CHILD, name]
     with tempfile.TemporaryDirectory() as folder:
-        corpus, least, broken = (Path(folder, part) for part in ("corpus", "least", "broken"))
-        for path in (corpus, least, broken):
+        corpus, broken = Path(folder, "corpus"), Path(folder, "broken")
+        for path in (corpus, broken):
             path.mkdir()
         for number, data in enumerate((*TARGETS[name].seeds(), *kept(name))):
             (corpus / str(number)).write_bytes(data)
@@ -67,8 +67,9 @@ def run(name: str, seconds: str) -> int:
         for path in broken.iterdir():
             print(f"broken by {path.read_bytes()!r}")
         if done.returncode == 0:
-            subprocess.run([*child, "-merge=1", f"-max_len={LARGEST}", str(least), str(corpus)], check=True)
-            keep(name, [path.read_bytes() for path in least.iterdir()])
+            # libFuzzer adds each input that reaches new code, and calls it by its hash.
+            reached = [path.read_bytes() for path in corpus.iterdir() if not path.name.isdecimal()]
+            keep(name, [*kept(name), *reached])
     return done.returncode
 
 
