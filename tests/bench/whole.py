@@ -11,6 +11,7 @@ import datetime as dt
 import json
 import math
 import os
+import shlex
 import statistics
 import sys
 import tempfile
@@ -208,9 +209,7 @@ def section(found: dict[str, Costs], begun: Costs) -> str:
             "larger ones have real rules (about fifty a container), links and namespaces, and an engine that answers for them.",
             "C reads more than A: of each container also IPv6 routes, policy rules, neighbours, sysctls and listening sockets.",
             "",
-            f"- Command: `python -m tests.bench.whole {' '.join(sys.argv[1:])}`, as root".replace(
-                " `,", "`,"
-            ),
+            f"- Command: `{shlex.join(command())}`, as root",
             f"- Date: {today}; medians of the turns (A, B, C, A, …) on a lab host ({SUITE}), ratios from neighbouring runs",
             (
                 f"- Linux {os.uname().release}, Python of that host, {os.cpu_count()} processors, shared with other work: compare the"
@@ -223,6 +222,18 @@ def section(found: dict[str, Costs], begun: Costs) -> str:
             "",
         )
     )
+
+
+def command() -> list[str]:
+    """What was run, without where its results went."""
+    given = iter(sys.argv[1:])
+    shown = ["python", "-m", "tests.bench.whole"]
+    for word in given:
+        if word in ("--keep", "--to"):
+            next(given, None)
+        elif not word.startswith(("--keep=", "--to=")):
+            shown.append(word)
+    return shown
 
 
 def write(text: str, page: Path) -> None:
