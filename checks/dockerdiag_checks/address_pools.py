@@ -1,9 +1,10 @@
 """How many subnets the engine has left for networks that name none."""
 
-from ipaddress import IPv4Network, IPv6Network, ip_network
+from ipaddress import IPv4Network, ip_network
 
 from dockerdiag.case import Case
 from dockerdiag.snapshot import IpamPool, Unread
+from dockerdiag_checks.subnets import Subnet, subnets_in
 
 _BUILT_IN = (
     *(IpamPool(f"172.{second}.0.0/16", size=16) for second in range(17, 32)),
@@ -12,8 +13,6 @@ _BUILT_IN = (
 """What the engine takes subnets from where default-address-pools says nothing (moby, ipamutils)."""
 _MOST = 4096
 """Subnets of a pool that are looked at one by one; so many are never all in use."""
-
-Subnet = IPv4Network | IPv6Network
 
 
 def taking_routes(case: Case) -> tuple[Subnet, ...]:
@@ -49,9 +48,7 @@ def free_pools(case: Case, *, beside_routes: bool = True) -> int | None:
     if engine is None or isinstance(engine.networks, Unread) or isinstance(routes, Unread):
         return None
     pools = _pools(case)
-    used = [
-        ip_network(pool.subnet, strict=False) for one in engine.networks for pool in one.pools if pool.subnet
-    ]
+    used = [subnet for one in engine.networks for subnet in subnets_in(one)]
     if beside_routes:
         used += _of_links(case)
     free = 0

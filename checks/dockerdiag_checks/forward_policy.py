@@ -54,7 +54,7 @@ from dockerdiag_checks.name_resolution import names_lost
 from dockerdiag_checks.next_steps import to_find_out
 from dockerdiag_checks.other_services import after_engine
 from dockerdiag_checks.rule_commands import let_pass
-from dockerdiag_checks.rule_remedies import accepted, where
+from dockerdiag_checks.rule_remedies import accepted, stopped_in_turn, where
 from dockerdiag_checks.variants import (
     in_other_variant,
     is_leftover,
@@ -204,25 +204,12 @@ def _remedies(case: Case, hit: Hit) -> tuple[Remedy, ...]:
     if is_leftover(case, hit):
         return left_behind_accepted(case, hit)
     beside = (halt for other in case.hits(_on_host) for halt in other.halts if halt.certain)
-    following = _next(hit)
+    # Such as the answer: mended by itself, neither mends anything.
+    following = stopped_in_turn(hit)
     stopped = (*hit.halts, *following, *_later(hit))
     chains = [halt.rule.chain for halt in (*hit.halts, *following) if halt.rule is not None]
     remedies = accepted(case, hit, let_pass(stopped, subnets_of(case, hit), beside), chains)
     return (*remedies, *other_variant_emptied(case, hit)) if in_other_variant(case, hit) else remedies
-
-
-def _next(hit: Hit) -> tuple[Halt, ...]:
-    """What another rule of that base chain stops next, such as the answer: mended by itself, neither mends anything."""
-    bases = {halt.netfilter.base_chain for halt in hit.halts if halt.netfilter is not None}
-    return tuple(
-        halt
-        for traced in hit.traced
-        for halt in traced.journey.halts
-        if halt.certain
-        and _on_host(halt)
-        and halt.netfilter is not None
-        and halt.netfilter.base_chain in bases
-    )
 
 
 def _later(hit: Hit) -> tuple[Halt, ...]:

@@ -36,9 +36,10 @@ from dockerdiag.case import Case
 from dockerdiag.registry import check
 from dockerdiag.report import Evidence, Finding, Remedy, Status
 from dockerdiag.snapshot import LogLine, Network, NetworkNamespace, Unread
-from dockerdiag_checks.address_pools import Subnet, free_pools, taking_routes
+from dockerdiag_checks.address_pools import free_pools, taking_routes
 from dockerdiag_checks.commands import set_sysctl, sh, write_file
 from dockerdiag_checks.link_remedies import gateways_of
+from dockerdiag_checks.subnets import subnets_in
 from dockerdiag_checks.wording import FOR_GOOD, listed, retry
 
 NEEDS = ("engine", "engine.networks", "engine.containers", "network.links")
@@ -82,7 +83,7 @@ def _pools(case: Case) -> Iterator[Finding]:
     if free is None or free > 0:
         return
     used = [network.name for network in case.networks if network.bridge is not None]
-    bridges = set(chain.from_iterable(_subnets(network) for network in case.networks))
+    bridges = set(chain.from_iterable(subnets_in(network) for network in case.networks))
     if taking := [str(one) for one in taking_routes(case) if one not in bridges]:
         yield _covered(case, taking, refused)
         return
@@ -107,10 +108,6 @@ def _pools(case: Case) -> Iterator[Finding]:
             ),
         ),
     )
-
-
-def _subnets(network: Network) -> Iterator[Subnet]:
-    return (ip_network(pool.subnet, strict=False) for pool in network.pools if pool.subnet)
 
 
 def _covered(case: Case, routes: list[str], refused: tuple[Evidence, ...]) -> Finding:

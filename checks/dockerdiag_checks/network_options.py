@@ -38,7 +38,8 @@ from dockerdiag.case import Case
 from dockerdiag.registry import check
 from dockerdiag.report import Evidence, Finding, Remedy, Status
 from dockerdiag.snapshot import Network, NetworkNamespace, RoutingRule, TextFile, Unread
-from dockerdiag_checks.overlapping import Subnet, overlapping
+from dockerdiag_checks.overlapping import overlapping
+from dockerdiag_checks.subnets import Subnet, subnets_in
 
 NEEDS = ("engine", "engine.networks", "network.links", "network.routes")
 READS = ("network.rules", "resolv_conf")
@@ -104,7 +105,7 @@ def _described(network: Network) -> Finding:
 
 def _overlaps(case: Case) -> Iterator[Finding]:
     bridged = [network for network in case.networks if network.bridge is not None]
-    subnets = [(network, subnet) for network in bridged for subnet in _subnets(network)]
+    subnets = [(network, subnet) for network in bridged for subnet in subnets_in(network)]
     ways = tuple(_ways(case.snapshot.network))
     # The networks' subnets first, the routes after them.
     every = overlapping([*(subnet for _, subnet in subnets), *(way.destination for way in ways)])
@@ -119,10 +120,6 @@ def _overlaps(case: Case) -> Iterator[Finding]:
         for address in resolvers:
             if address in subnet and address not in (*_gateways(network), *_members(case, network)):
                 yield _overlap(network, f"the host's resolver {address}", subnet, Status.WARN)
-
-
-def _subnets(network: Network) -> tuple[Subnet, ...]:
-    return tuple(ip_network(pool.subnet, strict=False) for pool in network.pools if pool.subnet)
 
 
 def _overlaps_networks(

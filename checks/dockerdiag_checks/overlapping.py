@@ -1,9 +1,8 @@
 """Which of many subnets overlap, in a time that grows with their number and that of the overlaps."""
 
 from collections.abc import Sequence
-from ipaddress import IPv4Network, IPv6Network
 
-Subnet = IPv4Network | IPv6Network
+from dockerdiag_checks.subnets import Subnet
 
 
 def overlapping(subnets: Sequence[Subnet]) -> tuple[tuple[int, ...], ...]:

@@ -1,5 +1,6 @@
 """What the engine has given a container in its own namespace, and what somebody has added there."""
 
+from collections.abc import Sequence
 from ipaddress import ip_network
 
 from dockerdiag.case import Case, Hit
@@ -14,11 +15,20 @@ def lacks_address(case: Case, hit: Hit) -> bool:
     """Whether a container has not the address that the engine gave it, without which it reaches no gateway."""
     return any(
         ours not in _addresses_in(case, one)
-        for one in case.containers
-        if one.name in hit.containers
+        for one in _members(case, hit)
         for end in one.endpoints
         if (ours := _address_of(end, hit.halt.packet.family)[0])
     )
+
+
+def _members(case: Case, hit: Hit) -> list[Container]:
+    return [one for one in case.containers if one.name in hit.containers]
+
+
+def _inside(case: Case, members: Sequence[Container]) -> NetworkNamespace | None:
+    """The namespace of a single container, None where it was not read, or there are several."""
+    inside = case.snapshot.namespaces.get(members[0].namespace or "") if len(members) == 1 else None
+    return inside if isinstance(inside, NetworkNamespace) else None
 
 
 def _address_of(end: Endpoint, family: int) -> tuple[str, int | None]:
@@ -26,18 +36,18 @@ def _address_of(end: Endpoint, family: int) -> tuple[str, int | None]:
 
 
 def _addresses_in(case: Case, container: Container) -> set[str]:
-    inside = case.snapshot.namespaces.get(container.namespace or "")
-    if not isinstance(inside, NetworkNamespace) or isinstance(inside.addresses, Unread):
+    inside = _inside(case, [container])
+    if inside is None or isinstance(inside.addresses, Unread):
         return set()
     return {one.address for one in inside.addresses}
 
 
 def own_address(case: Case, hit: Hit) -> Change | None:
     """The address that the engine gave a container, where it is clear which link it belongs to."""
-    members = [one for one in case.containers if one.name in hit.containers]
+    members = _members(case, hit)
     ends = [end for one in members for end in one.endpoints]
-    inside = case.snapshot.namespaces.get(members[0].namespace or "") if len(members) == 1 else None
-    if len(ends) != 1 or not isinstance(inside, NetworkNamespace) or isinstance(inside.links, Unread):
+    inside = _inside(case, members)
+    if len(ends) != 1 or inside is None or isinstance(inside.links, Unread):
         return None
     links = [link.name for link in inside.links if not link.loopback and link.kind not in _FALLBACK_TUNNELS]
     address, length = _address_of(ends[0], hit.halt.packet.family)
@@ -51,9 +61,8 @@ def own_address(case: Case, hit: Hit) -> Change | None:
 def route_by(case: Case, hit: Hit, gateway: str) -> Change | None:
     """Deletes a container's route, other than the default one, that leads its packets to a gateway."""
     to = hit.halt.packet.addresses.destination
-    members = [one for one in case.containers if one.name in hit.containers]
-    inside = case.snapshot.namespaces.get(members[0].namespace or "") if len(members) == 1 else None
-    if not isinstance(inside, NetworkNamespace) or isinstance(inside.routes, Unread):
+    inside = _inside(case, _members(case, hit))
+    if inside is None or isinstance(inside.routes, Unread):
         return None
     leading = [
         route

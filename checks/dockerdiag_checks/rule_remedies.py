@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from dockerdiag.case import Case, Hit
+from dockerdiag.packet.flow import Halt
 from dockerdiag.report import Remedy, RuleReference
 from dockerdiag_checks.commands import AtEngineStart, Change, sh
 from dockerdiag_checks.engine_restart import restart_risk, rules_made_again
@@ -107,15 +108,22 @@ def _without(case: Case, hit: Hit, rule: RuleReference) -> tuple[Remedy, ...]:
 def _in_turn(hit: Hit, rule: RuleReference) -> tuple[RuleReference, ...]:
     """That rule, and what else certainly stops its packets before their base chain lets them go; first places first."""
     found = {_place(rule): rule}
-    bases = {_chain(halt.netfilter.base_chain) for halt in hit.halts if halt.netfilter is not None}
-    for traced in hit.traced:
-        for halt in traced.journey.halts:
-            stop = halt.netfilter
-            if stop is None or halt.rule is None or halt.namespace is not None or not halt.certain:
-                continue
-            if _chain(stop.base_chain) in bases and halt.direction in hit.directions:
-                found.setdefault(_place(halt.rule), halt.rule)
+    for halt in stopped_in_turn(hit):
+        if halt.rule is not None and halt.direction in hit.directions:
+            found.setdefault(_place(halt.rule), halt.rule)
     return tuple(found[place] for place in sorted(found))
+
+
+def stopped_in_turn(hit: Hit) -> tuple[Halt, ...]:
+    """All that certainly stops a hit's packets, or their answers, in the base chains of the host in which it does."""
+    bases = {_chain(halt.netfilter.base_chain) for halt in hit.halts if halt.netfilter is not None}
+    return tuple(
+        halt
+        for traced in hit.traced
+        for halt in traced.journey.halts
+        if halt.netfilter is not None and halt.certain and halt.namespace is None
+        if _chain(halt.netfilter.base_chain) in bases
+    )
 
 
 def _chain(rule: RuleReference) -> tuple[str, str, str, str]:

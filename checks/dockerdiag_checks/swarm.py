@@ -32,7 +32,7 @@ An accept of the swarm's ports for the node that asks. Another subnet for a netw
 """
 
 from collections.abc import Iterator
-from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from ipaddress import ip_address, ip_network
 from typing import Literal
 
 from dockerdiag.case import Case, Hit
@@ -45,6 +45,7 @@ from dockerdiag.snapshot import Network, SwarmNode, TextFile, Unread
 from dockerdiag.snapshot.resolv_conf import parse_resolv_conf
 from dockerdiag_checks.rule_commands import let_pass
 from dockerdiag_checks.rule_remedies import accepted, where
+from dockerdiag_checks.subnets import Subnet, subnets_in
 from dockerdiag_checks.wording import retry
 
 NEEDS = ("engine", "engine.networks", "engine.swarm_node", "network.links", "network.routes")
@@ -57,8 +58,6 @@ _MTU = "com.docker.network.driver.mtu"
 _MAIN = 254
 _SHORT = {4: 8, 6: 32}
 """Routes that are no longer than this lead to everything private, and say nothing about one subnet."""
-
-Subnet = IPv4Network | IPv6Network
 
 
 @check(
@@ -167,12 +166,8 @@ def _address(text: str) -> IPAddress | None:
 # -- overlay networks --------------------------------------------------------------------------------------------
 
 
-def _subnets(network: Network) -> tuple[Subnet, ...]:
-    return tuple(ip_network(pool.subnet, strict=False) for pool in network.pools if pool.subnet)
-
-
 def _overlaps(case: Case, network: Network) -> Iterator[Finding]:
-    for subnet in _subnets(network):
+    for subnet in subnets_in(network):
         collisions = tuple(dict.fromkeys((*_routes(case, subnet), *_nameservers(case, subnet))))
         if collisions:
             yield _overlap(case, network, subnet, collisions)

@@ -10,7 +10,7 @@ from dockerdiag.readers.errors import ReadError
 from dockerdiag.readers.files import MAXIMUM_NAMES, Tree
 
 _SECONDS = 10.0
-_UNIT_PATHS = (
+UNIT_PATH = (
     "/etc/systemd/system.control",
     "/run/systemd/system.control",
     "/run/systemd/transient",
@@ -25,7 +25,7 @@ _UNIT_PATHS = (
     "/lib/systemd/system",
     "/run/systemd/generator.late",
 )
-"""Where the manager looks for units of the system (systemd.unit(5))."""
+"""Where the manager looks for units of the system, first wins (systemd.unit(5))."""
 _CGROUPS = Path("/sys/fs/cgroup/system.slice")
 _INSTANCE = re.compile(r"@[^.]*")
 
@@ -33,7 +33,7 @@ _INSTANCE = re.compile(r"@[^.]*")
 def worth_asking_for(units: Sequence[str], tree: Tree) -> tuple[str, ...]:
     """Those that are installed or run: for each other one the manager searches all its paths, milliseconds long."""
     try:
-        listed = [tree.names(path) for path in _UNIT_PATHS]
+        listed = [tree.names(path) for path in UNIT_PATH]
     except ReadError:
         return tuple(units)
     if any(len(names) >= MAXIMUM_NAMES for names in listed):

@@ -17,9 +17,9 @@ from dockerdiag.readers.bare_package import bare_package
 with bare_package("pyroute2"):
     from pyroute2.netlink import NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_REQUEST, NLMSG_DONE, NLMSG_ERROR
 
-_HEADER = struct.Struct("=IHHII")
+HEADER = struct.Struct("=IHHII")
 _ERROR = struct.Struct("=i")
-_ATTRIBUTE = struct.Struct("=HH")
+ATTRIBUTE = struct.Struct("=HH")
 _LARGEST_ANSWER = 1 << 18
 _ATTEMPTS = 5
 
@@ -79,19 +79,19 @@ class Netlink:
 
     def _send(self, kind: int, flags: int, content: bytes) -> None:
         self._sequence += 1
-        header = _HEADER.pack(_HEADER.size + len(content), kind, flags, self._sequence, 0)
+        header = HEADER.pack(HEADER.size + len(content), kind, flags, self._sequence, 0)
         self._socket.send(header + content)
 
     def _answers(self) -> Iterator[Any]:
         while True:
             received = self._socket.recv(_LARGEST_ANSWER)
             offset = 0
-            while offset + _HEADER.size <= len(received):
-                length, kind, _, sequence, _ = _HEADER.unpack_from(received, offset)
+            while offset + HEADER.size <= len(received):
+                length, kind, _, sequence, _ = HEADER.unpack_from(received, offset)
                 # Of a question before, whose answers were not all taken.
                 if sequence == self._sequence:
                     if kind in (NLMSG_DONE, NLMSG_ERROR):
-                        (code,) = _ERROR.unpack_from(received, offset + _HEADER.size)
+                        (code,) = _ERROR.unpack_from(received, offset + HEADER.size)
                         if code < 0:
                             raise OSError(-code, os.strerror(-code))
                         return
@@ -103,4 +103,4 @@ class Netlink:
 
 def attribute(kind: int, content: bytes) -> bytes:
     """An attribute without its padding: only the last of a message may have a length that four does not divide."""
-    return _ATTRIBUTE.pack(_ATTRIBUTE.size + len(content), kind) + content
+    return ATTRIBUTE.pack(ATTRIBUTE.size + len(content), kind) + content

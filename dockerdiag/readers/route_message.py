@@ -9,10 +9,10 @@ import struct
 from collections.abc import Callable, Iterator
 from typing import Any
 
-_HEADER = struct.Struct("=IHHII")
-_ROUTE = struct.Struct("=BBBBBBBBI")
+from dockerdiag.readers.netlink import ATTRIBUTE, HEADER
+
+ROUTE = struct.Struct("=BBBBBBBBI")
 _FIELDS = ("family", "dst_len", "src_len", "tos", "table", "proto", "scope", "type", "flags")
-_ATTRIBUTE = struct.Struct("=HH")
 _TYPE_MASK = 0x3FFF
 """Without NLA_F_NESTED and NLA_F_NET_BYTEORDER."""
 _NEXT_HOP = struct.Struct("=HBBi")
@@ -37,10 +37,10 @@ class RouteMessage(dict[str, Any]):
             struct.error: where it is cut short.
         """
         received, offset = self._received, self._offset
-        length, _, flags, _, _ = _HEADER.unpack_from(received, offset)
+        length, _, flags, _, _ = HEADER.unpack_from(received, offset)
         self["header"] = {"flags": flags}
-        self.update(zip(_FIELDS, _ROUTE.unpack_from(received, offset + _HEADER.size), strict=True))
-        start = offset + _HEADER.size + _ROUTE.size
+        self.update(zip(_FIELDS, ROUTE.unpack_from(received, offset + HEADER.size), strict=True))
+        start = offset + HEADER.size + ROUTE.size
         self["attrs"] = _decoded(received[start : offset + length], self["family"])
 
 
@@ -57,11 +57,11 @@ def _decoded(content: bytes, family: int) -> dict[str, Any]:
 
 def _attributes(content: bytes) -> Iterator[tuple[int, bytes]]:
     offset = 0
-    while offset + _ATTRIBUTE.size <= len(content):
-        length, kind = _ATTRIBUTE.unpack_from(content, offset)
-        if length < _ATTRIBUTE.size:
+    while offset + ATTRIBUTE.size <= len(content):
+        length, kind = ATTRIBUTE.unpack_from(content, offset)
+        if length < ATTRIBUTE.size:
             return
-        yield kind & _TYPE_MASK, content[offset + _ATTRIBUTE.size : offset + length]
+        yield kind & _TYPE_MASK, content[offset + ATTRIBUTE.size : offset + length]
         offset += -(-length // 4) * 4
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from dockerdiag.readers.bare_package import bare_package
 from dockerdiag.readers.netlink import Netlink, attribute
-from dockerdiag.readers.route_message import RouteMessage
+from dockerdiag.readers.route_message import ROUTE, RouteMessage
 
 with bare_package("pyroute2"):
     from pyroute2.netlink.rtnl import (
@@ -37,7 +37,6 @@ class _PolicyRule(fibmsg):  # type: ignore[misc]  # pyroute2 has no types
     nla_map = (*fibmsg.nla_map, (28, "FRA_SPORT_MASK", "uint16"), (29, "FRA_DPORT_MASK", "uint16"))
 
 
-_ROUTE = struct.Struct("=BBBBBBBBI")
 _ANSWERS = {
     RTM_NEWLINK: ifinfmsg,
     RTM_NEWADDR: ifaddrmsg,
@@ -108,7 +107,7 @@ class Rtnetlink(Netlink):
         if mark:
             attributes += attribute(_RTA_MARK, struct.pack("=I", mark))
         bits = 8 * len(to)
-        fixed = _ROUTE.pack(family, bits, bits if source is not None else 0, 0, 0, 0, 0, 0, 0)
+        fixed = ROUTE.pack(family, bits, bits if source is not None else 0, 0, 0, 0, 0, 0, 0)
         return self.ask(RTM_GETROUTE, fixed + attributes)
 
     def _dump(self, kind: int, family: int = socket.AF_UNSPEC) -> Iterator[Any]:

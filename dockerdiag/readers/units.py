@@ -10,6 +10,7 @@ from dockerdiag.readers.confinement import read_confinement
 from dockerdiag.readers.deadline import Deadline, unread_on_error
 from dockerdiag.readers.errors import ReadError
 from dockerdiag.readers.files import Tree
+from dockerdiag.readers.manager import UNIT_PATH
 from dockerdiag.readers.services import systemd_time
 from dockerdiag.snapshot import EnvironmentFile, ServiceUnit, TextFile, Unread
 from dockerdiag.snapshot.secrets import mask_text
@@ -17,22 +18,6 @@ from dockerdiag.snapshot.secrets import mask_text
 UNITS = ("docker.service", "snap.docker.dockerd.service")
 """The engine's unit as distributions and Docker name it, and as the snap does."""
 
-_UNIT_PATH = (
-    "/etc/systemd/system.control",
-    "/run/systemd/system.control",
-    "/run/systemd/transient",
-    "/run/systemd/generator.early",
-    "/etc/systemd/system",
-    "/etc/systemd/system.attached",
-    "/run/systemd/system",
-    "/run/systemd/system.attached",
-    "/run/systemd/generator",
-    "/usr/local/lib/systemd/system",
-    "/usr/lib/systemd/system",
-    "/lib/systemd/system",
-    "/run/systemd/generator.late",
-)
-"""systemd.unit(5), first wins."""
 _OTHER_ENVIRONMENT_FILES = (
     "/etc/default/docker",
     "/etc/sysconfig/docker",
@@ -100,7 +85,7 @@ def read_service(tree: Tree, deadline: Deadline, *, systemd: bool) -> ServiceUni
 
 def _find(tree: Tree) -> tuple[str, TextFile | None]:
     for name in UNITS:
-        for directory in _UNIT_PATH:
+        for directory in UNIT_PATH:
             if fragment := tree.read(f"{directory}/{name}"):
                 return name, fragment
     return UNITS[0], None
@@ -134,10 +119,10 @@ def _drop_in_directories(unit: str) -> Iterator[str]:
     while "-" in stem:
         stem = stem.rpartition("-")[0]
         names.append(f"{stem}-.{suffix}")
-    for directory in _UNIT_PATH:
+    for directory in UNIT_PATH:
         yield from (f"{directory}/{name}.d" for name in names)
     # Those of the type come last: everything else has precedence.
-    yield from (f"{directory}/{suffix}.d" for directory in _UNIT_PATH)
+    yield from (f"{directory}/{suffix}.d" for directory in UNIT_PATH)
 
 
 def _environment_files(tree: Tree, unit: str, texts: list[str]) -> Iterator[EnvironmentFile]:

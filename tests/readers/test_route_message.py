@@ -1,6 +1,5 @@
 """Routes are decoded as pyroute2 decodes them, from a kernel that holds every form of them."""
 
-import os
 import socket
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -11,6 +10,7 @@ from dockerdiag.readers import rtnetlink
 from dockerdiag.readers.bare_package import bare_package
 from dockerdiag.readers.route_message import RouteMessage
 from dockerdiag.readers.rtnetlink import Rtnetlink
+from dockerdiag.readers.visit import enter
 from tests.readers.conftest import Namespace
 
 with bare_package("pyroute2"):
@@ -61,9 +61,7 @@ def every_route(space: Namespace) -> list[Any]:
     found: list[Any] = []
 
     def visit() -> None:
-        descriptor = os.open(f"/proc/{space.pid}/ns/net", os.O_RDONLY)
-        os.setns(descriptor, os.CLONE_NEWNET) if hasattr(os, "setns") else _setns(descriptor)
-        os.close(descriptor)
+        enter(space.pid, space.name)
         with Rtnetlink() as kernel:
             for family in (socket.AF_INET, socket.AF_INET6):
                 found.extend(kernel.routes(family))
@@ -73,12 +71,6 @@ def every_route(space: Namespace) -> list[Any]:
     with ThreadPoolExecutor(1) as thread:  # it alone moves, and ends
         thread.submit(visit).result()
     return found
-
-
-def _setns(descriptor: int) -> None:
-    import ctypes  # noqa: PLC0415 - Python 3.11 alone needs it
-
-    assert ctypes.CDLL(None, use_errno=True).setns(descriptor, 0x40000000) == 0
 
 
 def simple(message: Any) -> dict[str, Any]:
