@@ -58,10 +58,10 @@ def own_address(case: Case, hit: Hit) -> Change | None:
     return Change(sh(*tool, "add", *way), sh(*tool, "del", *way), "")
 
 
-def route_by(case: Case, hit: Hit, gateway: str) -> Change | None:
+def route_by(container: Container, case: Case, hit: Hit, gateway: str) -> Change | None:
     """Deletes a container's route, other than the default one, that leads its packets to a gateway."""
     to = hit.halt.packet.addresses.destination
-    inside = _inside(case, _members(case, hit))
+    inside = _inside(case, [container])
     if inside is None or isinstance(inside.routes, Unread):
         return None
     leading = [

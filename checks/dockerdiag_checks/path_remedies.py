@@ -1,5 +1,6 @@
 """Remedies for what stops packets besides the host's rules: links, addresses, routes, the container's namespace."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from ipaddress import ip_address, ip_network
 from shlex import quote
@@ -172,10 +173,16 @@ def _route_again(case: Case, hit: Hit) -> tuple[Remedy, ...]:
     if given is None:
         return (again,)
     wrong = hit.halt.at.split()[1]
-    if (astray := route_by(case, hit, wrong)) is not None:
-        return (_in_each(case, hit, (astray,), "Delete the container's own route by that address"), again)
     replaced = given.do.replace(" add ", " replace ", 1)
     change = Change(replaced, f"{replaced.rpartition(' ')[0]} {wrong}", "")
+    strays = {
+        one.name: (stray,)
+        for one in case.containers
+        if one.name in hit.containers and (stray := route_by(one, case, hit, wrong)) is not None
+    }
+    if strays:
+        changes = dict.fromkeys(hit.containers, (change,)) | strays
+        return (_in_those(case, changes, "Delete the container's own route by that address"), again)
     return (_in_each(case, hit, (change,), "Give the container its own default route again"), again)
 
 
@@ -214,11 +221,17 @@ def _gateway_out_there(case: Case, hit: Hit) -> Remedy:
 
 
 def _in_each(case: Case, hit: Hit, changes: tuple[Change, ...], summary: str) -> Remedy:
+    return _in_those(case, dict.fromkeys(hit.containers, changes), summary)
+
+
+def _in_those(case: Case, changes: Mapping[str, tuple[Change, ...]], summary: str) -> Remedy:
+    """What each container gets, by its name."""
+    each = [(name, change) for name, its in changes.items() for change in its]
     return Remedy(
         summary=summary,
-        now=tuple(in_namespace(name, change.do) for name in hit.containers for change in changes),
+        now=tuple(in_namespace(name, change.do) for name, change in each),
         verify=retry(case),
-        undo=tuple(in_namespace(name, change.undo) for name in hit.containers for change in changes),
+        undo=tuple(in_namespace(name, change.undo) for name, change in each),
         risk=(
             "Gone when the container starts again. Who shut it in there may have meant to (a VPN's kill switch): "
             "what lasts is a change of the image or its start script."

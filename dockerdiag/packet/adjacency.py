@@ -1,7 +1,7 @@
 """What keeps frames from their next machine: links without carrier, ports that do not forward, wrong neighbours."""
 
 from dockerdiag.packet import ethernet
-from dockerdiag.packet.links import Links
+from dockerdiag.packet.links import NO_CARRIER, Links
 from dockerdiag.packet.packet import IPAddress, Packet
 from dockerdiag.packet.trail import Trail
 from dockerdiag.packet.world import Station, Terrain, World
@@ -74,6 +74,11 @@ class Adjacency:
     def port_state(self, terrain: Terrain, port: Link, packet: Packet) -> None:
         """Says that a bridge port does not forward."""
         if port.carrier is False or not port.up or port.bridge_port_state in (None, _FORWARDING):
+            return
+        if port.carrier and port.operstate in NO_CARRIER:
+            # The kernel tells of a new carrier later (linkwatch), and then only the bridge lets its port forward.
+            reason = f"{port.name} was just coming up: its bridge does not let it forward yet; look again"
+            self._trail.unread(terrain, port.name, f"link {port.name}", reason, packet)
             return
         state = _PORT_STATES.get(port.bridge_port_state, str(port.bridge_port_state))
         reason = f"the bridge port {port.name} is {state}: it forwards nothing"

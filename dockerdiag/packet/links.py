@@ -5,7 +5,8 @@ from functools import cached_property
 from dockerdiag.dataclass import dataclass
 from dockerdiag.snapshot.model import Address, Link, NetworkNamespace, Unread
 
-_NO_CARRIER = ("down", "lowerlayerdown", "notpresent")
+NO_CARRIER = ("down", "lowerlayerdown", "notpresent")
+"""Operational states (RFC 2863) of a link that is without carrier, or was when the kernel last told of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +102,7 @@ class Links:
         if link.kind == "bridge":
             # A bridge has carrier when a port has; the ports on the packet's way are looked at one by one.
             return None
-        if link.carrier is False or (link.carrier is None and link.operstate in _NO_CARRIER):
+        if link.carrier is False or (link.carrier is None and link.operstate in NO_CARRIER):
             lower = self._lower(link)
             if lower is not None and (fault := self.fault(lower)) is not None:
                 return fault

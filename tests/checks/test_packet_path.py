@@ -1,8 +1,11 @@
 from dataclasses import replace
 
+from dockerdiag.asked import Asked
+from dockerdiag.diagnosis import diagnose
 from dockerdiag.report import Status, Verdict
 from dockerdiag.snapshot import Engine, Firewall, Neighbour, NetworkNamespace, RoutingRule, Snapshot, Unread
 from tests.checks.hosts import (
+    SHIPPED,
     Change,
     by,
     cause_of,
@@ -21,6 +24,9 @@ from tests.checks.hosts import (
     told,
     with_table,
 )
+from tests.packet.hosts import GATEWAY
+from tests.packet.hosts import snapshot as made_snapshot
+from tests.packet.namespaces import route as made_route
 
 VETH = next(link.name for link in host().network.links if link.name.startswith("veth"))  # type: ignore[union-attr]
 DEFAULT = "0.0.0.0/0"
@@ -51,6 +57,14 @@ def test_a_veth_that_is_no_port_of_the_bridge() -> None:
 
 def test_a_port_that_does_not_forward_is_no_link_that_is_down() -> None:
     assert now(links(VETH, bridge_port_state=0)) == (f"bridge link set dev {VETH} state 3",)
+
+
+def test_a_port_that_is_just_coming_up_is_not_called_broken() -> None:
+    coming = links(VETH, bridge_port_state=0, operstate="lowerlayerdown", carrier=True)
+    report = judged(coming)
+    assert (report.verdict, report.cause) == (Verdict.UNKNOWN, None)
+    (found,) = told(report).values()
+    assert f"{VETH} was just coming up" in str(found)
 
 
 def test_a_bridge_without_its_address() -> None:
@@ -288,6 +302,29 @@ def test_a_containers_own_route_by_nobody_is_deleted() -> None:
 
     assert cause_of(judged(container_namespace(led_astray)))[1] == "container-gateway-wrong"
     assert "ip route del 1.1.1.0/24 via 172.17.0.5 table 254" in now(container_namespace(led_astray))[0]
+
+
+def test_each_container_has_its_own_route_by_nobody_deleted() -> None:
+    """Two are led astray by a route of the same words, a third by its default route."""
+    nobody = "172.17.0.99"
+    made = made_snapshot(3)
+    for number, (destination, instead) in enumerate(
+        (("1.1.1.0/24", GATEWAY), ("1.1.1.0/24", GATEWAY), (DEFAULT, nobody))
+    ):
+        inside = made.namespaces[f"net:[{number + 10}]"]
+        assert isinstance(inside, NetworkNamespace)
+        assert isinstance(inside.routes, tuple)
+        others = tuple(one for one in inside.routes if one.destination != DEFAULT)
+        stray = made_route(destination, 2, nobody)
+        routes = (*others, made_route(DEFAULT, 2, instead), *(() if instead == nobody else (stray,)))
+        made = replace(made, namespaces={**made.namespaces, inside.name: replace(inside, routes=routes)})
+    report = diagnose(made, Asked.parse(destinations=("1.1.1.1",)), SHIPPED)
+    done = [line for f in told(report).values() for line in f.remedies[0].now]
+    for name in ("web0", "web1"):
+        (line,) = (line for line in done if name in line)
+        assert "ip route del 1.1.1.0/24 via 172.17.0.99 table 254" in line
+    (line,) = (line for line in done if "web2" in line)
+    assert "ip route replace default via 172.17.0.1" in line
 
 
 def test_a_second_default_route_by_a_gateway_that_does_not_answer() -> None:

@@ -14,7 +14,9 @@ from functools import cache
 from itertools import count
 from pathlib import Path
 from threading import Lock
+from time import monotonic
 
+from dockerdiag.packet.links import NO_CARRIER
 from dockerdiag.snapshot.model import (
     Container,
     Endpoint,
@@ -241,7 +243,7 @@ class Lab:
     def snapshot(self) -> Snapshot:
         """What the host holds now."""
         roles = ("host", *(role for role in self._holders if role not in ("host", "net")))
-        read = {self.namespace(role): self._read(role) for role in roles}
+        read = {self.namespace(role): self._settled(role) for role in roles}
         host = read.pop(self.namespace("host"))
         return Snapshot(
             taken_at="2026-01-01T00:00:00Z",
@@ -268,6 +270,17 @@ class Lab:
             journal=(),
             kernel_log=(),
         )
+
+    def _settled(self, role: str) -> NetworkNamespace:
+        """What a namespace holds once the kernel has told of every carrier (linkwatch), which bridges wait for."""
+        deadline = monotonic() + 10
+        while True:
+            read = self._read(role)
+            assert not isinstance(read.links, Unread)
+            coming = [one.name for one in read.links if one.carrier and one.operstate in NO_CARRIER]
+            if not coming:
+                return read
+            assert monotonic() < deadline, coming
 
     def _read(self, role: str) -> NetworkNamespace:
         request = {
