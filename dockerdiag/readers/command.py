@@ -8,9 +8,9 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from functools import cache, partial
+import threading
+from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import IO
 
 from dockerdiag.dataclass import dataclass
@@ -20,6 +20,7 @@ from dockerdiag.snapshot.secrets import mask_text
 
 MAXIMUM_OUTPUT = 256 * 1024 * 1024
 _MAXIMUM_ERRORS = 64 * 1024
+_SECONDS_TO_START = 1.0
 _SYSTEM_PATH = ("/usr/local/sbin", "/usr/sbin", "/sbin", "/usr/local/bin", "/usr/bin", "/bin")
 _REFUSALS = (
     "operation not permitted",
@@ -77,24 +78,19 @@ def run(
     if executable is None:
         raise ReadError(f"{name} is not installed")
     try:
-        process = subprocess.Popen(
-            [executable, *arguments[1:]],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            env={**os.environ, "LC_ALL": "C", **(environment or {})},
-            start_new_session=True,
+        process = TOOLS.start(
+            [executable, *arguments[1:]], {**os.environ, "LC_ALL": "C", **(environment or {})}, deadline
         )
     except OSError as error:
         raise ReadError(f"{name} cannot be run: {(error.strerror or str(error)).lower()}") from None
-    with process, _ended_at_exit(process):
+    with process:
         try:
             output, errors = _collect(process, name, deadline, maximum)
             status = process.wait(timeout=max(deadline.remaining, 0.01))
         except subprocess.TimeoutExpired:
             raise ReadError(f"{name}: {deadline.late}") from None
         finally:
-            end(process)
+            TOOLS.end(process)
     return Output(output.decode(errors="replace"), errors.decode(errors="replace"), status)
 
 
@@ -148,15 +144,60 @@ def _collect(
     return b"".join(chunks[process.stdout]), b"".join(chunks[process.stderr])
 
 
-@contextmanager
-def _ended_at_exit(process: subprocess.Popen[bytes]) -> Iterator[None]:
-    """A thread that waits for a tool is left behind when the total deadline passes; the tool must not be."""
-    hook = partial(end, process)
-    atexit.register(hook)
-    try:
-        yield
-    finally:
-        atexit.unregister(hook)
+class Tools:
+    """Every tool that runs: a thread that waits for one is left behind when time is up; the tool must not be."""
+
+    def __init__(self) -> None:
+        self._running: set[subprocess.Popen[bytes]] = set()
+        self._closed = False
+        # None is started while all are ended, nor afterwards.
+        self._starting = threading.Lock()
+        atexit.register(self.close)
+
+    def start(
+        self, command: Sequence[str], environment: Mapping[str, str], deadline: Deadline
+    ) -> "subprocess.Popen[bytes]":
+        """Starts one, in a session of its own.
+
+        Raises:
+            OSError: where it cannot be started.
+            ReadError: where the program ends, or another one cannot be started for as long as there is time.
+        """
+        # To start a program may hang, where the file system does that it lies on.
+        if not self._starting.acquire(timeout=deadline.remaining):
+            raise ReadError(deadline.late)
+        try:
+            if self._closed:
+                raise ReadError(deadline.passed)
+            process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                env=environment,
+                start_new_session=True,
+            )
+            self._running.add(process)
+        finally:
+            self._starting.release()
+        return process
+
+    def end(self, process: "subprocess.Popen[bytes]") -> None:
+        """Ends one, and forgets it."""
+        end(process)
+        self._running.discard(process)
+
+    def close(self) -> None:
+        """Ends all, and starts no other."""
+        began = self._starting.acquire(timeout=_SECONDS_TO_START)
+        self._closed = True
+        for process in tuple(self._running):
+            end(process)
+        if began:
+            self._starting.release()
+
+
+TOOLS = Tools()
 
 
 def end(process: subprocess.Popen[bytes]) -> None:

@@ -12,9 +12,12 @@ import sys
 from base64 import b64encode
 from typing import Any
 
-from dockerdiag.readers.deadline import Deadline, unread_on_error
+from dockerdiag.readers.deadline import Deadline, unread_on_error, within
 from dockerdiag.readers.visit import visit
 from dockerdiag.snapshot import NetworkNamespace, Unread
+
+_TO_ANSWER = 1.05
+"""What a reading may take of its time, that it can tell what it read until then."""
 
 
 def read(request: dict[str, Any]) -> NetworkNamespace:
@@ -23,7 +26,12 @@ def read(request: dict[str, Any]) -> NetworkNamespace:
     Raises:
         ReadError: where the namespace cannot be entered.
     """
-    return visit(request["pid"], request["name"], Deadline(request["seconds"]), request["destinations"])
+    deadline = Deadline(request["seconds"])
+    # By another thread: this one is to be free for SIGTERM, not in the middle of starting a tool.
+    return within(
+        Deadline(deadline.seconds * _TO_ANSWER),
+        lambda: visit(request["pid"], request["name"], deadline, request["destinations"]),
+    )
 
 
 def main() -> None:
