@@ -1,54 +1,55 @@
 """One network namespace as a whole: the one the reader is in."""
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 from dockerdiag.readers.conntrack import read_conntrack_counters
-from dockerdiag.readers.deadline import Deadline, SideBySide
+from dockerdiag.readers.deadline import Deadline, SideBySide, unread_on_error
 from dockerdiag.readers.firewall import read_firewall
 from dockerdiag.readers.listeners import read_listeners
 from dockerdiag.readers.netstat import read_ip_counters
 from dockerdiag.readers.packet_queues import read_packet_queues
 from dockerdiag.readers.processes import namespace_of
+from dockerdiag.readers.routing import read_routing
 from dockerdiag.readers.sysctls import read_sysctls
 from dockerdiag.snapshot import Firewall, NetworkNamespace, Unread
 
 
-def read_namespace(deadline: Deadline) -> NetworkNamespace:
+def read_namespace(deadline: Deadline, *, one_by_one: bool = False) -> NetworkNamespace:
     """Reads it part by part; each that cannot be read is `Unread` by itself.
+
+    Args:
+        deadline: What is open when it passes is `Unread`.
+        one_by_one: By the thread that asks alone, where many namespaces are read side by side.
 
     Raises:
         OSError: where /proc is not mounted.
     """
     name = namespace_of("thread-self")
-    parts = SideBySide(
-        {
-            "routing": _routing,
-            "sysctls": read_sysctls,
-            "firewall": partial(read_firewall, deadline),
-            "listeners": read_listeners,
-            "conntrack": read_conntrack_counters,
-            "ip_counters": read_ip_counters,
-            "packet_queues": read_packet_queues,
-        },
-        deadline,
-    ).results()
+    parts: dict[str, Callable[[], Any]] = {
+        "routing": read_routing,
+        "sysctls": read_sysctls,
+        "firewall": partial(read_firewall, deadline),
+        "listeners": read_listeners,
+        "conntrack": read_conntrack_counters,
+        "ip_counters": read_ip_counters,
+        "packet_queues": read_packet_queues,
+    }
+    if one_by_one:
+        found = {part: unread_on_error(read) for part, read in parts.items()}
+    else:
+        found = SideBySide(parts, deadline).results()
     return NetworkNamespace(
         name=name,
-        sysctls=parts["sysctls"],
-        firewall=_all_unread(parts["firewall"]),
-        listeners=parts["listeners"],
-        conntrack_counters=parts["conntrack"],
-        ip_counters=parts["ip_counters"],
-        packet_queues=parts["packet_queues"],
-        **_fields(parts["routing"]),
+        sysctls=found["sysctls"],
+        firewall=_all_unread(found["firewall"]),
+        listeners=found["listeners"],
+        conntrack_counters=found["conntrack"],
+        ip_counters=found["ip_counters"],
+        packet_queues=found["packet_queues"],
+        **_fields(found["routing"]),
     )
-
-
-def _routing() -> Any:
-    from dockerdiag.readers.routing import read_routing  # noqa: PLC0415 - pyroute2 takes a quarter of a second
-
-    return read_routing()
 
 
 def _fields(routing: Any) -> dict[str, Any]:

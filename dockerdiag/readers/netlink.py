@@ -1,7 +1,7 @@
 """Plain questions to the kernel by netlink, in the network namespace the reader is in.
 
-pyroute2 decodes the answers. Its own sockets are left out: an event loop in each takes longer than all of the rest, and
-one of them could make a namespace.
+pyroute2's sockets are left out: an event loop in each takes longer than all of the rest, and one of them could make a
+namespace.
 """
 
 import os
@@ -11,12 +11,9 @@ from collections.abc import Iterator, Mapping
 from types import TracebackType
 from typing import Any, Self
 
-from dockerdiag.readers.bare_package import bare_package
-
-# pyroute2's package brings asyncio, its database and more: twice what all that is used of it takes.
-with bare_package("pyroute2"):
-    from pyroute2.netlink import NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_REQUEST, NLMSG_DONE, NLMSG_ERROR
-
+# linux/netlink.h
+NLM_F_REQUEST, NLM_F_DUMP_INTR, NLM_F_DUMP = 0x1, 0x10, 0x300
+_NLMSG_ERROR, _NLMSG_DONE = 2, 3
 HEADER = struct.Struct("=IHHII")
 _ERROR = struct.Struct("=i")
 ATTRIBUTE = struct.Struct("=HH")
@@ -25,7 +22,7 @@ _ATTEMPTS = 5
 
 
 class Netlink:
-    """A socket, to be closed by `with`; every message it gives is pyroute2's."""
+    """A socket, to be closed by `with`."""
 
     def __init__(self, protocol: int, answers: Mapping[int, Any]) -> None:
         """Opens it.
@@ -90,7 +87,7 @@ class Netlink:
                 length, kind, _, sequence, _ = HEADER.unpack_from(received, offset)
                 # Of a question before, whose answers were not all taken.
                 if sequence == self._sequence:
-                    if kind in (NLMSG_DONE, NLMSG_ERROR):
+                    if kind in (_NLMSG_DONE, _NLMSG_ERROR):
                         (code,) = _ERROR.unpack_from(received, offset + HEADER.size)
                         if code < 0:
                             raise OSError(-code, os.strerror(-code))

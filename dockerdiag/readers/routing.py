@@ -1,7 +1,7 @@
 """Links, addresses, routes, policy rules and neighbours, of the network namespace the reader is in."""
 
 import socket
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from functools import partial
 from typing import Any, Literal
 
@@ -122,44 +122,34 @@ def _links(rtnetlink: Rtnetlink) -> tuple[Link, ...]:
 
 
 def _link(message: Any, qdisc_drops: int | None) -> Link:
-    information = message.get_attr("IFLA_LINKINFO")
-    kind = information.get_attr("IFLA_INFO_KIND") if information else None
-    data = _attributes(information, "IFLA_INFO_DATA")
-    port = _attributes(information, "IFLA_INFO_SLAVE_DATA")
-    carrier = message.get_attr("IFLA_CARRIER")
+    attributes = message["attrs"]
+    information = attributes.get("IFLA_LINKINFO", {})
+    data, port = information.get("kind_data", {}), information.get("port_of_data", {})
+    carrier = attributes.get("IFLA_CARRIER")
     return Link(
         index=message["index"],
-        name=message.get_attr("IFLA_IFNAME"),
-        kind=kind,
+        name=attributes["IFLA_IFNAME"],
+        kind=information.get("kind"),
         up=bool(message["flags"] & _IFF_UP),
-        operstate=str(message.get_attr("IFLA_OPERSTATE") or "unknown").lower(),
-        mtu=message.get_attr("IFLA_MTU") or 0,
-        mac=message.get_attr("IFLA_ADDRESS"),
+        operstate=attributes.get("IFLA_OPERSTATE", "unknown"),
+        mtu=attributes.get("IFLA_MTU", 0),
+        mac=attributes.get("IFLA_ADDRESS"),
         arp=not message["flags"] & _IFF_NOARP,
         loopback=bool(message["flags"] & _IFF_LOOPBACK),
         carrier=None if carrier is None else bool(carrier),
-        master=message.get_attr("IFLA_MASTER"),
-        peer=message.get_attr("IFLA_LINK") or None,
-        peer_namespace=message.get_attr("IFLA_LINK_NETNSID"),
-        bridge_port_state=port("IFLA_BRPORT_STATE"),
-        bridge_port_isolated=bool(port("IFLA_BRPORT_ISOLATED")),
-        bridge_port_hairpin=bool(port("IFLA_BRPORT_MODE")),
-        stp=_switch(data("IFLA_BR_STP_STATE") if kind == "bridge" else None),
-        bridge_nf_call_iptables=_switch(data("IFLA_BR_NF_CALL_IPTABLES") if kind == "bridge" else None),
-        bridge_nf_call_ip6tables=_switch(data("IFLA_BR_NF_CALL_IP6TABLES") if kind == "bridge" else None),
-        vrf_table=data("IFLA_VRF_TABLE") if kind == "vrf" else None,
+        master=attributes.get("IFLA_MASTER"),
+        peer=attributes.get("IFLA_LINK") or None,
+        peer_namespace=attributes.get("IFLA_LINK_NETNSID"),
+        bridge_port_state=port.get("IFLA_BRPORT_STATE"),
+        bridge_port_isolated=bool(port.get("IFLA_BRPORT_ISOLATED")),
+        bridge_port_hairpin=bool(port.get("IFLA_BRPORT_MODE")),
+        stp=_switch(data.get("IFLA_BR_STP_STATE")),
+        bridge_nf_call_iptables=_switch(data.get("IFLA_BR_NF_CALL_IPTABLES")),
+        bridge_nf_call_ip6tables=_switch(data.get("IFLA_BR_NF_CALL_IP6TABLES")),
+        vrf_table=data.get("IFLA_VRF_TABLE"),
         qdisc_drops=qdisc_drops,
-        group=message.get_attr("IFLA_GROUP") or 0,
+        group=attributes.get("IFLA_GROUP", 0),
     )
-
-
-def _attributes(nested: Any, name: str) -> Callable[[str], Any]:
-    """Gives the attributes within an attribute by their names; only those that are asked for are decoded."""
-    inner = nested.get_attr(name) if nested else None
-    if isinstance(inner, dict) and "attrs" in inner:
-        getter: Callable[[str], Any] = inner.get_attr  # type: ignore[attr-defined]  # pyroute2's dicts have methods
-        return getter
-    return lambda _: None
 
 
 def _switch(value: int | None) -> bool | None:
@@ -169,16 +159,16 @@ def _switch(value: int | None) -> bool | None:
 def _queue_drops(rtnetlink: Rtnetlink) -> dict[int, int]:
     drops: dict[int, int] = {}
     for message in rtnetlink.queues():
-        statistics = message.get_attr("TCA_STATS")
-        if message["parent"] == _ROOT_QDISC and isinstance(statistics, dict) and "drop" in statistics:
+        statistics = message["attrs"].get("TCA_STATS")
+        if message["parent"] == _ROOT_QDISC and statistics is not None:
             drops[message["index"]] = statistics["drop"]
     return drops
 
 
 def _address(message: Any) -> Address:
-    own = message.get_attr("IFA_LOCAL")
-    far = message.get_attr("IFA_ADDRESS")
-    flags = message.get_attr("IFA_FLAGS") or message["flags"]
+    attributes = message["attrs"]
+    own, far = attributes.get("IFA_LOCAL"), attributes.get("IFA_ADDRESS")
+    flags = attributes.get("IFA_FLAGS") or message["flags"]
     family: Family = 4 if message["family"] == socket.AF_INET else 6
     return Address(
         link=message["index"],
@@ -262,10 +252,10 @@ def _rules(rtnetlink: Rtnetlink) -> tuple[RoutingRule, ...]:
 
 
 def _rule(message: Any, family: Family) -> RoutingRule:
-    attributes = dict(message["attrs"])
+    attributes = message["attrs"]
     action = _RULE_ACTIONS.get(message["action"], str(message["action"]))
     source, destination = attributes.get("FRA_SRC"), attributes.get("FRA_DST")
-    unread = dict.fromkeys(_unread(message["attrs"]))
+    unread = dict.fromkeys(_unread(message))
     return RoutingRule(
         family=family,
         priority=attributes.get("FRA_PRIORITY", 0),
@@ -280,9 +270,9 @@ def _rule(message: Any, family: Family) -> RoutingRule:
         mask=attributes.get("FRA_FWMASK"),
         tos=message["tos"],
         protocol=attributes.get("FRA_IP_PROTO"),
-        source_ports=_range(attributes.get("FRA_SPORT_RANGE") if "sport" not in unread else None),
-        destination_ports=_range(attributes.get("FRA_DPORT_RANGE") if "dport" not in unread else None),
-        user_ids=_range(attributes.get("FRA_UID_RANGE")),
+        source_ports=attributes.get("FRA_SPORT_RANGE") if "sport" not in unread else None,
+        destination_ports=attributes.get("FRA_DPORT_RANGE") if "dport" not in unread else None,
+        user_ids=attributes.get("FRA_UID_RANGE"),
         goto=attributes.get("FRA_GOTO"),
         suppress_prefix_length=_unless_none(attributes.get("FRA_SUPPRESS_PREFIXLEN")),
         suppress_link_group=_unless_none(attributes.get("FRA_SUPPRESS_IFGROUP")),
@@ -292,22 +282,13 @@ def _rule(message: Any, family: Family) -> RoutingRule:
     )
 
 
-def _unread(attributes: Any) -> Iterable[str]:
+def _unread(message: Any) -> Iterable[str]:
     """What a rule asks for that `RoutingRule` has no field for."""
-    for name, value in attributes:
-        if name == "UNKNOWN":
-            number = value["header"]["type"]
-            yield _UNREAD_ATTRIBUTES.get(number, f"attribute {number}")
-        elif name in ("FRA_SPORT_MASK", "FRA_DPORT_MASK") and value != _WHOLE_PORT:
+    for number in message["unknown"]:
+        yield _UNREAD_ATTRIBUTES.get(number, f"attribute {number}")
+    for name in ("FRA_SPORT_MASK", "FRA_DPORT_MASK"):
+        if message["attrs"].get(name, _WHOLE_PORT) != _WHOLE_PORT:
             yield name[4:9].lower()
-
-
-def _range(value: Any) -> tuple[int, int] | None:
-    """A range is `(start, end)`; pyroute2 gives it as the text `start:end`."""
-    if value is None:
-        return None
-    start, _, end = str(value).partition(":")
-    return int(start), int(end)
 
 
 def _unless_none(value: int | None) -> int | None:
@@ -322,8 +303,8 @@ def _neighbours(rtnetlink: Rtnetlink) -> tuple[Neighbour, ...]:
         Neighbour(
             link=message["ifindex"],
             family=family,
-            address=message.get_attr("NDA_DST"),
-            mac=message.get_attr("NDA_LLADDR"),
+            address=message["attrs"].get("NDA_DST"),
+            mac=message["attrs"].get("NDA_LLADDR"),
             state=_NEIGHBOUR_STATES.get(message["state"], str(message["state"])),
         )
         for number, family in FAMILIES

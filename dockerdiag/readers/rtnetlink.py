@@ -5,45 +5,31 @@ import struct
 from collections.abc import Iterator
 from typing import Any
 
-from dockerdiag.readers.bare_package import bare_package
+from dockerdiag.readers.messages import (
+    ROUTE,
+    AddressMessage,
+    LinkMessage,
+    NeighbourMessage,
+    QueueMessage,
+    RouteMessage,
+    RuleMessage,
+)
 from dockerdiag.readers.netlink import Netlink, attribute
-from dockerdiag.readers.route_message import ROUTE, RouteMessage
 
-with bare_package("pyroute2"):
-    from pyroute2.netlink.rtnl import (
-        RTM_GETADDR,
-        RTM_GETLINK,
-        RTM_GETNEIGH,
-        RTM_GETQDISC,
-        RTM_GETROUTE,
-        RTM_GETRULE,
-        RTM_NEWADDR,
-        RTM_NEWLINK,
-        RTM_NEWNEIGH,
-        RTM_NEWQDISC,
-        RTM_NEWROUTE,
-        RTM_NEWRULE,
-    )
-    from pyroute2.netlink.rtnl.fibmsg import fibmsg
-    from pyroute2.netlink.rtnl.ifaddrmsg import ifaddrmsg
-    from pyroute2.netlink.rtnl.ifinfmsg import ifinfmsg
-    from pyroute2.netlink.rtnl.ndmsg import ndmsg
-    from pyroute2.netlink.rtnl.tcmsg import tcmsg
-
-
-class _PolicyRule(fibmsg):  # type: ignore[misc]  # pyroute2 has no types
-    """With what kernels since 6.15 tell of every rule about one port."""
-
-    nla_map = (*fibmsg.nla_map, (28, "FRA_SPORT_MASK", "uint16"), (29, "FRA_DPORT_MASK", "uint16"))
-
-
+# linux/rtnetlink.h
+RTM_NEWLINK, RTM_GETLINK = 16, 18
+RTM_NEWADDR, RTM_GETADDR = 20, 22
+RTM_NEWROUTE, RTM_GETROUTE = 24, 26
+RTM_NEWNEIGH, RTM_GETNEIGH = 28, 30
+RTM_NEWRULE, RTM_GETRULE = 32, 34
+RTM_NEWQDISC, RTM_GETQDISC = 36, 38
 _ANSWERS = {
-    RTM_NEWLINK: ifinfmsg,
-    RTM_NEWADDR: ifaddrmsg,
+    RTM_NEWLINK: LinkMessage,
+    RTM_NEWADDR: AddressMessage,
     RTM_NEWROUTE: RouteMessage,
-    RTM_NEWRULE: _PolicyRule,
-    RTM_NEWNEIGH: ndmsg,
-    RTM_NEWQDISC: tcmsg,
+    RTM_NEWRULE: RuleMessage,
+    RTM_NEWNEIGH: NeighbourMessage,
+    RTM_NEWQDISC: QueueMessage,
 }
 _LENGTHS = {
     RTM_GETLINK: 16,

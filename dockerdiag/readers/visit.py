@@ -9,6 +9,7 @@ from dockerdiag.readers.deadline import Deadline
 from dockerdiag.readers.errors import ReadError, denied
 from dockerdiag.readers.namespace import read_namespace
 from dockerdiag.readers.processes import namespace_of
+from dockerdiag.readers.route_answers import RouteQuestion, ask_routes
 from dockerdiag.snapshot import NetworkNamespace, Unread
 
 _CLONE_NEWNET = 0x40000000
@@ -41,10 +42,8 @@ def visit(pid: int, name: str, deadline: Deadline, destinations: Sequence[str]) 
     Raises:
         ReadError: where it cannot be entered, has another name, or its process ends meanwhile.
     """
-    from dockerdiag.readers.route_answers import RouteQuestion, ask_routes  # noqa: PLC0415 - pyroute2 takes a quarter of a second
-
     enter(pid, name)
-    found = read_namespace(deadline)
+    found = read_namespace(deadline, one_by_one=True)
     # The engine takes a namespace's links away once the container's process has ended.
     if not _is_in(pid, name):
         raise ReadError("the container stopped while the host was read")

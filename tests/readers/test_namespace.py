@@ -394,8 +394,8 @@ def test_one_that_ends_while_it_is_read_is_not_believed(namespace, monkeypatch: 
         while Path(f"/proc/{container.pid}/ns/net").readlink() != Path(namespace.name):
             time.sleep(0.01)
 
-        def read_and_end(deadline: Deadline) -> NetworkNamespace:
-            found = read_namespace(deadline)
+        def read_and_end(deadline: Deadline, *, one_by_one: bool) -> NetworkNamespace:
+            found = read_namespace(deadline, one_by_one=one_by_one)
             container.kill()
             container.wait()
             return found
