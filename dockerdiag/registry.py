@@ -218,7 +218,7 @@ def _read_apart(entry: EntryPoint, text: str) -> Report:
         return report_json.dumps(reader(text)).encode() if reader is not None else b""
 
     try:
-        return report_json.loads(run_apart(read, FORMAT_SECONDS).content)
+        return report_json.loads(bytes(run_apart(read, FORMAT_SECONDS).content))
     except ApartError as error:
         raise ValueError(str(error)) from None
 

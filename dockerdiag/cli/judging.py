@@ -34,6 +34,7 @@ from dockerdiag.dataclass import replace
 if TYPE_CHECKING:
     from dockerdiag.asked import Asked
     from dockerdiag.expectations import Expectations
+    from dockerdiag.readers.beside import Reading
     from dockerdiag.report import Report
     from dockerdiag.snapshot import Snapshot
     from dockerdiag.snapshot.redact import RedactionMap
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
 
 @app.command("check")
 def check_host(
+    context: typer.Context,
     container: Annotated[
         list[str],
         typer.Option(
@@ -75,8 +77,6 @@ def check_host(
 ) -> int:
     """Find out what keeps containers from the internet (the default command)."""
     from dockerdiag.asked import Asked, AskedError  # noqa: PLC0415 - as all imports within commands: when used
-    from dockerdiag.cli.expecting import Expecting  # noqa: PLC0415
-    from dockerdiag.diagnosis import diagnose  # noqa: PLC0415
     from dockerdiag.snapshot import Snapshot  # noqa: PLC0415
     from dockerdiag.time_limit import TimeLimit  # noqa: PLC0415
 
@@ -84,6 +84,12 @@ def check_host(
     _asked_for_targets(probe=probe, to=to)
     if "probe" in only and not probe:
         fail_usage("the check probe asks about probes: say --probe")
+    asked = _asked(containers=container, networks=network, destinations=to)
+    # A run that keeps a state reads nothing before it knows that no other run does.
+    begun = _begun(context, limit, asked, root, from_file, probe=probe) if state is None else None
+    from dockerdiag.cli.expecting import Expecting  # noqa: PLC0415
+    from dockerdiag.diagnosis import diagnose  # noqa: PLC0415
+
     checks = _checks(only, skip, limit, plugins=not no_plugins)
     prepared = prepare(
         format_name,
@@ -99,7 +105,6 @@ def check_host(
     if state is not None and redacted:
         fail_usage("--state keeps this host's own names; it does not go with --redact")
     try:
-        asked = Asked.parse(containers=container, networks=network, destinations=to)
 
         def judge(snapshot: Snapshot, asked: Asked, names: "RedactionMap | None" = None) -> "Report":
             expecting = Expecting(expectations, snapshot.taken_at, names)
@@ -114,7 +119,7 @@ def check_host(
             return expecting.told(report, whole=not (only or skip or container or network or to))
 
         with remembering(state, limit) as memory:
-            loaded = prepared.load(asked)
+            loaded = prepared.load(asked, begun)
             if not isinstance(loaded, Snapshot) and (state or config):
                 fail_usage(f"{from_file} is a report; --state and --config need a snapshot")
             report = _judged(loaded, asked, judge, limit=prepared.limit, redacted=redacted)
@@ -136,6 +141,7 @@ def check_host(
 
 @app.command("trace")
 def trace(
+    context: typer.Context,
     container: Annotated[str, typer.Argument(metavar="CONTAINER", help="Whose packet (name or id).")],
     destination: Annotated[
         str,
@@ -155,16 +161,27 @@ def trace(
 ) -> int:
     """Show one packet's way and its answer's, hop by hop, with the rule or setting that decides each."""
     from dockerdiag.asked import Asked, AskedError, Inbound  # noqa: PLC0415
-    from dockerdiag.diagnosis import traced  # noqa: PLC0415
     from dockerdiag.snapshot import Snapshot  # noqa: PLC0415
     from dockerdiag.time_limit import TimeLimit  # noqa: PLC0415
 
+    limit = TimeLimit(timeout)
     if probe and inbound:
         fail_usage("--probe sends from here; a packet from outside must be sent there")
+    try:
+        asked = (
+            Asked((container,), inbound=Inbound.parse(destination))
+            if inbound
+            else Asked.parse(containers=[container], destinations=[destination])
+        )
+    except AskedError as error:
+        fail_usage(str(error))
+    begun = _begun(context, limit, asked, root, from_file, probe=probe)
+    from dockerdiag.diagnosis import traced  # noqa: PLC0415
+
     prepared = prepare(
         format_name,
         output,
-        limit=TimeLimit(timeout),
+        limit=limit,
         from_file=from_file,
         root=root,
         plugins=not no_plugins,
@@ -176,12 +193,7 @@ def trace(
         return traced(snapshot, asked, prepared.limit, checks=checks)
 
     try:
-        asked = (
-            Asked((container,), inbound=Inbound.parse(destination))
-            if inbound
-            else Asked.parse(containers=[container], destinations=[destination])
-        )
-        loaded = prepared.load(asked)
+        loaded = prepared.load(asked, begun)
         if not isinstance(loaded, Snapshot):
             fail_usage(f"{from_file} is a report; a walk needs a snapshot")
         report = _judged(loaded, asked, judge, limit=prepared.limit, redacted=redacted)
@@ -221,15 +233,11 @@ def collect(
     root: Root = None,
 ) -> int:
     """Save what was read, to be judged elsewhere with --from. Credentials are left out."""
-    from dockerdiag.asked import Asked, AskedError  # noqa: PLC0415
     from dockerdiag.snapshot.store import dump  # noqa: PLC0415
     from dockerdiag.time_limit import TimeLimit  # noqa: PLC0415
 
     _asked_for_targets(probe=probe, to=to)
-    try:
-        asked = Asked.parse(destinations=to)
-    except AskedError as error:
-        fail_usage(str(error))
+    asked = _asked(destinations=to)
     limit = TimeLimit(timeout)
     snapshot = sources.read_host(limit, asked, root, probe=probe)
     if redacted:
@@ -242,6 +250,33 @@ def _asked_for_targets(*, probe: bool, to: list[str]) -> None:
         fail_usage(
             "--probe sends packets to what --to names, and to nothing else: say --to HOST[:PORT][/PROTO]"
         )
+
+
+def _asked(**parts: list[str]) -> "Asked":
+    from dockerdiag.asked import Asked, AskedError  # noqa: PLC0415
+
+    try:
+        return Asked.parse(**parts)
+    except AskedError as error:
+        fail_usage(str(error))
+
+
+def _begun(
+    context: typer.Context,
+    limit: "TimeLimit",
+    asked: "Asked",
+    root: Path | None,
+    from_file: Path | None,
+    *,
+    probe: bool,
+) -> "Reading | None":
+    """This host as it is read from now on, until the command ends."""
+    if probe and from_file is not None:
+        fail_usage("--probe sends packets now; what --from reads was another moment")
+    reading: Reading | None = context.with_resource(
+        sources.reading(limit, asked, root, from_file, probe=probe)
+    )
+    return reading
 
 
 def _expectations(config: Path | None) -> "Expectations":

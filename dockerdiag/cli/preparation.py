@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dockerdiag.cli import delivery, sources
-from dockerdiag.cli.errors import fail_usage, say
+from dockerdiag.cli.errors import say
 from dockerdiag.dataclass import dataclass
 
 if TYPE_CHECKING:
     from dockerdiag.asked import Asked
     from dockerdiag.formatting import Format, RenderOptions
+    from dockerdiag.readers.beside import Reading
     from dockerdiag.report import Report
     from dockerdiag.snapshot import Snapshot
     from dockerdiag.time_limit import TimeLimit
@@ -37,11 +38,11 @@ class Prepared:
     """Whether to send packets to what is asked about."""
     begun: float = field(default_factory=time.monotonic)
 
-    def load(self, asked: "Asked") -> "Snapshot | Report":
-        """What the file holds, or what this host is."""
+    def load(self, asked: "Asked", begun: "Reading | None" = None) -> "Snapshot | Report":
+        """What the file holds, or what this host is, as it is read since `begun`."""
         if self.from_file is not None:
             return sources.load_file(self.from_file, self.known, self.limit)
-        return sources.read_host(self.limit, asked, self.root, probe=self.probe)
+        return sources.read_host(self.limit, asked, self.root, probe=self.probe, begun=begun)
 
     def options(self, report: "Report", *, verbose: bool) -> "RenderOptions":
         """How the report is shown; the command line is left out where names are replaced, since it may hold some."""
@@ -72,8 +73,6 @@ def prepare(
     from dockerdiag.time_limit import TimeLimit  # noqa: PLC0415
 
     root = sources.root_unless_from_file(root, from_file)
-    if probe and from_file is not None:
-        fail_usage("--probe sends packets now; what --from reads was another moment")
     limit = limit or TimeLimit(None)
     known = _formats(limit, plugins=plugins)
     return Prepared(

@@ -13,6 +13,7 @@ from dockerdiag.cli.options import ROOT_VARIABLE
 
 if TYPE_CHECKING:
     from dockerdiag.formatting import Format
+    from dockerdiag.readers.beside import Reading
     from dockerdiag.report import Report
     from dockerdiag.snapshot import Snapshot
     from dockerdiag.time_limit import TimeLimit
@@ -29,26 +30,57 @@ PROBING_SHARE = 0.8
 """As much of what is left then, for the probes."""
 
 
-def read_host(limit: "TimeLimit", asked: Any, root: Path | None = None, *, probe: bool = False) -> "Snapshot":
-    """Reads this host, and sends probes where they are asked for; with the progress on a terminal."""
-    from dockerdiag.readers import read_snapshot  # noqa: PLC0415
-
-    remaining = limit.remaining
-    seconds = READING_SHARE * (3600 if remaining is None else remaining)
+def read_host(
+    limit: "TimeLimit",
+    asked: Any,
+    root: Path | None = None,
+    *,
+    probe: bool = False,
+    begun: "Reading | None" = None,
+) -> "Snapshot":
+    """Reads this host, where that has not `begun`, and sends probes where they are asked for; tells the progress."""
     with _progress() as progress:
-        snapshot = read_snapshot(
-            deadline=seconds / 2 if probe else seconds,
-            destinations=asked.addresses,
-            progress=progress,
-            root=root,
-        )
+        if begun is not None:
+            snapshot = begun.snapshot(progress)
+        else:
+            from dockerdiag.readers import read_snapshot  # noqa: PLC0415
+
+            snapshot = read_snapshot(
+                deadline=_reading_seconds(limit, probe=probe),
+                destinations=asked.addresses,
+                progress=progress,
+                root=root,
+            )
         if not probe:
             return snapshot
         from dockerdiag.probing import with_probes  # noqa: PLC0415
 
-        remaining = limit.remaining
-        seconds = PROBING_SHARE * (3600 if remaining is None else remaining)
-        return with_probes(snapshot, asked, seconds, progress)
+        return with_probes(snapshot, asked, PROBING_SHARE * _remaining(limit), progress)
+
+
+@contextmanager
+def reading(
+    limit: "TimeLimit", asked: Any, root: Path | None, from_file: Path | None, *, probe: bool = False
+) -> "Iterator[Reading | None]":
+    """Begins to read this host, which goes on while what judges it is imported; None where a file is judged."""
+    root = root_unless_from_file(root, from_file)
+    if from_file is not None:
+        yield None
+        return
+    from dockerdiag.readers import begin_reading  # noqa: PLC0415
+
+    seconds = _reading_seconds(limit, probe=probe)
+    with begin_reading(deadline=seconds, destinations=asked.addresses, root=root) as begun:
+        yield begun
+
+
+def _reading_seconds(limit: "TimeLimit", *, probe: bool) -> float:
+    seconds = READING_SHARE * _remaining(limit)
+    return seconds / 2 if probe else seconds
+
+
+def _remaining(limit: "TimeLimit") -> float:
+    return 3600 if limit.remaining is None else limit.remaining
 
 
 def root_unless_from_file(root: Path | None, from_file: Path | None) -> Path | None:

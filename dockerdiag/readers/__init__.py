@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from dockerdiag.destination import Destination
+    from dockerdiag.readers.beside import Reading
     from dockerdiag.readers.probe import Sender
     from dockerdiag.snapshot import Probe, Snapshot
 
-__all__ = ["read_snapshot", "send_probes"]
+__all__ = ["begin_reading", "read_snapshot", "send_probes"]
 
 
 def read_snapshot(
@@ -31,9 +32,25 @@ def read_snapshot(
     Returns:
         The snapshot; never raises for what the host is like.
     """
-    from dockerdiag.readers.collect import collect  # noqa: PLC0415 - pyroute2 and docker cost half a second
+    from dockerdiag.readers.collect import collect  # noqa: PLC0415 - all readers cost a tenth of one
 
     return collect(deadline, tuple(str(one) for one in destinations), progress, root)
+
+
+def begin_reading(
+    *, deadline: float, destinations: Sequence[str | IPv4Address | IPv6Address] = (), root: Path | None = None
+) -> "Reading":
+    """Begins what `read_snapshot` does, in a process beside this one.
+
+    Returns:
+        What gives the snapshot when it is asked for it, and is to be closed by `with`.
+    """
+    from dockerdiag.readers.beside import Reading  # noqa: PLC0415
+
+    def read(seconds: float, progress: Callable[[str], None] | None) -> "Snapshot":
+        return read_snapshot(deadline=seconds, destinations=destinations, progress=progress, root=root)
+
+    return Reading(read, deadline)
 
 
 def send_probes(
