@@ -3,7 +3,27 @@
 from collections.abc import Iterator, Mapping
 
 from dockerdiag.dataclass_fields import field_names
-from dockerdiag.snapshot import NOT_PROBED, PREDATED, Snapshot, Unread
+from dockerdiag.snapshot import (
+    NOT_PROBED,
+    PREDATED,
+    Address,
+    Endpoint,
+    Link,
+    Listener,
+    LogLine,
+    Neighbour,
+    NextHop,
+    Route,
+    RouteAnswer,
+    RoutingRule,
+    Snapshot,
+    Unread,
+)
+
+READ_AS_ONE = frozenset(
+    {Address, Endpoint, Link, Listener, LogLine, Neighbour, NextHop, Route, RouteAnswer, RoutingRule}
+)
+"""Of which there are many, and in which nothing can be unread."""
 
 
 def part_named(snapshot: Snapshot, path: str) -> object:
@@ -43,7 +63,7 @@ def _unread(part: object, path: str, names: Mapping[str, str]) -> Iterator[tuple
                 yield from _unread(value, f"{path}[{names.get(key, key)}]", names)
     elif isinstance(part, tuple):
         for index, value in enumerate(part):
-            if field_names(value):
+            if type(value) not in READ_AS_ONE and field_names(value):
                 yield from _unread(value, f"{path}[{getattr(value, 'name', index)}]", names)
     else:
         for name in field_names(part):

@@ -14,6 +14,8 @@ from dockerdiag.readers.worker import Worker
 from dockerdiag.snapshot import NetworkNamespace, Unread
 
 _MAXIMUM_WORKERS = 4
+_THREADS_FOR_EACH_PROCESSOR = 2
+"""Half of the time a thread waits for a tool."""
 _NAMESPACE_SECONDS = 15.0
 _FEW = 128
 """Namespaces that are read in less time than processes take to start, which then read side by side."""
@@ -39,8 +41,9 @@ def read_namespaces(
     for item in processes.items():
         pending.put(item)
     answers: queue.SimpleQueue[tuple[str, NetworkNamespace | Unread]] = queue.SimpleQueue()
-    count = min(len(processes), os.cpu_count() or 1, _MAXIMUM_WORKERS)
     kind = _Visitor if len(processes) <= _FEW else _Reader
+    side_by_side = (os.cpu_count() or 1) * (_THREADS_FOR_EACH_PROCESSOR if kind is _Visitor else 1)
+    count = min(len(processes), side_by_side, _MAXIMUM_WORKERS)
     workers = [kind(deadline, destinations) for _ in range(count)]
     for worker in workers:
         threading.Thread(target=_work, args=(worker, pending, answers), daemon=True).start()

@@ -14,7 +14,6 @@ from typing import Any, TypeVar, cast
 from dockerdiag.dataclass import replace
 from dockerdiag.dataclass_fields import field_names
 from dockerdiag.snapshot.model import Firewall, Snapshot
-from dockerdiag.snapshot.names import texts_in
 from dockerdiag.snapshot.secrets import MASK, forget_texts, mask_text, mask_variable
 
 _MASK = re.compile(r"(?<!\*)\*\*\*(?!\*)")
@@ -22,6 +21,8 @@ _NFT_TEXT = re.compile(r'("(?:comment|prefix)":\s*)("(?:\\.|[^"\\])*")')
 _IPTABLES_TEXT = re.compile(r'(--(?:comment|log-prefix|nflog-prefix|string)\s+)("(?:\\.|[^"\\])*"|[^\s"]+)')
 _ADDRESS = re.compile(r"[0-9a-f.:/]*")
 """Digits and these letters alone make no name and no form of a credential."""
+
+_NO_PARTS = (str, int, float, type(None))
 
 T = TypeVar("T")
 
@@ -36,7 +37,22 @@ def without_credentials(snapshot: Snapshot) -> Snapshot:
 
 def credentials_in(snapshot: Snapshot) -> int:
     """In how many places of a snapshot the mask stands for a credential."""
-    return sum(len(_MASK.findall(text)) for text in texts_in(snapshot) if MASK in text)
+    found = 0
+    pending: list[Any] = [snapshot]
+    while pending:
+        one = pending.pop()
+        if isinstance(one, Mapping):
+            items = [*one, *one.values()]
+        elif isinstance(one, tuple):
+            items = list(one)
+        else:
+            items = [getattr(one, name) for name in field_names(one)]
+        # As one, for they are short and many.
+        texts = "\0".join([item for item in items if isinstance(item, str)])
+        if MASK in texts:
+            found += len(_MASK.findall(texts))
+        pending += [item for item in items if not isinstance(item, _NO_PARTS)]
+    return found
 
 
 def _masked(value: T) -> T:
