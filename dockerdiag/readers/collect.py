@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from dockerdiag.dataclass import replace
+from dockerdiag.readers import confinement, services, units
 from dockerdiag.readers.boot_sysctls import read_boot_sysctls
 from dockerdiag.readers.client_proxies import read_client_proxies
 from dockerdiag.readers.daemon_json import read_daemon_json
@@ -17,8 +18,9 @@ from dockerdiag.readers.files import Tree
 from dockerdiag.readers.firewall_files import read_firewall_files
 from dockerdiag.readers.host import invoking_user, read_host
 from dockerdiag.readers.logs import read_journal, read_kernel_log
+from dockerdiag.readers.manager import Manager
 from dockerdiag.readers.module_tree import read_module_tree
-from dockerdiag.readers.name_service import read_name_service
+from dockerdiag.readers.name_service import expected_resolvers, read_name_service
 from dockerdiag.readers.namespace import read_namespace
 from dockerdiag.readers.namespaces import read_namespaces
 from dockerdiag.readers.network_managers import read_network_managers
@@ -27,7 +29,7 @@ from dockerdiag.readers.processes import namespace_of, own_line, read_daemons
 from dockerdiag.readers.programs import read_programs
 from dockerdiag.readers.resolver import RESOLV_CONF, nameservers
 from dockerdiag.readers.route_answers import RouteQuestion, ask_routes
-from dockerdiag.readers.services import read_services
+from dockerdiag.readers.services import expected_services, read_services
 from dockerdiag.readers.shims import read_shims
 from dockerdiag.readers.units import UNITS, read_service
 from dockerdiag.snapshot import (
@@ -59,18 +61,19 @@ def collect(seconds: float, destinations: tuple[str, ...], progress: Progress, r
     deadline = Deadline(seconds)
     tree = Tree(root or "/")
     host = read_host(tree, deadline)
+    manager = _manager(tree, deadline) if host.systemd else None
     others = SideBySide(
         {
             "network": partial(read_namespace, deadline),
             "daemons": read_daemons,
-            "service": partial(_service_and_journal, tree, deadline, systemd=host.systemd),
+            "service": partial(_service_and_journal, tree, deadline, manager),
             "boot_sysctls": partial(read_boot_sysctls, tree),
             "resolv_conf": partial(tree.read, RESOLV_CONF),
             "hosts_file": partial(tree.read, "/etc/hosts"),
-            "name_service": partial(read_name_service, tree, deadline, systemd=host.systemd),
+            "name_service": partial(read_name_service, tree, manager),
             "network_managers": partial(read_network_managers, tree),
             "kernel_log": partial(read_kernel_log, deadline, systemd=host.systemd),
-            "services": partial(read_services, tree, deadline, systemd=host.systemd),
+            "services": partial(read_services, tree, manager),
             "firewall_files": partial(read_firewall_files, tree),
             "shims": partial(read_shims, tree, deadline),
             "client_proxies": partial(read_client_proxies, tree),
@@ -140,10 +143,18 @@ def collect(seconds: float, destinations: tuple[str, ...], progress: Progress, r
     return without_credentials(snapshot)
 
 
-def _service_and_journal(tree: Tree, deadline: Deadline, *, systemd: bool) -> tuple[Any, Any]:
+def _manager(tree: Tree, deadline: Deadline) -> Manager:
+    """To be asked for everything at once by whichever reader comes first."""
+    slices = confinement.slices("system.slice")
+    expected = dict.fromkeys((*expected_services(tree), *expected_resolvers(tree), *slices))
+    properties = (*services.PROPERTIES, *units.PROPERTIES, *confinement.PROPERTIES)
+    return Manager(expected, properties, deadline)
+
+
+def _service_and_journal(tree: Tree, deadline: Deadline, manager: Manager | None) -> tuple[Any, Any]:
     """Together, for a failed unit's journal is read further back."""
-    service = unread_on_error(partial(read_service, tree, deadline, systemd=systemd))
-    if not systemd:
+    service = unread_on_error(partial(read_service, tree, deadline, manager))
+    if manager is None:
         return service, Unread("systemd does not run")
     unit = service if isinstance(service, ServiceUnit) else None
     failed = unit is not None and "failed" in (unit.active_state, unit.sub_state)

@@ -2,11 +2,9 @@
 
 from collections.abc import Iterator
 
-from dockerdiag.readers.deadline import Deadline
-from dockerdiag.readers.manager import shown
+from dockerdiag.readers.manager import Manager
 
-_PROPERTIES = (
-    "Id",
+PROPERTIES = (
     "IPAddressAllow",
     "IPAddressDeny",
     "NetworkNamespacePath",
@@ -18,22 +16,20 @@ _DEFAULTS = ("", "no", "~")
 """An empty list of what is denied shows as its sign alone, from some versions of systemd."""
 
 
-def read_confinement(unit: str, slice_: str, deadline: Deadline) -> dict[str, dict[str, str]]:
+def read_confinement(unit: str, slice_: str, manager: Manager) -> dict[str, dict[str, str]]:
     """The settings that are not at their default, of the unit and of every slice above it, by unit.
 
     Raises:
         ReadError: where the manager does not answer.
     """
-    units = (unit, *_slices(slice_))
     found: dict[str, dict[str, str]] = {}
-    for values in shown(units, _PROPERTIES, deadline):
-        name = values.pop("Id", "")
-        if kept := {key: value for key, value in values.items() if value not in _DEFAULTS}:
-            found[name] = kept
+    for values in manager.shown(unit, *slices(slice_)):
+        if kept := {key: values[key] for key in PROPERTIES if values.get(key, "") not in _DEFAULTS}:
+            found[values.get("Id", "")] = kept
     return found
 
 
-def _slices(name: str) -> Iterator[str]:
+def slices(name: str) -> Iterator[str]:
     """A slice and those above it: a-b.slice lies in a.slice, and that in the root's."""
     stem = name.removesuffix(".slice")
     while stem and stem != "-":

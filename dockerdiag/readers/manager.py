@@ -1,7 +1,8 @@
 """What systemd's manager says of units, by `systemctl show`."""
 
 import re
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from dockerdiag.readers.command import failure, run
@@ -44,20 +45,65 @@ def worth_asking_for(units: Sequence[str], tree: Tree) -> tuple[str, ...]:
     )
 
 
-def shown(units: Sequence[str], properties: Sequence[str], deadline: Deadline) -> tuple[dict[str, str], ...]:
-    """The properties of each unit, in their order; times in UTC. An alias is shown as what it stands for.
+class Manager:
+    """The manager, asked once for all units that are expected: each further question takes ten milliseconds.
 
-    Raises:
-        ReadError: where the manager does not answer.
+    Args:
+        expected: Units that will be asked about.
+        properties: What will be asked of any of them, besides `Id`.
+        deadline: When the manager must have answered.
     """
-    command = ["systemctl", "show", "--no-pager", f"--property={','.join(properties)}", "--", *units]
-    output = run(command, deadline.at_most(_SECONDS), environment={"TZ": "UTC"})
-    if output.status != 0:
-        raise failure("systemctl", output)
-    return told(output.text)
+
+    def __init__(self, expected: Iterable[str], properties: Iterable[str], deadline: Deadline) -> None:
+        self._expected = tuple(expected)
+        self._properties = tuple(dict.fromkeys(("Id", *properties)))
+        self._deadline = deadline
+        self._asking = threading.Lock()
+        self._told: dict[str, dict[str, str] | ReadError] = {}
+
+    def shown(self, *units: str) -> tuple[dict[str, str], ...]:
+        """The properties of each unit, in their order; times in UTC. An alias is shown as what it stands for.
+
+        Raises:
+            ReadError: where the manager does not answer.
+        """
+        with self._asking:
+            if missing := [unit for unit in units if unit not in self._told]:
+                self._ask(tuple(dict.fromkeys((*missing, *(() if self._told else self._expected)))))
+        found = []
+        for unit in units:
+            properties = self._told[unit]
+            if isinstance(properties, ReadError):
+                raise properties
+            found.append(properties)
+        return tuple(found)
+
+    def _ask(self, units: Sequence[str]) -> None:
+        try:
+            self._told |= zip(units, self._answers(units), strict=True)
+        except ReadError as error:
+            # Who did not answer is not waited for again.
+            self._told |= dict.fromkeys(units, error)
+
+    def _answers(self, units: Sequence[str]) -> tuple[dict[str, str], ...]:
+        command = [
+            "systemctl",
+            "show",
+            "--no-pager",
+            f"--property={','.join(self._properties)}",
+            "--",
+            *units,
+        ]
+        output = run(command, self._deadline.at_most(_SECONDS), environment={"TZ": "UTC"})
+        if output.status != 0:
+            raise failure("systemctl", output)
+        answers = told(output.text)
+        if len(answers) != len(units):
+            raise ReadError("systemctl did not tell of every unit that it was asked for")
+        return answers
 
 
 def told(text: str) -> tuple[dict[str, str], ...]:
     """What `systemctl show` printed: one block of lines for each unit."""
-    blocks = (block.splitlines() for block in text.split("\n\n"))
+    blocks = (block.splitlines() for block in text.split("\n\n") if block.strip())
     return tuple(dict(line.split("=", 1) for line in block if "=" in line) for block in blocks)

@@ -1,10 +1,9 @@
 """How the host comes to its nameservers: the link, the files it could lead to, the resolvers that run."""
 
 from dockerdiag.readers.command import find_tool
-from dockerdiag.readers.deadline import Deadline
 from dockerdiag.readers.errors import ReadError
 from dockerdiag.readers.files import Tree
-from dockerdiag.readers.manager import shown, worth_asking_for
+from dockerdiag.readers.manager import Manager, worth_asking_for
 from dockerdiag.readers.resolver import RESOLV_CONF
 from dockerdiag.snapshot import NameService, TextFile, Unread
 
@@ -30,8 +29,13 @@ _SERVICES = (
 )
 
 
-def read_name_service(tree: Tree, deadline: Deadline, *, systemd: bool) -> NameService:
-    """Reads it.
+def expected_resolvers(tree: Tree) -> tuple[str, ...]:
+    """The services among them that may be installed."""
+    return worth_asking_for([f"{name}.service" for name in _SERVICES], tree)
+
+
+def read_name_service(tree: Tree, manager: Manager | None) -> NameService:
+    """Reads it; `manager` is None where systemd does not run.
 
     Raises:
         ReadError: where /etc may not be entered.
@@ -40,18 +44,15 @@ def read_name_service(tree: Tree, deadline: Deadline, *, systemd: bool) -> NameS
     return NameService(
         link=tree.link(RESOLV_CONF),
         others=tuple(file for file in files if isinstance(file, TextFile)),
-        services=_services(tree, deadline) if systemd else Unread("systemd does not run"),
+        services=_services(tree, manager) if manager is not None else Unread("systemd does not run"),
     )
 
 
-def _services(tree: Tree, deadline: Deadline) -> dict[str, str] | Unread:
+def _services(tree: Tree, manager: Manager) -> dict[str, str] | Unread:
     if find_tool("systemctl") is None:
         return Unread("systemctl is not installed")
-    units = worth_asking_for([f"{name}.service" for name in _SERVICES], tree)
-    if not units:
-        return {}
     try:
-        told = shown(units, ("Id", "LoadState", "ActiveState"), deadline)
+        told = manager.shown(*expected_resolvers(tree))
     except ReadError as error:
         return Unread(str(error))
     return {

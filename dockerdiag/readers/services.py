@@ -3,10 +3,9 @@
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 
-from dockerdiag.readers.deadline import Deadline
 from dockerdiag.readers.errors import ReadError
 from dockerdiag.readers.files import Tree
-from dockerdiag.readers.manager import shown, worth_asking_for
+from dockerdiag.readers.manager import Manager, worth_asking_for
 from dockerdiag.snapshot import RULE_MAKERS, ServiceState
 
 SERVICES = (
@@ -23,7 +22,7 @@ SERVICES = (
     "dhcpcd.service",
     "systemd-sysctl.service",
 )
-_PROPERTIES = (
+PROPERTIES = (
     "Id",
     "LoadState",
     "ActiveState",
@@ -33,17 +32,20 @@ _PROPERTIES = (
 )
 
 
-def read_services(tree: Tree, deadline: Deadline, *, systemd: bool) -> tuple[ServiceState, ...]:
-    """Those that are installed.
+def expected_services(tree: Tree) -> tuple[str, ...]:
+    """Those that may be installed, and one that is asked for anyway: a manager that cannot be asked is told so."""
+    return tuple(dict.fromkeys((SERVICES[0], *worth_asking_for(SERVICES, tree))))
+
+
+def read_services(tree: Tree, manager: Manager | None) -> tuple[ServiceState, ...]:
+    """Those that are installed; `manager` is None where systemd does not run.
 
     Raises:
         ReadError: where the manager cannot be asked.
     """
-    if not systemd:
+    if manager is None:
         raise ReadError("systemd does not run")
-    # With one that is asked for anyway, so that a manager that cannot be asked is told.
-    units = dict.fromkeys((SERVICES[0], *worth_asking_for(SERVICES, tree)))
-    return tuple(_installed(shown(tuple(units), _PROPERTIES, deadline)))
+    return tuple(_installed(manager.shown(*expected_services(tree))))
 
 
 def _installed(units: Iterable[Mapping[str, str]]) -> Iterator[ServiceState]:

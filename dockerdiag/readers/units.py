@@ -5,12 +5,12 @@ import re
 from collections.abc import Iterator
 from functools import partial
 
-from dockerdiag.readers.command import checked, failure, run
+from dockerdiag.readers.command import checked
 from dockerdiag.readers.confinement import read_confinement
 from dockerdiag.readers.deadline import Deadline, unread_on_error
 from dockerdiag.readers.errors import ReadError
 from dockerdiag.readers.files import Tree
-from dockerdiag.readers.manager import UNIT_PATH
+from dockerdiag.readers.manager import UNIT_PATH, Manager
 from dockerdiag.readers.services import systemd_time
 from dockerdiag.snapshot import EnvironmentFile, ServiceUnit, TextFile, Unread
 from dockerdiag.snapshot.secrets import mask_text
@@ -29,7 +29,7 @@ _SPECIFIER = re.compile(r"%(.)")
 _SPECIFIERS = {"E": "/etc", "S": "/var/lib", "t": "/run", "h": "/root", "u": "root"}
 _KEPT_VARIABLE = re.compile(r"(?:DOCKER_|(?:https?|ftp|all|no)_proxy=)", re.IGNORECASE)
 _MANAGER_SECONDS = 10.0
-_PROPERTIES = (
+PROPERTIES = (
     "LoadState",
     "ActiveState",
     "SubState",
@@ -43,8 +43,8 @@ _PROPERTIES = (
 )
 
 
-def read_service(tree: Tree, deadline: Deadline, *, systemd: bool) -> ServiceUnit | None:
-    """The engine's service; None where the host has no such unit.
+def read_service(tree: Tree, deadline: Deadline, manager: Manager | None) -> ServiceUnit | None:
+    """The engine's service; None where the host has no such unit. `manager` is None where systemd does not run.
 
     Raises:
         ReadError: where the unit directories cannot be read.
@@ -55,7 +55,7 @@ def read_service(tree: Tree, deadline: Deadline, *, systemd: bool) -> ServiceUni
         return None
     texts = [file.text for file in (fragment, *drop_ins) if file is not None]
     environment_files = tuple(_environment_files(tree, name, texts))
-    asked = _ask_manager(name, deadline) if systemd else "systemd does not run"
+    asked = _ask_manager(name, manager) if manager is not None else "systemd does not run"
     told = asked if isinstance(asked, dict) else {}
     return ServiceUnit(
         name=name,
@@ -74,8 +74,8 @@ def read_service(tree: Tree, deadline: Deadline, *, systemd: bool) -> ServiceUni
         environment=told.get("Environment"),
         manager_environment=_manager_environment(deadline) if told else None,
         manager_error=asked if isinstance(asked, str) else None,
-        confinement=unread_on_error(partial(read_confinement, name, told.get("Slice", ""), deadline))
-        if told
+        confinement=unread_on_error(partial(read_confinement, name, told.get("Slice", ""), manager))
+        if told and manager is not None
         else Unread(str(asked)),
     )
 
@@ -185,23 +185,14 @@ def _unused(tree: Tree, used: set[str]) -> Iterator[TextFile]:
 # -- manager ------------------------------------------------------------------------------------------------
 
 
-def _ask_manager(unit: str, deadline: Deadline) -> dict[str, str] | str:
-    """The manager's properties of the unit, or why it could not be asked."""
-    command = ["systemctl", "show", unit, "--no-pager", f"--property={','.join(_PROPERTIES)}"]
+def _ask_manager(unit: str, manager: Manager) -> dict[str, str] | str:
+    """The manager's properties of the unit without credentials, or why it could not be asked."""
     try:
-        output = run(command, deadline.at_most(_MANAGER_SECONDS), environment={"TZ": "UTC"})
-        if output.status != 0:
-            raise failure("systemctl", output)
+        (told,) = manager.shown(unit)
     except ReadError as error:
         return str(error)
-    told = manager_properties(output.text)
-    return told if "ActiveState" in told else "systemctl did not say in what state the service is"
-
-
-def manager_properties(text: str) -> dict[str, str]:
-    """What `systemctl show` printed, without credentials."""
-    pairs = (line.partition("=") for line in text.splitlines())
-    return {name: mask_text(value).text for name, _, value in pairs if name in _PROPERTIES}
+    kept = {name: mask_text(told[name]).text for name in PROPERTIES if name in told}
+    return kept if "ActiveState" in kept else "systemctl did not say in what state the service is"
 
 
 def _manager_environment(deadline: Deadline) -> str | None:

@@ -28,8 +28,9 @@ from dockerdiag.packet.plan import resolvers
 from dockerdiag.packet.rules import Ruleset
 from dockerdiag.readers.containers import container, network
 from dockerdiag.readers.logs import journal_lines
+from dockerdiag.readers.manager import told
 from dockerdiag.readers.resolver import nameservers
-from dockerdiag.readers.units import manager_properties, settings
+from dockerdiag.readers.units import settings
 from dockerdiag.registry import checks, formats
 from dockerdiag.report import Report
 from dockerdiag.snapshot import (
@@ -111,7 +112,7 @@ def unit(data: bytes) -> None:
 
 
 def manager(data: bytes) -> None:
-    manager_properties(_text(data))
+    told(_text(data))
 
 
 def environment_file(data: bytes) -> None:

@@ -184,13 +184,13 @@ def test_how_the_host_comes_by_its_nameservers(tmp_path: Path) -> None:
     write(tmp_path, "/run/NetworkManager/resolv.conf", "nameserver 192.0.2.1\n")
     (tmp_path / "etc").mkdir()
     (tmp_path / "etc/resolv.conf").symlink_to("../run/systemd/resolve/stub-resolv.conf")
-    read = read_name_service(Tree(tmp_path), Deadline(5), systemd=False)
+    read = read_name_service(Tree(tmp_path), None)
     assert read.link == "../run/systemd/resolve/stub-resolv.conf"
     assert [(file.path, file.text) for file in read.others] == [
         ("/run/NetworkManager/resolv.conf", "nameserver 192.0.2.1\n")
     ]
     assert read.services == Unread("systemd does not run")
     (tmp_path / "etc/resolv.conf").unlink()
-    assert read_name_service(Tree(tmp_path), Deadline(5), systemd=False).link is None
+    assert read_name_service(Tree(tmp_path), None).link is None
     write(tmp_path, "/etc/resolv.conf", "")
-    assert read_name_service(Tree(tmp_path), Deadline(5), systemd=False).link is None
+    assert read_name_service(Tree(tmp_path), None).link is None

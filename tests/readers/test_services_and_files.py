@@ -11,7 +11,7 @@ from dockerdiag.readers.deadline import Deadline
 from dockerdiag.readers.errors import ReadError
 from dockerdiag.readers.files import Tree
 from dockerdiag.readers.firewall_files import read_firewall_files
-from dockerdiag.readers.manager import told, worth_asking_for
+from dockerdiag.readers.manager import Manager, told, worth_asking_for
 from dockerdiag.readers.module_tree import NEEDED, _has, read_module_tree
 from dockerdiag.readers.netstat import read_ip_counters
 from dockerdiag.readers.packages import read_packages
@@ -53,7 +53,7 @@ def test_services_that_are_installed() -> None:
 
 def test_services_without_systemd_are_unread() -> None:
     with pytest.raises(ReadError, match="systemd does not run"):
-        read_services(Tree("/"), Deadline(5), systemd=False)
+        read_services(Tree("/"), None)
 
 
 def test_services_that_are_nowhere_are_not_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -232,3 +232,51 @@ def test_counters_of_the_kernel_that_this_namespace_has() -> None:
     assert set(found) <= {"IPReversePathFilter"}
     shown = Path("/proc/net/netstat").read_text()
     assert ("IPReversePathFilter" in shown) == bool(found)
+
+
+MANAGER = """#!/bin/sh
+echo "$*" >>{log}
+shift 3
+for unit; do
+  test "$unit" = -- || printf 'Id=%s\\nLoadState=loaded\\nActiveState=active\\n\\n' "$unit"
+done
+"""
+
+
+@pytest.fixture(name="asked_for")
+def _asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A systemctl that writes down what it was asked."""
+    log = tmp_path / "asked"
+    (tmp_path / "systemctl").write_text(MANAGER.format(log=log))
+    (tmp_path / "systemctl").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    return log
+
+
+def test_the_manager_is_asked_once_for_all_that_is_expected(asked_for: Path) -> None:
+    manager = Manager(("a.service", "b.service"), ("ActiveState",), Deadline(5))
+    assert [one["Id"] for one in manager.shown("c.service", "a.service")] == ["c.service", "a.service"]
+    assert [one["Id"] for one in manager.shown("b.service")] == ["b.service"]
+    assert asked_for.read_text() == (
+        "show --no-pager --property=Id,ActiveState -- c.service a.service b.service\n"
+    )
+    assert manager.shown() == ()
+    assert [one["Id"] for one in manager.shown("d.service")] == ["d.service"]
+    assert asked_for.read_text().splitlines()[1:] == [
+        "show --no-pager --property=Id,ActiveState -- d.service"
+    ]
+
+
+def test_a_manager_that_does_not_answer_is_not_asked_again(asked_for: Path, tmp_path: Path) -> None:
+    (tmp_path / "systemctl").write_text(f"#!/bin/sh\necho >>{asked_for}\necho no bus >&2\nexit 1\n")
+    manager = Manager(("a.service",), ("ActiveState",), Deadline(5))
+    for _ in range(2):
+        with pytest.raises(ReadError, match="systemctl failed"):
+            manager.shown("a.service")
+    assert asked_for.read_text() == "\n"
+
+
+def test_a_manager_that_leaves_out_a_unit_is_not_believed(asked_for: Path, tmp_path: Path) -> None:  # noqa: ARG001
+    (tmp_path / "systemctl").write_text("#!/bin/sh\necho Id=a.service\n")
+    with pytest.raises(ReadError, match="did not tell of every unit"):
+        Manager((), (), Deadline(5)).shown("a.service", "b.service")

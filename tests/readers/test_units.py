@@ -18,13 +18,13 @@ def write(root: Path, path: str, text: str = "") -> None:
 
 
 def service(root: Path) -> ServiceUnit:
-    read = read_service(Tree(root), Deadline(5), systemd=False)
+    read = read_service(Tree(root), Deadline(5), None)
     assert read is not None
     return read
 
 
 def test_a_host_without_the_unit_has_none(tmp_path: Path) -> None:
-    assert read_service(Tree(tmp_path), Deadline(5), systemd=False) is None
+    assert read_service(Tree(tmp_path), Deadline(5), None) is None
 
 
 def test_drop_ins_apply_in_order_of_name_and_mask_each_other_by_it(tmp_path: Path) -> None:
