@@ -31,10 +31,11 @@ Another subnet; a network's is fixed when it is made.
 """
 
 from collections.abc import Iterator, Sequence
-from ipaddress import ip_address, ip_network
+from ipaddress import ip_address
 from typing import NamedTuple
 
 from dockerdiag.case import Case
+from dockerdiag.packet.packet import prefix
 from dockerdiag.registry import check
 from dockerdiag.report import Evidence, Finding, Remedy, Status
 from dockerdiag.snapshot import Network, NetworkNamespace, RoutingRule, TextFile, Unread
@@ -145,7 +146,7 @@ def _ways(host: NetworkNamespace) -> Iterator[_Way]:
     names = {link.index: link.name for link in host.links}
     tables = _asked_for_all(host.rules)
     for route in host.routes:
-        destination = ip_network(route.destination)
+        destination = prefix(route.destination)
         if route.type == "unicast" and route.table in tables and destination.prefixlen:
             links = frozenset(names.get(hop.link or 0, "?") for hop in route.next_hops)
             connected = route.scope == "link" and destination.prefixlen >= _SMALLEST_OF_A_NETWORK

@@ -2,14 +2,14 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import field
-from functools import cached_property, lru_cache
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_network
+from functools import cached_property
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from itertools import groupby
 from typing import Literal
 
 from dockerdiag.dataclass import dataclass, replace
 from dockerdiag.packet.links import Links
-from dockerdiag.packet.packet import IPAddress, PortRange
+from dockerdiag.packet.packet import IPAddress, PortRange, prefix
 from dockerdiag.snapshot.model import NetworkNamespace, NextHop, Route, RoutingRule, Unread
 
 TABLE_NAMES = {253: "default", 254: "main", 255: "local"}
@@ -137,8 +137,8 @@ class _Table:
     lengths: list[int] = field(default_factory=list)
 
     def add(self, route: Route) -> None:
-        network = ip_network(route.destination, strict=False)
-        source = ip_network(route.source, strict=False) if route.source else None
+        network = prefix(route.destination)
+        source = prefix(route.source) if route.source else None
         entry = _Entry(route, source if isinstance(source, IPv6Network) and source.prefixlen else None)
         self.by_length.setdefault(network.prefixlen, {}).setdefault(int(network.network_address), []).append(
             entry
@@ -432,13 +432,8 @@ def _from(entry: _Entry, source: IPAddress | None) -> bool:
     return entry.source is None or (isinstance(source, IPv6Address) and source in entry.source)
 
 
-@lru_cache(maxsize=4096)
-def _network(prefix: str) -> IPv4Network | IPv6Network:
-    return ip_network(prefix, strict=False)
-
-
-def _within(address: IPAddress, prefix: str) -> bool:
-    network = _network(prefix)
+def _within(address: IPAddress, written: str) -> bool:
+    network = prefix(written)
     if isinstance(address, IPv4Address):
         return isinstance(network, IPv4Network) and address in network
     return isinstance(network, IPv6Network) and address in network

@@ -3,7 +3,8 @@
 A field that is not known is None or a range; a match on it is then neither true nor false.
 """
 
-from ipaddress import IPv4Address, IPv6Address
+from functools import lru_cache
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_network
 from typing import Literal
 
 from dockerdiag.dataclass import dataclass
@@ -21,6 +22,16 @@ RANDOM_PORTS = (1024, 65535)
 def without_zone(address: IPAddress) -> IPAddress:
     """The address as packets have it: the link that `fe80::1%eth0` names is the sender's to know."""
     return IPv6Address(int(address)) if address.version == 6 else address
+
+
+@lru_cache(maxsize=1 << 16)
+def prefix(written: str) -> IPv4Network | IPv6Network:
+    """A network as routes and pools name it, bits of a host in it or not; the same few are named over and over.
+
+    Raises:
+        ValueError: it is none.
+    """
+    return ip_network(written, strict=False)
 
 
 def zone_of(address: IPAddress) -> str | None:

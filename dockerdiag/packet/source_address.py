@@ -1,11 +1,11 @@
 """Which of a machine's addresses the kernel sends from: `inet_select_addr`, and for IPv6 the choice of RFC 6724."""
 
 from collections.abc import Iterator
-from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_network
+from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 from itertools import chain
 
 from dockerdiag.packet.links import Links
-from dockerdiag.packet.packet import IPAddress
+from dockerdiag.packet.packet import IPAddress, prefix
 from dockerdiag.snapshot.model import Address, NetworkNamespace, Unread
 
 UNUSABLE = frozenset({"tentative", "dadfailed"})
@@ -122,7 +122,7 @@ def _scope4(address: Address) -> int:
 def _holds(address: Address, other: IPAddress) -> bool:
     if not isinstance(other, IPv4Address):
         return False
-    return other in ip_network(f"{address.peer or address.address}/{address.prefix_length}", strict=False)
+    return other in prefix(f"{address.peer or address.address}/{address.prefix_length}")
 
 
 def _scope6(address: IPv6Address) -> int:

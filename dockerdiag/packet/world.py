@@ -2,12 +2,12 @@
 
 from collections.abc import Iterator
 from functools import cached_property
-from ipaddress import ip_address, ip_network
+from ipaddress import ip_address
 
 from dockerdiag.dataclass import dataclass
 from dockerdiag.packet.links import Links
 from dockerdiag.packet.netfilter import Ruleset, parse
-from dockerdiag.packet.packet import IPAddress
+from dockerdiag.packet.packet import IPAddress, prefix
 from dockerdiag.packet.routing import Router
 from dockerdiag.snapshot.model import Container, Link, Neighbour, Network, NetworkNamespace, Snapshot, Unread
 
@@ -180,7 +180,7 @@ class World:
         """Whether one of the network's subnets holds an address."""
         for pool in network.pools:
             if pool.subnet is not None:
-                subnet = ip_network(pool.subnet, strict=False)
+                subnet = prefix(pool.subnet)
                 if subnet.version == address.version and address in subnet:
                     return True
         return False

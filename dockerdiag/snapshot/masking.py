@@ -12,7 +12,7 @@ from operator import is_
 from typing import Any, TypeVar, cast
 
 from dockerdiag.dataclass import replace
-from dockerdiag.dataclass_fields import field_names
+from dockerdiag.dataclass_fields import field_names, field_values
 from dockerdiag.snapshot.model import Firewall, Snapshot
 from dockerdiag.snapshot.secrets import MASK, forget_texts, mask_text, mask_variable
 
@@ -41,12 +41,13 @@ def credentials_in(snapshot: Snapshot) -> int:
     pending: list[Any] = [snapshot]
     while pending:
         one = pending.pop()
-        if isinstance(one, Mapping):
-            items = [*one, *one.values()]
-        elif isinstance(one, tuple):
-            items = list(one)
+        items: tuple[Any, ...]
+        if isinstance(one, tuple):
+            items = one
+        elif isinstance(one, Mapping):
+            items = (*one, *one.values())
         else:
-            items = [getattr(one, name) for name in field_names(one)]
+            items = field_values(one)
         # As one, for they are short and many.
         texts = "\0".join([item for item in items if isinstance(item, str)])
         if MASK in texts:

@@ -6,7 +6,7 @@ from dataclasses import field
 from ipaddress import ip_address
 
 from dockerdiag.dataclass import dataclass
-from dockerdiag.dataclass_fields import field_names
+from dockerdiag.dataclass_fields import field_values
 from dockerdiag.snapshot.model import Container, Engine, NetworkNamespace, Snapshot, TextFile, Unread
 
 KINDS = ("host", "container", "network", "project", "service", "alias", "image", "context", "user", "link")
@@ -311,4 +311,4 @@ def texts_in(part: object) -> Iterator[str]:
         elif isinstance(one, tuple):
             pending.extend(reversed(one))
         else:
-            pending.extend(getattr(one, name) for name in reversed(field_names(one)))
+            pending.extend(reversed(field_values(one)))
