@@ -8,7 +8,7 @@ from dockerdiag.report import Remedy
 from dockerdiag.snapshot import Network, Unread
 from dockerdiag_checks.commands import AtEngineStart, set_sysctl, sh, write_file
 from dockerdiag_checks.engine_restart import restart_risk
-from dockerdiag_checks.path_causes import orphan, owner
+from dockerdiag_checks.path_causes import link_named, orphan, owner
 from dockerdiag_checks.wording import FOR_GOOD, listed, retry
 
 # "-" sorts before every digit: systemd-networkd takes the first file that matches.
@@ -73,12 +73,38 @@ def arp_on(case: Case, halt: Halt) -> Remedy:
     )
 
 
+def no_port(case: Case, halt: Halt) -> Remedy:
+    """A link of the host that was made a port keeps its addresses, and has no use of them."""
+    name = halt.link or ""
+    link, links = link_named(case, name), case.snapshot.network.links
+    read = () if isinstance(links, Unread) else links
+    master = next((one for one in read if link is not None and one.index == link.master), None)
+    verify = (sh("ip", "-d", "link", "show", name), *retry(case))
+    to = master.name if master is not None else "the link that it is a port of"
+    if master is None or master.kind != "bridge":
+        # A bond takes its port down when it lets it go.
+        return Remedy(
+            summary=f"Move the addresses and routes of {name} to {to}, where the host's network is configured",
+            verify=verify,
+            risk="A mistake there cuts the host off.",
+        )
+    return Remedy(
+        summary=f"Make {name} no port of {to}; or else move its addresses and routes to {to}",
+        now=(sh("ip", "link", "set", name, "nomaster"),),
+        verify=verify,
+        undo=(sh("ip", "link", "set", name, "master", to),),
+        risk=f"What hangs on {to} has no way out by {name} any more. Who made it a port may do so again.",
+    )
+
+
 def arp_answered(case: Case, halt: Halt) -> Remedy:
     """The larger of `all` and the link's own value counts: both are looked at."""
     sysctls = case.snapshot.network.sysctls
     read = {} if isinstance(sysctls, Unread) else sysctls
-    keys = [f"net/ipv4/conf/{where}/arp_ignore" for where in (halt.link, "all")]
-    changes = [set_sysctl(key, "0", read[key]) for key in keys if int(read.get(key, "0") or 0) > 2]
+    switch = (halt.sysctl or "").rpartition("/")[2]
+    harmless = 1 if switch == "arp_ignore" else 0
+    keys = [f"net/ipv4/conf/{where}/{switch}" for where in (halt.link, "all")]
+    changes = [set_sysctl(key, "0", read[key]) for key in keys if int(read.get(key, "0") or 0) > harmless]
     each_start = AtEngineStart(f"arp-{halt.link}", [change.do for change in changes])
     return Remedy(
         summary=f"Have the host answer ARP on {halt.link} again",

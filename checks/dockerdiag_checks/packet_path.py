@@ -7,9 +7,11 @@ firewall, its veth and whether that is a port of the network's bridge, the bridg
 routing rules and tables in both directions, the reverse path filter, the uplink and the neighbours. What stops it
 is told by name:
 
-- `bridge-missing`, `bridge-admin-down`, `bridge-lost-ip`, `veth-not-enslaved`, `link-admin-down`,
+- `bridge-missing`, `bridge-admin-down`, `bridge-lost-ip`, `bridge-lost-route`, `veth-not-enslaved`, `link-admin-down`,
   `bridge-port-blocked`, `bridge-port-hairpin`, `arp-off`, `arp-ignored`, `ipv6-disabled`; where a network manager says
   that it configures the link, that too.
+- `uplink-is-a-port`: the host sends by a link that was made a port of a bridge or bond, which takes what comes back.
+- `local-table-late`: policy rules lead what is for the host's own addresses elsewhere, so it does not answer ARP.
 - `route-takes-answers`, `duplicate-bridge-route` (of a network that is gone), `route-refuses`, `subnet-overlap`.
 - `container-gateway-wrong`: the container routes to an address that the engine never gave it.
 - `redirected-to-nobody`: a rule gives the packets another destination, and nobody is there.
@@ -194,7 +196,13 @@ def _what_follows(hit: Hit, code: str) -> tuple[str, ...]:
     halt = hit.halt
     if code == "ipv6-disabled":
         return (f"bridge-lost-ip link:{halt.link}",)
-    if code not in ("route-takes-answers", "duplicate-bridge-route", "policy-routing", "subnet-overlap"):
+    if code not in (
+        "route-takes-answers",
+        "bridge-lost-route",
+        "duplicate-bridge-route",
+        "policy-routing",
+        "subnet-overlap",
+    ):
         return ()
     # A route that takes the answers elsewhere also fails the reverse path check, and is an overlap.
     entries = {traced.journey.entry for traced in hit.traced}

@@ -1,12 +1,15 @@
 """What it is about a link, an address, a route or a sysctl that stops packets: its name, and what it brings about."""
 
+from ipaddress import ip_network
+
 from dockerdiag.case import Case, Hit
 from dockerdiag.configuration.networkd import file_for, leaves_alone
-from dockerdiag.packet.adjacency import HAIRPIN_OFF, WITHOUT_ARP, WRONG_GATEWAY
+from dockerdiag.packet.adjacency import HAIRPIN_OFF, HEARD_BY_MASTER, WITHOUT_ARP, WRONG_GATEWAY
 from dockerdiag.packet.fib import describe_rule
 from dockerdiag.packet.flow import Halt
+from dockerdiag.packet.routing import LOCAL_TABLE_LATE
 from dockerdiag.report import Evidence
-from dockerdiag.snapshot import Link, LinkOwner, NetworkManagers, RoutingRule, Unread
+from dockerdiag.snapshot import Link, LinkOwner, Network, NetworkManagers, RoutingRule, Unread
 
 _NETWORKD = "systemd-networkd"
 _MAIN_RULE = 32766
@@ -35,6 +38,10 @@ def named(case: Case, hit: Hit) -> str:
         return _of_link(case, halt)
     if halt.kind == "sysctl" and halt.sysctl is not None:
         return _of_sysctl(halt.sysctl)
+    if halt.reason.endswith(LOCAL_TABLE_LATE):
+        return "local-table-late"
+    if lost_route(case, hit) is not None:
+        return "bridge-lost-route"
     if halt.kind == "route":
         return _of_route(case, hit)
     if halt.place == WRONG_GATEWAY:
@@ -60,6 +67,8 @@ def _of_link(case: Case, halt: Halt) -> str:
         return "bridge-port-hairpin"
     if halt.reason.endswith("isolated bridge ports"):
         return "bridge-port-isolated"
+    if halt.reason.endswith(HEARD_BY_MASTER):
+        return "uplink-is-a-port"
     if link.kind == "veth" and link.carrier is not False:
         return "veth-not-enslaved"
     return "link-without-carrier" if link.carrier is False else "path-link"
@@ -67,6 +76,7 @@ def _of_link(case: Case, halt: Halt) -> str:
 
 def _of_sysctl(key: str) -> str:
     by_name = {
+        "arp_filter": "arp-ignored",
         "arp_ignore": "arp-ignored",
         "disable_ipv6": "ipv6-disabled",
         "route_localnet": "loopback-martian",
@@ -84,6 +94,24 @@ def _of_route(case: Case, hit: Hit) -> str:
     if halt.route.type != "unicast":
         return "route-refuses"
     return "duplicate-bridge-route" if orphan(case, hit) is not None else "route-takes-answers"
+
+
+def lost_route(case: Case, hit: Hit) -> tuple[Network, str] | None:
+    """The network, and its subnet, that no route of the main table leads answers to any more."""
+    halt = hit.halt
+    rule, route = halt.routing_rule, halt.route
+    network = case.network(hit.networks[0]) if hit.networks else None
+    by_main = rule is None or (rule.priority, rule.table) == (_MAIN_RULE, 254)
+    if halt.direction != "reply" or halt.kind not in ("route", "no-route") or not by_main or network is None:
+        return None
+    destination, bridge = halt.packet.addresses.destination, link_named(case, network.bridge)
+    subnets = (ip_network(pool.subnet, strict=False) for pool in network.pools if pool.subnet)
+    subnet = next((one for one in subnets if destination in one), None)
+    if subnet is None or bridge is None or not bridge.up or halt.namespace is not None:
+        return None
+    if route is not None and ip_network(route.destination).prefixlen >= subnet.prefixlen:
+        return None
+    return network, str(subnet)
 
 
 def orphan(case: Case, hit: Hit) -> Link | None:
@@ -172,7 +200,7 @@ def values(case: Case, halt: Halt) -> tuple[Evidence, ...]:
         return ()
     parts = halt.sysctl.split("/")
     keys = [halt.sysctl]
-    if parts[-1] in ("rp_filter", "arp_ignore") and halt.link is not None:
+    if parts[-1] in ("rp_filter", "arp_filter", "arp_ignore") and halt.link is not None:
         keys = [f"net/ipv4/conf/{where}/{parts[-1]}" for where in (halt.link, "all")]
     return tuple(Evidence("sysctl", f"{_name(key)} = {sysctls[key]}") for key in keys if key in sysctls)
 

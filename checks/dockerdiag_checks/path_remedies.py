@@ -21,9 +21,11 @@ from dockerdiag_checks.link_remedies import (
     gateway_of,
     ipv6_on,
     keeping_off,
+    no_port,
     without_orphan,
 )
 from dockerdiag_checks.own_network import lacks_address, own_address, route_by
+from dockerdiag_checks.path_causes import link_named, lost_route
 from dockerdiag_checks.rule_commands import delete_rule, let_pass
 from dockerdiag_checks.wording import FOR_GOOD, containers_of, listed, retry, subnets_of
 
@@ -148,6 +150,12 @@ def _by_name(case: Case, hit: Hit, code: str) -> tuple[Remedy, ...] | None:
         return (arp_on(case, halt),)
     if code == "arp-ignored":
         return (arp_answered(case, halt),)
+    if code == "local-table-late" and (first := _local_table_first(case, halt)) is not None:
+        return (first,)
+    if code == "uplink-is-a-port":
+        return (no_port(case, halt),)
+    if code == "bridge-lost-route" and (led := _route_to_bridge(case, hit)) is not None:
+        return (led,)
     if code == "ipv6-disabled" and (on := ipv6_on(case, hit)) is not None:
         return (on,)
     if code == "subnet-overlap":
@@ -295,6 +303,13 @@ def _port_forwards(case: Case, halt: Halt) -> Remedy | None:
 
 def _link_up(case: Case, halt: Halt) -> Remedy:
     link = halt.link or ""
+    read = link_named(case, link)
+    if read is not None and read.up and read.carrier is False:
+        return Remedy(
+            summary=f"Give {link} a carrier: its cable, its switch's port, or its other end on this host or a guest",
+            verify=(sh("ip", "link", "show", link), *retry(case)),
+            risk="None by looking.",
+        )
     bridge = next(
         (one.bridge for one in case.networks if one.bridge and f"bridge {one.bridge}" in halt.reason), None
     )
@@ -323,7 +338,9 @@ def _bridge_address(case: Case, hit: Hit) -> Remedy | None:
     network = case.network(hit.networks[0]) if hit.networks else None
     if network is None or network.bridge is None:
         return None
-    address = _missing(hit.halt, network) or gateway_of(case, network, hit.halt.packet.family)
+    lost = hit.halt.kind == "address"
+    missing = _missing(hit.halt, network) if lost else None
+    address = missing or gateway_of(case, network, hit.halt.packet.family)
     if address is None:
         return None
     there = ("dev", network.bridge)
@@ -335,6 +352,53 @@ def _bridge_address(case: Case, hit: Hit) -> Remedy | None:
         verify=(sh(*tool, "show", *there), *retry(case)),
         undo=(sh(*tool, "del", address, *there), *undo),
         risk=f"None beyond the traffic that it carries again. {risk}",
+    )
+
+
+def _route_to_bridge(case: Case, hit: Hit) -> Remedy | None:
+    """The route to a network's subnet that its bridge's address brought along."""
+    lost, family = lost_route(case, hit), hit.halt.packet.family
+    address = gateway_of(case, lost[0], family) if lost is not None else None
+    addresses, bridge = case.snapshot.network.addresses, link_named(case, lost[0].bridge if lost else None)
+    if lost is None or address is None or bridge is None or isinstance(addresses, Unread):
+        return None
+    gateway = address.partition("/")[0]
+    if not any((one.link, one.address) == (bridge.index, gateway) for one in addresses):
+        # With the address comes the route.
+        return _bridge_address(case, hit)
+    six = family == 6
+    tool = ("ip", "-6", "route") if six else ("ip", "route")
+    way = (lost[1], "dev", bridge.name)
+    details = ("proto", "kernel", *(("metric", "256") if six else ("scope", "link", "src", gateway)))
+    return Remedy(
+        summary=f"Have the host's routes lead to {bridge.name} again",
+        now=(sh(*tool, "add", *way, *details),),
+        verify=(sh(*tool, "show", "dev", bridge.name), *retry(case)),
+        undo=(sh(*tool, "del", *way),),
+        risk=(
+            "None beyond the traffic that it carries again: the kernel makes this route with the bridge's address. "
+            "Who deleted it may do so again."
+        ),
+    )
+
+
+def _local_table_first(case: Case, halt: Halt) -> Remedy | None:
+    """Where no rule of priority 0 leads elsewhere: a new one would come after that."""
+    if halt.routing_rule is not None and halt.routing_rule.priority == 0:
+        return None
+    way = ("lookup", "local", "priority", "0")
+    add, remove = sh("ip", "rule", "add", *way), sh("ip", "rule", "del", *way)
+    each_start = AtEngineStart("local-table-first", [f"{remove} 2>/dev/null; {add}"])
+    return Remedy(
+        summary="Have the table of the host's own addresses asked before all others, as the kernel does by default",
+        now=(add,),
+        lasting=each_start.lines,
+        verify=(sh("ip", "rule", "show"), *retry(case)),
+        undo=(remove, *each_start.undo),
+        risk=(
+            "What the other order was for does not hold any more: what went into a tunnel or a VRF for addresses of "
+            "this host stays here. Who moved the rule may do so again."
+        ),
     )
 
 

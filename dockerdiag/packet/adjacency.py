@@ -1,6 +1,7 @@
 """What keeps frames from their next machine: links without carrier, ports that do not forward, wrong neighbours."""
 
 from dockerdiag.packet import ethernet
+from dockerdiag.packet.fib import Query
 from dockerdiag.packet.links import NO_CARRIER, Links
 from dockerdiag.packet.packet import IPAddress, Packet
 from dockerdiag.packet.trail import Trail
@@ -19,6 +20,10 @@ HAIRPIN_OFF = "hairpin is off"
 """How the reason of a halt ends where a bridge would have to send a frame back by the port that it came by."""
 WITHOUT_ARP = "ARP is switched off on "
 """How the reason of a halt begins where a link asks for no neighbours and is none that can do without."""
+HEARD_BY_MASTER = "which takes the answers to what it asks: it learns no hardware address"
+"""How the reason of a halt ends where a link sends by itself though it is a port of another."""
+_TAKING_FRAMES = ("bridge", "bond", "team", "openvswitch")
+"""Kinds of links that take what comes in by their ports."""
 VALID = frozenset({"permanent", "noarp", "reachable", "stale", "delay", "probe"})
 """States of a neighbour to which packets are sent at once."""
 
@@ -113,7 +118,7 @@ class Adjacency:
 
     def silent(self, terrain: Terrain, bridge: Link, toward: IPAddress, packet: Packet) -> None:
         """Says that the host does not answer for its address on a bridge."""
-        for fault in ethernet.silent(terrain.namespace, terrain.links, bridge, toward):
+        for fault in ethernet.silent(terrain, bridge, toward, packet.addresses.source):
             self._trail.halt(
                 terrain,
                 f"bridge {bridge.name}",
@@ -178,6 +183,13 @@ class Adjacency:
         neighbour = terrain.neighbour(bridge, toward)
         if neighbour is not None and neighbour.state in VALID:
             return False
+        late = terrain.router.led_away(toward, Query(toward, packet.addresses.source, mark=packet.mark))
+        if late is not None:
+            place, dropped = f"bridge {bridge.name}", Disposition.DROPPED
+            self._trail.halt(
+                terrain, place, "route", dropped, late.at, late.reason, packet, routing_rule=late.rule
+            )
+            return True
         network = self._world.network_by_bridge(bridge.name)
         of = f"network {network.name}" if network is not None else bridge.name
         unread = any(isinstance(self._world.terrain_of(c), Unread) for c in self._world.containers)
@@ -224,7 +236,9 @@ class Adjacency:
     def of_uplink(self, terrain: Terrain, link: Link, toward: IPAddress, packet: Packet) -> None:
         """What is known of the next machine out there."""
         entry = self._entry(terrain, link, toward, packet)
-        if self._sends_to_itself(terrain, link, entry, packet) or entry is None:
+        if self._sends_to_itself(terrain, link, entry, packet):
+            return
+        if self._heard_by_master(terrain, link, entry, packet) or entry is None:
             return
         if "failed" in entry.state:
             self._failed(terrain, link, entry, packet, Disposition.NO_ROUTE)
@@ -245,6 +259,24 @@ class Adjacency:
             return False
         reason = f"{WITHOUT_ARP}{link.name}: the kernel asks for no hardware address, and sends to {link.name}'s own"
         self._dropped(terrain, link, reason, packet)
+        return True
+
+    def _heard_by_master(self, terrain: Terrain, link: Link, entry: Neighbour | None, packet: Packet) -> bool:
+        """Whether answers to a link's questions come in by the link that it is a port of; says so."""
+        master = terrain.links.master(link)
+        if master is None or master.kind not in _TAKING_FRAMES or not link.arp:
+            return False
+        fixed = entry is not None and entry.state in ("permanent", "noarp")
+        if fixed and packet.family == 4:
+            # The master answers who asks for the link's IPv4 address; of IPv6 nobody does.
+            return False
+        reason = f"{link.name} is a port of {master.name}, {HEARD_BY_MASTER}"
+        at, known = f"link {link.name}", entry is not None and entry.state in VALID and not fixed
+        if known:
+            self._trail.hop(terrain, link.name, f"{reason}; it has an answer from before")
+        self._trail.halt(
+            terrain, link.name, "link", Disposition.DROPPED, at, reason, packet, link=link.name, later=known
+        )
         return True
 
     def _entry(self, terrain: Terrain, link: Link, toward: IPAddress, packet: Packet) -> Neighbour | None:

@@ -1,13 +1,14 @@
 """What happens to frames on a bridge: who owns an address there, who answers for it, which rules see them."""
 
 from collections.abc import Iterator
+from ipaddress import ip_network
 from typing import Literal
 
 from dockerdiag.dataclass import dataclass
 from dockerdiag.packet.links import Links
 from dockerdiag.packet.packet import IPAddress
 from dockerdiag.packet.routing import sysctl_name
-from dockerdiag.packet.world import World
+from dockerdiag.packet.world import Terrain, World
 from dockerdiag.snapshot.model import Link, NetworkNamespace, Unread
 
 EARLIER = {"prerouting": range(-(2**31), 1), "forward": range(-(2**31), 1)}
@@ -19,8 +20,8 @@ Older kernels hand frames that are forwarded over at -1.
 LATER = {hook: range(earlier.stop, 2**31) for hook, earlier in EARLIER.items()}
 """Of those that see it afterwards."""
 
-_ARP_SILENT = 8
-_ARP_HOST_SCOPE = 3
+_ARP_OWN_LINK, _ARP_OWN_SUBNET, _ARP_HOST_SCOPE, _ARP_SILENT = 1, 2, 3, 8
+"""Levels of arp_ignore; the others are as 0."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,29 +47,77 @@ def bridge_netfilter(namespace: NetworkNamespace, bridge: Link, family: int) -> 
     return value != "0" or bool(own)
 
 
-def owns(links: Links, bridge: Link, address: IPAddress) -> bool:
-    """Whether the host has an address that it answers for on a bridge."""
-    return any(a.address == str(address) for a in links.addresses(bridge.name, address.version) or ())
+def owns(links: Links, link: Link, address: IPAddress) -> bool:
+    """Whether a link of the host has an address."""
+    return any(a.address == str(address) for a in links.addresses(link.name, address.version) or ())
 
 
-def silent(namespace: NetworkNamespace, links: Links, bridge: Link, address: IPAddress) -> Iterator[Silence]:
+def answers_for_another(terrain: Terrain, bridge: Link, address: IPAddress, asker: IPAddress) -> bool:
+    """Whether the host answers ARP on a bridge for an address that the bridge has not.
+
+    The kernel does so for the addresses of its other links, and as a proxy for those that it routes elsewhere.
+    """
+    if address.version == 6:
+        return False
+    router, links = terrain.router, terrain.links
+    if router.address_type(address) == "local":
+        level = max((level for _, level in _switches(terrain, bridge, "arp_ignore")), default=0)
+        narrow = level == _ARP_HOST_SCOPE and not any(
+            one.address == str(address) and one.scope != "host"
+            for name in links.by_name
+            for one in links.addresses(name, 4) or ()
+        )
+        return not narrow and level not in (_ARP_OWN_LINK, _ARP_OWN_SUBNET, _ARP_SILENT)
+    question = router.question(asker, address, bridge.name)
+    if question.kind != "forward" or question.obstacles:
+        return False
+    same = any(way.link == bridge.name for way in question.ways)
+    switch = "proxy_arp_pvlan" if same else "proxy_arp"
+    return any(value for _, value in _switches(terrain, bridge, switch))
+
+
+def silent(terrain: Terrain, bridge: Link, address: IPAddress, asker: IPAddress) -> Iterator[Silence]:
     """Why the host does not answer ARP for its address on a bridge."""
     if address.version == 6:
         return
     if not bridge.arp:
         yield Silence("link", f"link {bridge.name}", f"ARP is switched off on {bridge.name}")
-    if isinstance(namespace.sysctls, Unread):
-        return
-    for name in (bridge.name, "all"):
-        key = f"net/ipv4/conf/{name}/arp_ignore"
-        level = int(namespace.sysctls.get(key, "0") or 0)
-        host_scope = any(
-            a.address == str(address) and a.scope == "host" for a in links.addresses(bridge.name, 4) or ()
-        )
-        if level == _ARP_SILENT or (level == _ARP_HOST_SCOPE and host_scope):
+    for key, level in _switches(terrain, bridge, "arp_ignore"):
+        if _ignores(terrain.links, bridge, level, address, asker):
             reason = f"{sysctl_name(key)} = {level}: the host does not answer ARP for {address}"
             yield Silence("sysctl", sysctl_name(key), reason, key)
-            return
+            break
+    back = None
+    for key, filters in _switches(terrain, bridge, "arp_filter"):
+        back = terrain.router.route_link(asker, address, None, 0) if filters else None
+        if back is not None and back != bridge.name:
+            leaves = f"leaves by {back}" if back else "has no way"
+            name = sysctl_name(key)
+            reason = (
+                f"{name} = 1: the host answers no ARP on {bridge.name}, as what it sends to {asker} {leaves}"
+            )
+            yield Silence("sysctl", name, reason, key)
+            break
+
+
+def _switches(terrain: Terrain, link: Link, name: str) -> list[tuple[str, int]]:
+    """The link's own value of an IPv4 switch and that of `all`, by key; none where they were not read."""
+    sysctls = terrain.namespace.sysctls
+    if isinstance(sysctls, Unread):
+        return []
+    keys = [f"net/ipv4/conf/{where}/{name}" for where in (link.name, "all")]
+    return [(key, int(sysctls.get(key, "0") or 0)) for key in keys]
+
+
+def _ignores(links: Links, bridge: Link, level: int, address: IPAddress, asker: IPAddress) -> bool:
+    """Whether arp_ignore keeps a bridge from answering for an address; one of its own, but for level 3."""
+    own = links.addresses(bridge.name, 4) or []
+    if level == _ARP_HOST_SCOPE:
+        return any(one.address == str(address) and one.scope == "host" for one in own)
+    if level == _ARP_OWN_SUBNET:
+        subnets = [ip_network(f"{one.address}/{one.prefix_length}", strict=False) for one in own]
+        return not any(address in subnet and asker in subnet for subnet in subnets)
+    return level == _ARP_SILENT
 
 
 def outer_ports(world: World, bridge: Link) -> list[Link]:

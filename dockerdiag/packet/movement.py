@@ -163,8 +163,11 @@ class Movement:
         packet = self._bridge_prerouting(terrain, packet)
         owned = to_host or ethernet.owns(terrain.links, bridge, toward)
         station = None if owned else self.world.station(bridge, toward)
-        if not owned and station is None:
+        asker = packet.addresses.source
+        lent = not owned and station is None
+        if lent and not ethernet.answers_for_another(terrain, bridge, toward, asker):
             return self._to_unseen(terrain, bridge, port, packet, toward)
+        owned = owned or lent
         if called and owned and packet.addresses.destination != destination:
             station = self._turned_round(terrain, bridge, packet)
         if station is not None:
@@ -175,7 +178,8 @@ class Movement:
         packet = self._rulings.cross(terrain, "bridge", "input", packet)
         packet = self._rulings.cross(terrain, "netdev", "ingress", packet)
         if not to_host:
-            text = f"{toward} is {bridge.name}'s address: the host takes the packet in"
+            what = f"the host answers for {toward}" if lent else f"{toward} is {bridge.name}'s address"
+            text = f"{what}: the host takes the packet in"
             self.trail.hop(terrain, f"bridge {bridge.name}", text)
         return self._ip_input(terrain, packet, prerouted=bool(called))
 
@@ -394,13 +398,16 @@ class Movement:
     def _ask_on_bridge(self, asker: Side, bridge: Link, toward: IPAddress, packet: Packet) -> None:
         """A container asks for the hardware address of its next hop."""
         host = self.world.host
-        if ethernet.owns(host.links, bridge, toward):
+        source = packet.addresses.source
+        owned = ethernet.owns(host.links, bridge, toward)
+        station = None if owned else self.world.station(bridge, toward)
+        if station is not None:
+            answerer = Side.of(station)
+        elif owned or ethernet.answers_for_another(host, bridge, toward, source):
             answerer = Side(host, bridge)
             if toward.version == 4 and not self._resolution.knows(asker, toward):
-                refusals = host.router.refuses_question(packet.addresses.source, toward, bridge.name)
+                refusals = host.router.refuses_question(source, toward, bridge.name)
                 self._rulings.obstacles(host, f"bridge {bridge.name}", refusals, packet)
-        elif (station := self.world.station(bridge, toward)) is not None:
-            answerer = Side.of(station)
         else:
             outer = ethernet.outer_ports(self.world, bridge)
             if not outer:

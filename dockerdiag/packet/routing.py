@@ -23,6 +23,8 @@ from dockerdiag.snapshot.model import (
 
 ObstacleKind = Literal["sysctl", "route", "no-route", "address", "reverse-path", "unread"]
 
+LOCAL_TABLE_LATE = "the table of its own addresses is asked too late, or never"
+"""How the reason of an obstacle ends where policy rules keep this host from knowing its own address."""
 _LOCAL_TABLE = 255
 _LOCAL_TYPES = ("local", "broadcast", "anycast", "multicast")
 _NOBODY = -1
@@ -140,12 +142,29 @@ class Router:
             obstacles += self._reverse_path(packet, in_link, oif, query)
         return Decision(kind, ways, tuple(obstacles), lookup)
 
-    def refuses_question(self, asker: IPAddress, address: IPAddress, in_link: str) -> tuple[Obstacle, ...]:
-        """Why this host does not answer ARP of `asker` for its `address`: `arp_process` routes the question first."""
+    def question(self, asker: IPAddress, address: IPAddress, in_link: str) -> Decision:
+        """Where `asker`'s ARP question for `address` would be routed: `arp_process` goes by that before it answers."""
         addresses = Tuple(asker, address, None, None)
         question = Packet("arp", addresses, Connection("untracked", "original", addresses), in_link=in_link)
-        decision = self._arrive(question, in_link, Query(address, asker, in_link=in_link))
-        return tuple(one for one in decision.obstacles if one.kind == "reverse-path")
+        return self._arrive(question, in_link, Query(address, asker, in_link=in_link))
+
+    def refuses_question(self, asker: IPAddress, address: IPAddress, in_link: str) -> tuple[Obstacle, ...]:
+        """Why this host does not answer ARP of `asker` for its `address`."""
+        decision = self.question(asker, address, in_link)
+        refusals = tuple(one for one in decision.obstacles if one.kind == "reverse-path")
+        late = self.led_away(address, Query(address, asker, in_link=in_link))
+        return (late, *refusals) if late is not None else refusals
+
+    def led_away(self, address: IPAddress, query: Query) -> Obstacle | None:
+        """Why this host does not know its own address for one: policy rules lead elsewhere before the table `local`."""
+        found = self.fib.lookup(query)
+        if found.outcome == "unknown" or found.type in _LOCAL_TYPES or self.address_type(address) != "local":
+            return None
+        rule = found.rule
+        at = f"rule {describe_rule(rule)}" if rule is not None else f"address {address}"
+        goes = f"goes by the {at}" if rule is not None else "has no way"
+        reason = f"what is for {address}, this host's own, {goes}: {LOCAL_TABLE_LATE}"
+        return Obstacle("route", Disposition.DROPPED, at, reason, rule=rule)
 
     def _odd_addresses(self, packet: Packet, in_link: str) -> Iterable[Obstacle]:
         source, destination = packet.addresses.source, packet.addresses.destination

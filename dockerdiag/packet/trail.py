@@ -82,7 +82,9 @@ class Trail:
         """
         namespace = None if terrain.is_host else terrain.namespace.name
         by_rule = details.get("rule") is not None
-        key = (kind, at, namespace, disposition, self.direction if by_rule else None)
+        # A rule that stops the question for a neighbour and what then goes there is mended by two.
+        of_rule = (self.direction, packet.asks_neighbours) if by_rule else None
+        key = (kind, at, namespace, disposition, of_rule)
         if key in self._seen and not later:
             return
         if not later:

@@ -31,6 +31,7 @@ _PER_LINK = {
         "ignore_routes_with_linkdown",
         "log_martians",
         "proxy_arp",
+        "proxy_arp_pvlan",
     ),
     "net/ipv6/conf": (
         "forwarding",

@@ -68,9 +68,13 @@ def test_a_port_that_is_just_coming_up_is_not_called_broken() -> None:
 
 
 def test_a_bridge_without_its_address() -> None:
-    addresses = host().network.addresses
+    addresses, routes = host().network.addresses, host().network.routes
     assert isinstance(addresses, tuple)
-    gone = network(addresses=tuple(one for one in addresses if one.address != "172.17.0.1"))
+    assert isinstance(routes, tuple)
+    gone = network(
+        addresses=tuple(one for one in addresses if one.address != "172.17.0.1"),
+        routes=tuple(one for one in routes if one.preferred_source != "172.17.0.1"),
+    )
     assert cause_of(judged(gone)) == ("packet-path", "bridge-lost-ip", "link:docker0")
     assert now(gone) == ("ip address add 172.17.0.1/16 dev docker0",)
 
