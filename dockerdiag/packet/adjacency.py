@@ -2,7 +2,7 @@
 
 from dockerdiag.packet import ethernet
 from dockerdiag.packet.fib import Query
-from dockerdiag.packet.links import NO_CARRIER, Links
+from dockerdiag.packet.links import NO_CARRIER, VALID, Links
 from dockerdiag.packet.packet import IPAddress, Packet
 from dockerdiag.packet.trail import Trail
 from dockerdiag.packet.world import Station, Terrain, World
@@ -24,8 +24,6 @@ HEARD_BY_MASTER = "which takes the answers to what it asks: it learns no hardwar
 """How the reason of a halt ends where a link sends by itself though it is a port of another."""
 _TAKING_FRAMES = ("bridge", "bond", "team", "openvswitch")
 """Kinds of links that take what comes in by their ports."""
-VALID = frozenset({"permanent", "noarp", "reachable", "stale", "delay", "probe"})
-"""States of a neighbour to which packets are sent at once."""
 
 
 class Adjacency:

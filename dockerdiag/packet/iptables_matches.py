@@ -25,7 +25,6 @@ _PROTOCOLS = {
 
 UNKNOWABLE = {
     "bpf": "a BPF program decides",
-    "cgroup": "the sender's control group is not known",
     "cluster": "a hash decides",
     "connbytes": "the flow's volume is not known",
     "connlabel": "connection labels are not known",
@@ -160,6 +159,8 @@ class MatchReader:
             return [_policy(extension)]
         if name == "owner":
             return [_owner(extension)]
+        if name == "cgroup":
+            return [_cgroup]
         if name == "multiport":
             return [_multiport(option) for option in extension.options]
         options = readers.get(name)
@@ -428,6 +429,13 @@ def _owner(extension: Extension) -> Match:
         return all(option.inverted for option in conditions)
 
     return match
+
+
+def _cgroup(view: View) -> Truth:
+    """No control group, not even one that is negated, holds a packet without a local socket."""
+    if view.packet.locally_generated or (view.hook == "input" and view.packet.connection.state != "new"):
+        return Unknown("match cgroup: the process's control group is not known")
+    return False
 
 
 _OF_OWNERS = ("--uid-owner", "--gid-owner", "--socket-exists")

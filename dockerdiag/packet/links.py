@@ -7,6 +7,8 @@ from dockerdiag.snapshot.model import Address, Link, NetworkNamespace, Unread
 
 NO_CARRIER = ("down", "lowerlayerdown", "notpresent")
 """Operational states (RFC 2863) of a link that is without carrier, or was when the kernel last told of it."""
+VALID = frozenset({"permanent", "noarp", "reachable", "stale", "delay", "probe"})
+"""States of a neighbour to which packets are sent at once."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -218,6 +218,8 @@ def _socket_user(view: View) -> Value:
 def _socket_owner(view: View) -> Value:
     if view.packet.locally_generated:
         return Unknown("the sending process is not known")
+    if view.hook == "input" and view.packet.connection.state != "new":
+        return Unknown("whose socket has it is not known")
     return ABSENT
 
 
@@ -260,6 +262,7 @@ _META: Mapping[str, tuple[Callable[[View], Value], Kind]] = {
     "pkttype": (matching.packet_type, "packet type"),
     "skuid": (_socket_user, "integer"),
     "skgid": (_socket_owner, "integer"),
+    "cgroup": (_socket_owner, "integer"),
     # A host with IPsec is not walked through it.
     "ipsec": (lambda _: False, "truth"),
     "secpath": (lambda _: False, "truth"),

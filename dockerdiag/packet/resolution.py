@@ -9,7 +9,7 @@ from ipaddress import IPv6Address
 
 from dockerdiag.dataclass import dataclass, replace
 from dockerdiag.packet import ethernet
-from dockerdiag.packet.adjacency import VALID
+from dockerdiag.packet.links import VALID
 from dockerdiag.packet.netfilter import Hook, Layer, Stop
 from dockerdiag.packet.packet import Connection, IPAddress, Packet, Tuple
 from dockerdiag.packet.rulings import Rulings

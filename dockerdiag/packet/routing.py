@@ -7,7 +7,7 @@ from typing import Literal
 
 from dockerdiag.dataclass import dataclass, replace
 from dockerdiag.packet.fib import LOOPBACK, Fib, Lookup, Query, describe_route, describe_rule
-from dockerdiag.packet.links import Links
+from dockerdiag.packet.links import VALID, Links
 from dockerdiag.packet.packet import PROTOCOL_NUMBERS, Connection, IPAddress, Packet, PortRange, Tuple
 from dockerdiag.packet.source_address import UNUSABLE, SourceAddresses
 from dockerdiag.report import Disposition
@@ -416,12 +416,25 @@ class Router:
 
     def _ways(self, lookup: Lookup) -> tuple[Way, ...]:
         ways = []
-        for hop in lookup.next_hops:
+        for hop in self._answering(lookup):
             name = self.links.name(hop.link)
             if name is not None:
                 limit = lookup.route if lookup.route is not None and lookup.route.mtu else None
                 ways.append(Way(name, ip_address(hop.gateway) if hop.gateway else None, limit))
         return tuple(dict.fromkeys(ways))
+
+    def _answering(self, lookup: Lookup) -> tuple[NextHop, ...]:
+        """The next hops among which the kernel chooses: told to, it leaves out those known not to answer."""
+        hops, neighbours = lookup.next_hops, self._namespace.neighbours
+        told = self._sysctl("net/ipv4/fib_multipath_use_neigh") == "1"
+        if len(hops) < 2 or lookup.route is None or lookup.route.family == 6 or not told:
+            return hops
+        silent = (
+            set()
+            if isinstance(neighbours, Unread)
+            else {(one.link, one.address) for one in neighbours if one.state not in VALID}
+        )
+        return tuple(hop for hop in hops if (hop.link, hop.gateway) not in silent) or hops[:1]
 
     def _asked(
         self, destination: str, source: str | None, in_link: str | None, mark: int | None

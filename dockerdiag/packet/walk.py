@@ -76,6 +76,7 @@ def _undecided(journeys: list[Journey]) -> Journey:
     stopped = next(journey for journey in journeys if journey.halts)
     ends = " or ".join(
         f"{journey.disposition} by {journey.uplink or 'no uplink'}"
+        + (f" ({journey.halts[0].at})" if journey.halts else "")
         for journey in {_outcome(journey): journey for journey in journeys}.values()
     )
     first = stopped.halts[0]

@@ -13,6 +13,7 @@ _SINGLE = {
         "ip_local_port_range",
         "ip_no_pmtu_disc",
         "fib_multipath_hash_policy",
+        "fib_multipath_use_neigh",
     ),
     "net/ipv4/neigh/default": ("gc_thresh1", "gc_thresh2", "gc_thresh3"),
     "net/ipv6/neigh/default": ("gc_thresh1", "gc_thresh2", "gc_thresh3"),

@@ -839,6 +839,14 @@ CASES = [
     ),
     Case("input does not matter", forward("input", "drop")),
     Case(
+        "what is forwarded is in no control group",
+        both(
+            forward("forward", "meta cgroup 7 drop\n meta cgroup != 7 drop"),
+            host("iptables-nft -t mangle -A POSTROUTING -m cgroup ! --cgroup 7 -j DROP"),
+            host("iptables-nft -t nat -I POSTROUTING -m cgroup --cgroup 7 -j ACCEPT"),
+        ),
+    ),
+    Case(
         "docker's raw rule spares answers",
         forward("prerouting", f"ip daddr {CONTAINER} iifname != {BRIDGE} drop", priority=-300),
     ),
@@ -1011,6 +1019,9 @@ _TOS_RULE = host("ip rule add tos 0x10 blackhole priority 10")
             True,
             "its source becomes one of several addresses",
         ),
+        # The kernel looks for the socket of an answer before it asks the rules at input.
+        (drop_in("ip", "input", "meta skuid 0 drop", "box"), False, "whose socket has it is not known"),
+        (drop_in("ip", "input", "meta cgroup != 7 drop", "box"), False, "whose socket has it is not known"),
         (raw_rule(a25=b"\x0a"), True, "what it asks for (dscp) is not known to this program"),
         (
             raw_rule(a22=b"\x11", a24=struct.pack("=HH", 0x1150, 0x1150), a29=b"\xf0\xff"),

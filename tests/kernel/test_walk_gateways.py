@@ -147,7 +147,21 @@ _FAULTS = [
     ),
 ]
 
+
+def _one_of_two_gateways_fails(here: Lab) -> None:
+    here.run(
+        "host",
+        f"ip route replace default nexthop via {ROUTER} nexthop via 198.51.100.77",
+        "bash -c 'echo > /dev/udp/198.51.100.77/9' || true",
+        "until ip neigh show 198.51.100.77 | grep -q FAILED; do sleep 0.1; done",
+    )
+
+
 _HEALTHY = [
+    Case(
+        "one of two gateways is known not to answer, and left out",
+        both(_one_of_two_gateways_fails, sysctl("ipv4/fib_multipath_use_neigh", 1)),
+    ),
     _elsewhere(UPLINK),
     _elsewhere("lo"),
     _elsewhere("lo", "scope", "host"),
@@ -222,6 +236,14 @@ def _settings(network: NetworkNamespace) -> tuple[set[object], ...]:
         set(network.addresses),
         {one for one in network.sysctls.items() if "/arp_" in one[0]},
     )
+
+
+def test_a_gateway_that_does_not_answer_leaves_open_which_flows_it_gets() -> None:
+    with lab(f"ddg{os.getpid()}") as here:
+        _one_of_two_gateways_fails(here)
+        halt = predict(here, SERVER).halts[0]
+    assert halt.disposition is Disposition.UNKNOWN
+    assert "delivered by eth0 or no-route by eth0 (neighbour 198.51.100.77 dev eth0)" in halt.reason
 
 
 def test_a_host_that_knows_its_neighbours_yet_is_told_that_it_cannot_learn_them_again() -> None:
