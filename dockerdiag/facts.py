@@ -254,6 +254,7 @@ _LISTINGS: Mapping[str, str] = MappingProxyType(
         "ip6tables_legacy": "ip6tables-legacy rules",
         "ipsets": "IP sets",
         "netdev_hooks": "devices of netdev chains",
+        "table_flags": "flags of nft tables",
     }
 )
 """What a firewall's fields are called."""

@@ -196,6 +196,8 @@ def _what_follows(hit: Hit, code: str) -> tuple[str, ...]:
     halt = hit.halt
     if code == "ipv6-disabled":
         return (f"bridge-lost-ip link:{halt.link}",)
+    if code == "local-table-late":
+        return ("egress-stopped *",)
     if code not in (
         "route-takes-answers",
         "bridge-lost-route",

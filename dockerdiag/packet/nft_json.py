@@ -17,7 +17,7 @@ from dockerdiag.packet.nft_statements import MALFORMED, read_statement
 from dockerdiag.packet.nft_text import rule_text
 from dockerdiag.packet.rules import Backend, Chain, Hooking, Item, Rule, Table
 from dockerdiag.packet.view import Hook
-from dockerdiag.snapshot.model import NetdevHook, Unread
+from dockerdiag.snapshot.model import NetdevHook, TableFlags, Unread
 
 PRIORITIES = {"raw": -300, "mangle": -150, "dstnat": -100, "filter": 0, "security": 50, "srcnat": 100}
 BRIDGE_PRIORITIES = {"dstnat": -300, "filter": -200, "out": 100, "srcnat": 300}
@@ -50,8 +50,10 @@ class ListedTable:
     rules: dict[str, list[ListedRule]] = field(default_factory=dict)
 
 
-def read_listing(text: str, devices: tuple[NetdevHook, ...] | Unread) -> list[ListedTable]:
-    """The tables of a listing.
+def read_listing(
+    text: str, devices: tuple[NetdevHook, ...] | Unread, flags: tuple[TableFlags, ...] | Unread = ()
+) -> list[ListedTable]:
+    """The tables of a listing; `devices` and `flags` are what a listing of nft 1.0.6 lacks.
 
     Raises:
         ValueError: The text is no JSON.
@@ -79,7 +81,7 @@ def read_listing(text: str, devices: tuple[NetdevHook, ...] | Unread) -> list[Li
         elif kind in ("set", "map"):
             _table_of(tables, body["family"], body["table"]).sets.declared[body["name"]] = body
     for listed in tables.values():
-        _heed_flags(listed)
+        _heed_flags(listed, flags)
     return list(tables.values())
 
 
@@ -93,13 +95,17 @@ def _statements(listed: Json) -> list[Json]:
 _TABLE_FLAGS = frozenset({"dormant", "owner", "persist"})
 
 
-def _heed_flags(listed: ListedTable) -> None:
-    flags = listed.flags or []
+def _heed_flags(listed: ListedTable, read: tuple[TableFlags, ...] | Unread) -> None:
+    flags, table = listed.flags or [], listed.table
     names = {flags} if isinstance(flags, str) else set(flags)
-    listed.table.dormant = "dormant" in names
+    table.dormant = "dormant" in names
     if names <= _TABLE_FLAGS:
         return
     # nft 1.0.6 prints a stray piece of memory in place of the flag's name.
+    for one in () if isinstance(read, Unread) else read:
+        if (one.family, one.table) == (table.family, table.name):
+            table.dormant = one.dormant
+            return
     reason = f"nft does not tell whether table {listed.table.name} is dormant"
     for chain in listed.table.chains.values():
         if chain.hooking is not None:

@@ -68,7 +68,7 @@ def _parse(firewall: Firewall) -> Ruleset:
     if not firewall.nft.strip():
         return ruleset
     try:
-        listing = read_listing(firewall.nft, firewall.netdev_hooks)
+        listing = read_listing(firewall.nft, firewall.netdev_hooks, firewall.table_flags)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         _without_listing(ruleset, f"the nftables listing cannot be read: {error}", saves, readers)
         return ruleset

@@ -148,6 +148,10 @@ class Router:
         question = Packet("arp", addresses, Connection("untracked", "original", addresses), in_link=in_link)
         return self._arrive(question, in_link, Query(address, asker, in_link=in_link))
 
+    def astray(self, packet: Packet) -> Obstacle | None:
+        """What leads a packet that came in, and is for an address of this host, away from it."""
+        return self.led_away(packet.addresses.destination, _query(packet, packet.in_link or LOOPBACK))
+
     def refuses_question(self, asker: IPAddress, address: IPAddress, in_link: str) -> tuple[Obstacle, ...]:
         """Why this host does not answer ARP of `asker` for its `address`."""
         decision = self.question(asker, address, in_link)
@@ -157,8 +161,13 @@ class Router:
 
     def led_away(self, address: IPAddress, query: Query) -> Obstacle | None:
         """Why this host does not know its own address for one: policy rules lead elsewhere before the table `local`."""
-        found = self.fib.lookup(query)
-        if found.outcome == "unknown" or found.type in _LOCAL_TYPES or self.address_type(address) != "local":
+        own = any(
+            one.address == str(address)
+            for name in self.links.by_name
+            for one in self.links.addresses(name, address.version) or ()
+        )
+        found = self.fib.lookup(query) if own else None
+        if found is None or found.outcome == "unknown" or found.type in _LOCAL_TYPES:
             return None
         rule = found.rule
         at = f"rule {describe_rule(rule)}" if rule is not None else f"address {address}"

@@ -16,7 +16,7 @@ from dockerdiag.readers.files import read_kernel_file
 from dockerdiag.readers.legacy import MAXIMUM_CHECKED_RULES, read_by_library, same_rules
 from dockerdiag.readers.modules import presence
 from dockerdiag.readers.processes import may_administer_network
-from dockerdiag.snapshot import Firewall, IpSet, NetdevHook, Unread
+from dockerdiag.snapshot import Firewall, IpSet, NetdevHook, TableFlags, Unread
 
 _TOOL_SECONDS = 20.0
 _ATTEMPTS = 2
@@ -28,6 +28,7 @@ _IPTABLES_TABLE = {
     )
     for version, family in ((4, "ip"), (6, "ip6"))
 }
+_TABLE_WITH_FLAGS = re.compile(r'"table":\s*\{[^{}]*"flags":')
 _NETDEV_CHAIN = re.compile(r'"hook":\s*"(?:in|e)gress"')
 
 
@@ -42,6 +43,7 @@ def read_firewall(deadline: Deadline) -> Firewall:
         ip6tables_legacy=unread_on_error(partial(_legacy, 6, deadline)),
         ipsets=unread_on_error(_ipsets),
         netdev_hooks=unread_on_error(partial(_netdev_hooks, nft)),
+        table_flags=unread_on_error(partial(_table_flags, nft)),
     )
 
 
@@ -188,3 +190,13 @@ def _netdev_hooks(nft: str | Unread) -> tuple[NetdevHook, ...]:
     from dockerdiag.readers.netdev_hooks import read_netdev_hooks  # noqa: PLC0415 - few hosts have such chains
 
     return read_netdev_hooks()
+
+
+def _table_flags(nft: str | Unread) -> tuple[TableFlags, ...]:
+    if isinstance(nft, Unread):
+        raise ReadError(nft.reason)
+    if not _TABLE_WITH_FLAGS.search(nft):
+        return ()
+    from dockerdiag.readers.netdev_hooks import read_table_flags  # noqa: PLC0415 - few hosts have such tables
+
+    return read_table_flags()

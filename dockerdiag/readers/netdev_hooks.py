@@ -1,13 +1,15 @@
-"""The devices of nftables chains that hook into links, which `nft -j` 1.0.6 leaves out."""
+"""What `nft -j` 1.0.6 does not tell: devices of chains that hook into links, and flags of tables."""
 
 from typing import Any
 
 from dockerdiag.readers.bare_package import bare_package
-from dockerdiag.snapshot import NetdevHook
+from dockerdiag.snapshot import NetdevHook, TableFlags
 
 with bare_package("pyroute2"):
     from pyroute2.nftables.main import NFTables
 
+_DORMANT = 1
+"""NFT_TABLE_F_DORMANT."""
 _FAMILIES = {1: "inet", 2: "ip", 3: "arp", 5: "netdev", 7: "bridge", 10: "ip6"}
 
 
@@ -28,6 +30,23 @@ def read_netdev_hooks() -> tuple[NetdevHook, ...]:
             )
             for message in nftables.get_chains()
             if (devices := _devices(message.get_attr("NFTA_CHAIN_HOOK")))
+        )
+
+
+def read_table_flags() -> tuple[TableFlags, ...]:
+    """The flags of every table, to be asked only where nf_tables is loaded.
+
+    Raises:
+        pyroute2.netlink.exceptions.NetlinkError: where the kernel refuses.
+    """
+    with NFTables(nfgen_family=0) as nftables:
+        return tuple(
+            TableFlags(
+                family=_FAMILIES.get(message["nfgen_family"], str(message["nfgen_family"])),
+                table=message.get_attr("NFTA_TABLE_NAME"),
+                dormant=bool((message.get_attr("NFTA_TABLE_FLAGS") or 0) & _DORMANT),
+            )
+            for message in nftables.get_tables()
         )
 
 

@@ -40,6 +40,7 @@ from dockerdiag.snapshot.model import (
     Shim,
     Snapshot,
     SwarmNode,
+    TableFlags,
     TextFile,
     Unread,
 )
@@ -87,6 +88,7 @@ __all__ = [
     "Shim",
     "Snapshot",
     "SwarmNode",
+    "TableFlags",
     "TextFile",
     "Unread",
 ]

@@ -233,6 +233,15 @@ class NetdevHook:
 
 
 @dataclass(frozen=True, slots=True)
+class TableFlags:
+    """The flags of an nftables table, whose names `nft -j` 1.0.6 garbles (NFTA_TABLE_FLAGS)."""
+
+    family: str
+    table: str
+    dormant: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Firewall:
     """Rule sets as the kernel's tools print them, for `dockerdiag.packet` to parse. Empty text: no rules."""
 
@@ -246,6 +255,8 @@ class Firewall:
     ip6tables_legacy: str | Unread = ""
     ipsets: tuple[IpSet, ...] | Unread = ()
     netdev_hooks: tuple[NetdevHook, ...] | Unread = ()
+    table_flags: tuple[TableFlags, ...] | Unread = ()
+    """Empty where nft's own listing tells them."""
 
 
 @dataclass(frozen=True, slots=True)

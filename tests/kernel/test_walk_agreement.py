@@ -839,6 +839,13 @@ CASES = [
     ),
     Case("input does not matter", forward("input", "drop")),
     Case(
+        "a dormant table does not matter",
+        rules(
+            "host",
+            "table ip t {\n flags dormant;\n chain c {\n type filter hook forward priority 0; policy drop;\n }\n}\n",
+        ),
+    ),
+    Case(
         "what is forwarded is in no control group",
         both(
             forward("forward", "meta cgroup 7 drop\n meta cgroup != 7 drop"),

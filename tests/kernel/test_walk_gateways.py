@@ -5,11 +5,13 @@ What is named as the cause has a first remedy, which is run as printed, and take
 
 import os
 from dataclasses import replace
+from ipaddress import ip_address
 
 import pytest
 
 from dockerdiag.asked import Asked
 from dockerdiag.diagnosis import diagnose
+from dockerdiag.packet.walk import Flow, Source, walk
 from dockerdiag.registry import checks
 from dockerdiag.report import Disposition
 from dockerdiag.snapshot.model import NetworkNamespace, Unread
@@ -18,6 +20,7 @@ from tests.kernel.walk_lab import (
     BRIDGE,
     CONTAINER,
     GATEWAY,
+    GATEWAY6,
     ROUTER,
     ROUTER6,
     SERVER,
@@ -257,9 +260,36 @@ def test_a_host_that_knows_its_neighbours_yet_is_told_that_it_cannot_learn_them_
     assert answered == (True, True)
 
 
-def test_the_host_does_not_know_its_own_address_where_the_table_local_is_last() -> None:
+@pytest.mark.parametrize(
+    ("tool", "address", "at"),
+    [
+        ("ip", GATEWAY, "rule 32766: from all lookup main"),
+        ("ip -6", GATEWAY6, "rule 32766: from all lookup main"),
+    ],
+)
+def test_the_host_does_not_know_its_own_address_where_the_table_local_is_last(
+    tool: str, address: str, at: str
+) -> None:
     with lab(f"ddg{os.getpid()}") as here:
-        assert here.probe(SERVER) == (True, True)
+        here.serve("host")
+        assert here.probe(address, server="host") == (True, True)
+        here.run("host", f"{tool} rule add lookup local priority 32800", f"{tool} rule del priority 0")
+        journey = predict(here, address)
+        answered = here.probe(address, server="host")
+    assert journey.halts[0].at == at
+    assert answered == (False, False)
+
+
+def test_answers_to_the_host_itself_are_led_away_where_the_table_local_is_last() -> None:
+    with lab(f"ddg{os.getpid()}") as here:
+        assert here.probe(SERVER, role="host") == (True, True)
         _LOCAL_LAST(here)
-        journey = predict(here, GATEWAY)
-    assert journey.halts[0].at == "rule 32766: from all lookup main"
+        here.rules(
+            "host",
+            "table ip t {\n chain c {\n type filter hook forward priority 0; policy drop;\n }\n}\n",
+        )
+        flow = Flow(Source(), ip_address(SERVER), "udp", SERVICE)
+        journey = walk(here.snapshot(), flow)
+        answered = here.probe(SERVER, role="host")
+    assert [halt.at for halt in journey.halts] == ["rule 32766: from all lookup main"]
+    assert answered == (True, False)

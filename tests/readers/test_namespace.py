@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from dockerdiag.packet.netfilter import parse
 from dockerdiag.readers import firewall, namespaces, visit
 from dockerdiag.readers.deadline import Deadline
 from dockerdiag.readers.legacy import same_rules
@@ -23,6 +24,7 @@ from dockerdiag.snapshot import (
     NextHop,
     RouteAnswer,
     RoutingRule,
+    TableFlags,
     Unread,
 )
 
@@ -324,6 +326,21 @@ def test_devices_of_netdev_chains(namespace) -> None:
     assert hooks["one"] == NetdevHook("netdev", "t", "one", ("lo",))
     assert set(hooks["two"].devices) == {"lo", "br0"}
     assert hooks["three"] == NetdevHook("inet", "i", "three", ("br0",))
+
+
+def test_a_dormant_table_is_told_from_one_that_is_not(namespace) -> None:
+    namespace.run("""
+        nft add table ip plain
+        nft 'add chain ip plain c { type filter hook forward priority 0; policy drop; }'
+    """)
+    assert namespace.read().firewall.table_flags == ()
+    namespace.run("""
+        nft 'add table ip sleeps { flags dormant; }'
+        nft 'add chain ip sleeps c { type filter hook forward priority 0; policy drop; }'
+    """)
+    read = namespace.read().firewall
+    assert set(read.table_flags) == {TableFlags("ip", "plain", False), TableFlags("ip", "sleeps", True)}
+    assert {table.name: table.dormant for table in parse(read).tables} == {"plain": False, "sleeps": True}
 
 
 def test_members_of_ipsets_are_as_ipset_prints_them(namespace) -> None:
