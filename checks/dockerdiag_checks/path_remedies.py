@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
-from ipaddress import ip_address, ip_network
+from ipaddress import ip_address, ip_interface, ip_network
 from shlex import quote
 
 from dockerdiag.case import Case, Hit
@@ -25,7 +25,7 @@ from dockerdiag_checks.link_remedies import (
     without_orphan,
 )
 from dockerdiag_checks.own_network import lacks_address, own_address, route_by
-from dockerdiag_checks.path_causes import link_named, lost_route
+from dockerdiag_checks.path_causes import link_named
 from dockerdiag_checks.rule_commands import delete_rule, let_pass
 from dockerdiag_checks.wording import FOR_GOOD, containers_of, listed, retry, subnets_of
 
@@ -55,7 +55,7 @@ def mending(case: Case, hit: Hit, code: str) -> tuple[Remedy, ...]:
     if lost and (given := _bridge_address(case, hit)) is not None:
         return (given,)
     led = halt.kind == "no-route" or (halt.kind == "route" and (halt.route or halt.routing_rule))
-    found = (_for_host_too(case, halt), _past_policy(case, hit)) if led else ()
+    found = (_for_host_too(case, halt), _and_to_bridge(case, hit, _past_policy(case, hit))) if led else ()
     remedies = tuple(one for one in found if one is not None)
     # Both may come to the same command; the first tells more of its risk.
     if len({one.now for one in remedies}) < len(remedies):
@@ -357,28 +357,59 @@ def _bridge_address(case: Case, hit: Hit) -> Remedy | None:
 
 def _route_to_bridge(case: Case, hit: Hit) -> Remedy | None:
     """The route to a network's subnet that its bridge's address brought along."""
-    lost, family = lost_route(case, hit), hit.halt.packet.family
-    address = gateway_of(case, lost[0], family) if lost is not None else None
-    addresses, bridge = case.snapshot.network.addresses, link_named(case, lost[0].bridge if lost else None)
-    if lost is None or address is None or bridge is None or isinstance(addresses, Unread):
+    network = case.network(hit.networks[0]) if hit.networks else None
+    address = gateway_of(case, network, hit.halt.packet.family) if network is not None else None
+    addresses, bridge = case.snapshot.network.addresses, link_named(case, network.bridge if network else None)
+    if address is None or bridge is None or isinstance(addresses, Unread):
         return None
-    gateway = address.partition("/")[0]
-    if not any((one.link, one.address) == (bridge.index, gateway) for one in addresses):
+    if not any((one.link, one.address) == (bridge.index, address.partition("/")[0]) for one in addresses):
         # With the address comes the route.
         return _bridge_address(case, hit)
-    six = family == 6
-    tool = ("ip", "-6", "route") if six else ("ip", "route")
-    way = (lost[1], "dev", bridge.name)
-    details = ("proto", "kernel", *(("metric", "256") if six else ("scope", "link", "src", gateway)))
+    change = _subnet_route(bridge.name, address)
     return Remedy(
         summary=f"Have the host's routes lead to {bridge.name} again",
-        now=(sh(*tool, "add", *way, *details),),
-        verify=(sh(*tool, "show", "dev", bridge.name), *retry(case)),
-        undo=(sh(*tool, "del", *way),),
+        now=(change.do,),
+        verify=(sh("ip", "route", "show", "table", "main"), *retry(case)),
+        undo=(change.undo,),
         risk=(
             "None beyond the traffic that it carries again: the kernel makes this route with the bridge's address. "
             "Who deleted it may do so again."
         ),
+    )
+
+
+def _subnet_route(bridge: str, gateway: str) -> Change:
+    """The route that the kernel makes for a bridge's address, which has the subnet's prefix length."""
+    address, six = ip_interface(gateway), ":" in gateway
+    tool = ("ip", "-6", "route") if six else ("ip", "route")
+    way = (str(address.network), "dev", bridge)
+    details = ("proto", "kernel", *(("metric", "256") if six else ("scope", "link", "src", str(address.ip))))
+    return Change(sh(*tool, "add", *way, *details), sh(*tool, "del", *way), "")
+
+
+def _and_to_bridge(case: Case, hit: Hit, remedy: Remedy | None) -> Remedy | None:
+    """A remedy for answers that go astray; with the route to the bridge, where the main table has none either."""
+    network = case.network(hit.networks[0]) if hit.networks else None
+    bridge, routes = link_named(case, network.bridge if network else None), case.snapshot.network.routes
+    address = gateway_of(case, network, hit.halt.packet.family) if network is not None else None
+    if remedy is None or bridge is None or address is None or isinstance(routes, Unread):
+        return remedy
+    to = hit.halt.packet.addresses.destination
+    led = any(
+        one.table == _MAIN
+        and one.family == to.version
+        and to in ip_network(one.destination)
+        and any(hop.link == bridge.index for hop in one.next_hops)
+        for one in routes
+    )
+    if led or hit.directions != ("reply",):
+        return remedy
+    change = _subnet_route(bridge.name, address)
+    return replace(
+        remedy,
+        summary=f"{remedy.summary}; and have the host's routes lead to {bridge.name} again",
+        now=(*remedy.now, change.do),
+        undo=(change.undo, *remedy.undo),
     )
 
 

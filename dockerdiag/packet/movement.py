@@ -261,11 +261,10 @@ class Movement:
         decision = terrain.router.arrive(packet)
         homeward = self._is_homeward(terrain, packet)
         following = homeward and self.entry in self._adjacency.mended
-        self._rulings.obstacles(terrain, "routing", decision.obstacles, packet, following=following)
-        self._rulings.disagreement(terrain, "routing", decision, packet)
         astray = terrain.router.astray(packet) if decision.kind != "local" else None
-        if astray is not None:
-            self._rulings.obstacles(terrain, "routing", (astray,), packet)
+        obstacles = decision.obstacles if astray is None else (astray,)
+        self._rulings.obstacles(terrain, "routing", obstacles, packet, following=following)
+        self._rulings.disagreement(terrain, "routing", decision, packet)
         if decision.kind == "local" or astray is not None:
             mine = "this host" if terrain.owner is None else f"container {terrain.owner.name}"
             self.trail.hop(terrain, "routing", f"{packet.addresses.destination} is an address of {mine}")

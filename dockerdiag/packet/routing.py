@@ -23,7 +23,7 @@ from dockerdiag.snapshot.model import (
 
 ObstacleKind = Literal["sysctl", "route", "no-route", "address", "reverse-path", "unread"]
 
-LOCAL_TABLE_LATE = "the table of its own addresses is asked too late, or never"
+LOCAL_TABLE_LATE = "the table `local` is asked too late, or never"
 """How the reason of an obstacle ends where policy rules keep this host from knowing its own address."""
 _LOCAL_TABLE = 255
 _LOCAL_TYPES = ("local", "broadcast", "anycast", "multicast")
@@ -172,7 +172,7 @@ class Router:
         rule = found.rule
         at = f"rule {describe_rule(rule)}" if rule is not None else f"address {address}"
         goes = f"goes by the {at}" if rule is not None else "has no way"
-        reason = f"what is for {address}, this host's own, {goes}: {LOCAL_TABLE_LATE}"
+        reason = f"what comes in for its own address {address} {goes}: {LOCAL_TABLE_LATE}"
         return Obstacle("route", Disposition.DROPPED, at, reason, rule=rule)
 
     def _odd_addresses(self, packet: Packet, in_link: str) -> Iterable[Obstacle]:

@@ -129,6 +129,24 @@ _FAULTS = [
         SERVER6,
     ),
     Case(
+        "another route has taken the place of the subnet's",
+        host(f"ip route replace {_SUBNET} via {ROUTER}"),
+        f"route {_SUBNET} table main dev {UPLINK}",
+        "reply",
+        NO_ROUTE,
+    ),
+    Case(
+        "the subnet's route is gone, and a policy leads away",
+        host(
+            f"ip route del {_SUBNET} dev {BRIDGE}",
+            "ip rule add lookup 100 priority 100",
+            f"ip route add default via {ROUTER} table 100",
+        ),
+        f"route default table 100 dev {UPLINK}",
+        "reply",
+        NO_ROUTE,
+    ),
+    Case(
         "the subnet's route is gone, and no default route takes its place",
         host(
             f"ip route del {_SUBNET} dev {BRIDGE}",
