@@ -57,7 +57,7 @@ def answers_for_another(terrain: Terrain, bridge: Link, address: IPAddress, aske
 
     The kernel does so for the addresses of its other links, and as a proxy for those that it routes elsewhere.
     """
-    if address.version == 6:
+    if address.version == 6 or isinstance(terrain.namespace.addresses, Unread):
         return False
     router, links = terrain.router, terrain.links
     if router.address_type(address) == "local":

@@ -161,12 +161,8 @@ class Router:
 
     def led_away(self, address: IPAddress, query: Query) -> Obstacle | None:
         """Why this host does not know its own address for one: policy rules lead elsewhere before the table `local`."""
-        own = any(
-            one.address == str(address)
-            for name in self.links.by_name
-            for one in self.links.addresses(name, address.version) or ()
-        )
-        found = self.fib.lookup(query) if own else None
+        own = self.fib.in_table(_LOCAL_TABLE, Query(address))
+        found = self.fib.lookup(query) if own is not None and own.type == "local" else None
         if found is None or found.outcome == "unknown" or found.type in _LOCAL_TYPES:
             return None
         rule = found.rule
