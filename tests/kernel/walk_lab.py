@@ -277,7 +277,7 @@ class Lab:
         while True:
             read = self._read(role)
             assert not isinstance(read.links, Unread)
-            coming = [one.name for one in read.links if one.carrier and one.operstate in NO_CARRIER]
+            coming = [o.name for o in read.links if o.up and o.carrier and o.operstate in NO_CARRIER]
             if not coming:
                 return read
             assert monotonic() < deadline, coming
