@@ -11,7 +11,7 @@ from dockerdiag.packet.flow import Flow, Halt
 from dockerdiag.report import Remedy, RuleReference
 from dockerdiag.snapshot import Unread
 from dockerdiag_checks.commands import AtEngineStart, Change, sh
-from dockerdiag_checks.rule_commands import MARK, iptables
+from dockerdiag_checks.rule_commands import MARK, delete_marked, iptables
 from dockerdiag_checks.wording import listed, retry
 
 _ACCEPTED = re.compile(r"^(?:\[\d+:\d+\] )?-A (?P<chain>\S+) (?P<rest>.*-j ACCEPT.*)$", re.MULTILINE)
@@ -81,7 +81,7 @@ def _field(left: object) -> object:
 
 def let_out(case: Case, stopped: Sequence[tuple[Halt, Flow]]) -> Remedy | None:
     """Accepts what the engine sends, or the answers, where one rule stops them; None where no rule does."""
-    changes = [change for halt, flow in stopped if (change := _accept(halt, flow)) is not None]
+    changes = [change for halt, flow in stopped if (change := accept_own(halt, flow)) is not None]
     if len(changes) < len(stopped):
         return None
     changes = list(dict.fromkeys(changes))
@@ -101,7 +101,8 @@ def let_out(case: Case, stopped: Sequence[tuple[Halt, Flow]]) -> Remedy | None:
     )
 
 
-def _accept(halt: Halt, flow: Flow) -> Change | None:
+def accept_own(halt: Halt, flow: Flow) -> Change | None:
+    """Accepts what this host itself sends, or its answers, in the base chain that stops them; None where no rule does."""
     rule = halt.rule
     if rule is None or flow.port is None or halt.netfilter is None:
         return None
@@ -117,9 +118,8 @@ def _accept(halt: Halt, flow: Flow) -> Change | None:
         place = (base.family, base.table, base.chain)
         mark = f"{MARK} egress {flow.protocol} {flow.port}"
         do = sh("nft", "insert", "rule", *place, match, "comment", f'"{mark}"')
-        number = f"sed -n 's/.*{mark}.* # handle \\([0-9]*\\)$/\\1/p'"
-        handle = f"$({sh('nft', '-a', 'list', 'chain', *place)} | {number} | head -n 1)"
-        return Change(do, f"{sh('nft', 'delete', 'rule', *place)} handle {handle}", do)
+        undo = delete_marked(place, mark)
+        return Change(do, undo, f"{undo}; {do}")
     tool = iptables(rule.backend, 6 if rule.family == "ip6" else 4)
     state: tuple[str, ...] = ("-m", "conntrack", "--ctstate", "RELATED,ESTABLISHED") if answers else ()
     if client is not None:

@@ -8,6 +8,7 @@ itself names a protocol and ports, so does the accept.
 import re
 import shlex
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from ipaddress import ip_network
 from shlex import quote
 from typing import Literal
@@ -56,7 +57,16 @@ def let_pass(
         for halt in sorted(stopped, key=_place):
             wanted.setdefault((accepted, () if whole else narrowed(halt)), halt)
     ordered = sorted(wanted.items(), key=lambda item: (item[0][0][:4], -_place(item[1]), item[1].direction))
-    return tuple(_accept(halt, accepted[4:], ports) for (accepted, ports), halt in ordered)
+    return _made_again_together([_accept(halt, accepted[4:], ports) for (accepted, ports), halt in ordered])
+
+
+def _made_again_together(changes: Sequence[Change]) -> tuple[Change, ...]:
+    """A place in nft is counted: the first is made again where none of them is left to be counted."""
+    if not changes or not changes[0].do.startswith("nft "):
+        return tuple(changes)
+    first, *others = changes
+    gone = "".join(f"{change.undo}; " for change in others)
+    return replace(first, again=f"{gone}{first.again}"), *others
 
 
 def narrowed(halt: Halt) -> tuple[str, ...]:
@@ -122,21 +132,40 @@ def _iptables_rule(rule: RuleReference, family: int, spec: Sequence[str]) -> Cha
     place = ("-A", rule.chain) if rule.index is None else ("-I", rule.chain, str(rule.index))
     do = sh(tool, *table, *place, *spec)
     undo = sh(tool, *table, "-D", rule.chain, *spec)
-    return Change(do, undo, f"{undo} 2>/dev/null; {sh(tool, *table, '-I', rule.chain, *spec)}")
+    again = do
+    if rule.index is not None and _own_words(rule) is not None:
+        # The engine puts rules of its own before others, so the place is another by then: that rule's, or the end.
+        before = (
+            f"{sh(tool, *table, '-S', rule.chain)} | sed {quote(f'/^{_pattern(rule.text)}$/,$d')} | wc -l"
+        )
+        again = f'{sh(tool, *table, "-I", rule.chain)} "$({before})" {sh(*spec)}'
+    return Change(do, undo, f"{undo} 2>/dev/null; {again}")
 
 
 def _nft_rule(rule: RuleReference, statement: str, mark: str) -> Change:
     where = (rule.family, rule.table, rule.chain)
     text = quote(f'{statement} comment "{mark}"')
-    if rule.handle is None:
-        do = f"{sh('nft', 'add', 'rule', *where)} {text}"
-    else:
-        do = f"{sh('nft', 'insert', 'rule', *where, 'handle', str(rule.handle))} {text}"
-    listing = sh("nft", "-a", "list", "chain", *where)
+    do = again = at_end = f"{sh('nft', 'add', 'rule', *where)} {text}"
+    if rule.handle is not None and rule.index is not None:
+        insert = ("nft", "insert", "rule", *where)
+        do = f"{sh(*insert, 'handle', str(rule.handle))} {text}"
+        # A boot gives other handles. nft counts from 0.
+        again = f"{sh(*insert, 'index', str(rule.index - 1))} {text} || {at_end}"
+    undo = delete_marked(where, mark)
+    return Change(do, undo, f"{undo}; {again}")
+
+
+def delete_marked(chain: Sequence[str], mark: str) -> str:
+    """Deletes every rule of an nft chain (family, table and name) whose comment is `mark`."""
+    listing = sh("nft", "-a", "list", "chain", *chain)
     pattern = f's/.*comment "{mark.replace(".", "[.]")}" # handle \\([0-9]*\\)$/\\1/p'
-    delete = sh("nft", "delete", "rule", *where, "handle")
-    undo = f'for handle in $({listing} | sed -n {quote(pattern)}); do {delete} "$handle"; done'
-    return Change(do, undo, f"{undo}; {sh('nft', 'insert', 'rule', *where)} {text}")
+    delete = sh("nft", "delete", "rule", *chain, "handle")
+    return f'for handle in $({listing} | sed -n {quote(pattern)}); do {delete} "$handle"; done'
+
+
+def _pattern(text: str) -> str:
+    """What sed finds exactly this by."""
+    return re.sub(r"[][\\/.*^$]", r"\\\g<0>", text)
 
 
 def _iptables_matches(rule: RuleReference, halt: Halt, subnets: Sequence[str]) -> tuple[str, ...]:

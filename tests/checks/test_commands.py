@@ -14,12 +14,13 @@ from pathlib import Path
 
 import pytest
 
-from dockerdiag.packet.flow import Direction, Halt
+from dockerdiag.packet.flow import Direction, Flow, Halt, Source
 from dockerdiag.packet.netfilter import Stop
 from dockerdiag.packet.nft_text import rule_text
 from dockerdiag.packet.packet import Connection, Packet, PortRange, Tuple
 from dockerdiag.report import Disposition, RuleReference
 from dockerdiag_checks.commands import AtEngineStart, Change, EditedFile, set_sysctl, sh, write_file
+from dockerdiag_checks.output_rules import accept_own
 from dockerdiag_checks.rule_commands import delete_rule, let_pass, masquerade
 from dockerdiag_checks.setting_files import without_keys
 from dockerdiag_checks.wording import FOR_GOOD
@@ -120,7 +121,7 @@ def nft_rule(space: Space, family: str, chain: str, text: str) -> RuleReference:
 
 
 def prove(space: Space, changes: tuple[Change, ...], in_force: Callable[[str], bool]) -> None:
-    """Done, it is in force; undone, all is as it was; made again twice, it is there once."""
+    """Done, it is in force; undone, all is as it was; made again twice, it is there once, at its place."""
     before = space.rules()
     for change in changes:
         space.run(change.do)
@@ -131,8 +132,7 @@ def prove(space: Space, changes: tuple[Change, ...], in_force: Callable[[str], b
     assert space.rules() == before
     for change in (*changes, *changes):
         space.run(change.again)
-    again = space.rules()
-    assert in_force(again), again
+    assert space.rules() == done
     for change in changes:
         space.run(change.undo)
     assert space.rules() == before
@@ -174,6 +174,53 @@ def test_an_accept_names_what_its_hook_knows(
     prove(space, let_pass([halt(rule, chain, out=out)], [SUBNET]), lambda rules: wanted in rules)
 
 
+@pytest.mark.parametrize("backend", ["iptables-nft", LEGACY])
+def test_an_accept_made_again_opens_nothing_that_an_earlier_rule_closes(space: Space, backend: str) -> None:
+    closing = "-A FORWARD -d 192.0.2.0/24 -j REJECT --reject-with icmp-port-unreachable"
+    comment = shlex.quote("it's a.*[b]/$^")
+    for line in (closing, f"-A FORWARD -m comment --comment {comment} -j DROP", "-A FORWARD -p tcp -j DROP"):
+        space.run(f"{backend} {line}")
+    (stopping,) = [line for line in space.run(f"{backend}-save").splitlines() if "comment" in line]
+    rule = replace(iptables_rule(backend, "filter", "FORWARD", 2), text=stopping)
+    (change,) = let_pass([halt(rule, "FORWARD")], [SUBNET])
+    # As the engine does at its start.
+    space.run(f"{backend} -I FORWARD -o docker0 -j RETURN")
+
+    def order() -> list[str]:
+        lines = [line for line in space.rules().splitlines() if line.startswith("-A FORWARD")]
+        return [line for line in lines if "RETURN" not in line]
+
+    space.run(change.again)
+    accept = "-A FORWARD -i docker0 -o eth0.100 -j ACCEPT"
+    assert order()[:2] == [closing, accept]
+    space.run(f"{backend} -D FORWARD 4")
+    space.run(change.again)
+    assert order() == [closing, "-A FORWARD -p tcp -j DROP", accept]
+
+
+def test_accepts_in_nft_made_again_are_each_at_their_place(space: Space) -> None:
+    rules = ("udp dport 53 drop", "ip daddr 192.0.2.0/24 drop", "tcp dport 443 drop")
+    chain = "\n".join(("chain first { type filter hook forward priority 0;", *rules, "}"))
+    space.run(f"nft 'table inet gate {{\n{chain}\n}}'")
+    names, _, web = (nft_rule(space, "inet", "first", text) for text in rules)
+    changes = let_pass([halt(names, "first"), halt(web, "first")], [SUBNET])
+    assert len(changes) == 2
+    prove(space, changes, lambda text: text.index(rules[1]) < text.index("tcp dport 443 counter accept"))
+
+
+@pytest.mark.parametrize("backend", ["iptables-nft", LEGACY, "nft"])
+def test_an_accept_for_what_the_host_sends(space: Space, backend: str) -> None:
+    if backend == "nft":
+        space.run(f"nft -f - <<'END'\n{FIREWALL}\nEND")
+        rule = nft_rule(space, "inet", "first", "172.16.0.0/12 drop")
+    else:
+        space.run(f"{backend} -A FORWARD -j DROP")
+        rule = iptables_rule(backend, "filter", "FORWARD", 1)
+    change = accept_own(halt(rule, rule.chain), Flow(Source(), ip_address("1.1.1.1")))
+    assert change is not None
+    prove(space, (change,), lambda rules: "dport 443" in rules)
+
+
 def test_an_accept_for_ipv6(space: Space) -> None:
     space.run("ip6tables-nft -A FORWARD -j DROP")
     rule = iptables_rule("iptables-nft", "filter", "FORWARD", 1, "ip6")
@@ -212,7 +259,7 @@ def test_an_accept_in_nft_that_knows_one_link_only(space: Space, six: bool) -> N
         ("-p tcp -m tcp --dport 443", "-p tcp -m tcp --dport 443"),
         ("-s 172.16.0.0/12 -p udp -m udp --sport 53:99 --dport 53", "-p udp -m udp --sport 53:99 --dport 53"),
         ("-p tcp -m multiport --dports 80,443", "-p tcp -m multiport --dports 80,443"),
-        ("-p tcp -m comment --comment 'no --dport 7'", "-p tcp"),
+        ('-p tcp -m comment --comment "no --dport 7"', "-p tcp"),
         ("! -p udp", ""),
         ("-p tcp -m tcp ! --dport 80", ""),
         ("-s 172.16.0.0/12", ""),
