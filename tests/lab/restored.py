@@ -1,0 +1,28 @@
+"""What an undo must bring back: everything that a remedy changes on a host, told so that two hosts compare."""
+
+from tests.lab.fingerprint import STATE, differences
+from tests.lab.host import LabHost
+
+CONFIGURATION = """
+find /etc /root -xdev -type f -exec sha256sum {} + | sort
+find /etc /root -xdev -type l -printf '%p -> %l\\n' | sort
+"""
+# Handles count every rule that was ever made, so what is put back has another one.
+PARTS = {
+    "nft rules": "nft --stateless list ruleset",
+    "legacy tables": STATE["legacy tables"],
+    "sysctls": STATE["sysctls"],
+    "routes": "ip route show table all; ip -6 route show table all | sed 's/ expires [0-9]*sec//'",
+    "rules": "ip rule; ip -6 rule",
+    "files": CONFIGURATION,
+}
+
+
+def taken(host: LabHost) -> dict[str, str]:
+    return {part: host.run(command).stdout for part, command in PARTS.items()}
+
+
+def assert_as_before(host: LabHost, before: dict[str, str], when: str, parts: tuple[str, ...] = ()) -> None:
+    now = taken(host)
+    changed = differences({part: before[part] for part in parts or before}, now)
+    assert not changed, f"{when}, gone and come: {changed}"
