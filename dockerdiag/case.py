@@ -8,6 +8,7 @@ from typing import Literal, NamedTuple
 from dockerdiag.configuration.daemon import DaemonSettings
 from dockerdiag.configuration.settings import Unknown, value_of
 from dockerdiag.dataclass import dataclass
+from dockerdiag.destination import Destination
 from dockerdiag.packet.flow import Flow, Halt, Journey, Source
 from dockerdiag.packet.packet import IPAddress, without_zone, zone_of
 from dockerdiag.packet.walk import Walker
@@ -109,6 +110,10 @@ class Case:
     settings: DaemonSettings
     traced: tuple[Traced, ...]
     asked_containers: tuple[str, ...] = ()
+    asked_networks: tuple[str, ...] = ()
+    asked_destinations: tuple[Destination, ...] = ()
+    asked_of_dns: tuple[Destination, ...] = ()
+    """Those of them that were looked up by probes."""
     walker: Walker | None = field(default=None, compare=False, repr=False)
     """Who walked; None where the engine's packets are not this host's."""
     probed: tuple[Compared, ...] = ()

@@ -136,7 +136,19 @@ def asked_case(snapshot: Snapshot, asked: Asked) -> Case:
     for name in asked.networks:
         if case.networks and case.network(name) is None:
             raise AskedError(f"there is no network {name!r}")
-    return replace(case, asked_containers=containers)
+    return replace(
+        case,
+        asked_containers=containers,
+        asked_networks=asked.networks,
+        asked_destinations=asked.destinations,
+        asked_of_dns=_of_dns(snapshot, asked),
+    )
+
+
+def _of_dns(snapshot: Snapshot, asked: Asked) -> tuple[Destination, ...]:
+    probes = () if isinstance(snapshot.probes, Unread) else snapshot.probes
+    names = {one.name for one in probes if one.kind == "dns"}
+    return tuple(one for one in asked.destinations if one.host in names)
 
 
 def _case(snapshot: Snapshot, asked: Asked) -> Case:
@@ -152,23 +164,21 @@ def _case(snapshot: Snapshot, asked: Asked) -> Case:
     walker = Walker(snapshot)
     if asked.inbound is not None:
         return replace(case, traced=_from_outside(case, walker, containers[0], asked.inbound))
-    planned = errands(walker.world, containers, asked.networks, destinations, _named(case, asked))
+    planned = errands(walker.world, containers, asked.networks, destinations, _named(case))
     traced = tuple(_traced(errand, journey) for errand, journey in journeys(walker, planned))
     probed = compare(walker.world, [Walked(one.containers, one.journey) for one in traced])
     traced = tuple(replace(one, journey=corrected(one.journey, probed)) for one in traced)
     return replace(case, traced=traced, probed=probed, walker=walker)
 
 
-def _named(case: Case, asked: Asked) -> frozenset[IPv4Address | IPv6Address] | None:
+def _named(case: Case) -> frozenset[IPv4Address | IPv6Address] | None:
     """The addresses that DNS gave for names that were asked about; None where no name was asked of it."""
-    snapshot, containers = case.snapshot, case.asked_containers
-    if isinstance(snapshot.probes, Unread):
-        return None
-    asked_of_dns = {one.name for one in snapshot.probes if one.kind == "dns"}
-    names = [one for one in asked.destinations if one.host in asked_of_dns]
+    names = case.asked_of_dns
     if not names:
         return None
-    return frozenset(address for one in names for address in _addresses(one, snapshot, containers))
+    return frozenset(
+        address for one in names for address in _addresses(one, case.snapshot, case.asked_containers)
+    )
 
 
 def _from_outside(case: Case, walker: Walker, container: str, asked: Inbound) -> tuple[Traced, ...]:

@@ -1,9 +1,9 @@
 """Phrases that several checks use."""
 
 from collections.abc import Sequence
-from shlex import quote
 
 from dockerdiag.case import Case, Hit
+from dockerdiag_checks.commands import sh
 
 FOR_GOOD = "Nothing takes it back."
 """In the risk of a remedy that has no undo."""
@@ -37,8 +37,11 @@ def containers_of(hit: Hit) -> str:
 
 def retry(case: Case) -> tuple[str, ...]:
     """The command that shows whether a remedy worked: the same question again."""
-    asked = "".join(f" -c {quote(name)}" for name in case.asked_containers)
-    return (f"dockerdiag{asked}",)
+    asked = {"-c": case.asked_containers, "-n": case.asked_networks, "--to": case.asked_destinations}
+    words = [word for option, values in asked.items() for value in values for word in (option, str(value))]
+    # A name that only DNS knows is looked up by a probe alone.
+    probe = ("--probe",) if case.asked_of_dns else ()
+    return (sh("dockerdiag", *words, *probe),)
 
 
 def subnets_of(case: Case, hit: Hit) -> tuple[str, ...]:
