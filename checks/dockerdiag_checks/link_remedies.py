@@ -1,5 +1,6 @@
 """Remedies for links and for what they answer to: a bridge that is gone, ARP, IPv6, and who must leave them alone."""
 
+from collections.abc import Iterable
 from ipaddress import ip_address, ip_interface, ip_network
 
 from dockerdiag.case import Case, Hit, is_default_bridge
@@ -187,16 +188,22 @@ def without_orphan(case: Case, hit: Hit) -> Remedy | None:
     )
 
 
+def moved(case: Case, networks: Iterable[str]) -> tuple[str, str]:
+    """How networks get another subnet, and the risk of it."""
+    names = set(networks)
+    if any(one.name in names and is_default_bridge(one) for one in case.networks):
+        risk = f"Its containers get other addresses. {restart_risk(case)}"
+        return "set bip in daemon.json and restart the engine", risk
+    return "create the network again with --subnet", (
+        "Its containers must be connected anew, and get other addresses."
+    )
+
+
 def another_subnet(case: Case, hit: Hit) -> Remedy:
     """A network's subnet is fixed when it is made: what can be done now depends on who needs the address."""
-    default = any(one.name in hit.networks and is_default_bridge(one) for one in case.networks)
-    how = (
-        "set bip in daemon.json and restart the engine"
-        if default
-        else "create the network again with --subnet"
-    )
+    how, risk = moved(case, hit.networks)
     return Remedy(
         summary=f"Give {listed(hit.networks, 'network')} another subnet ({how}), or that machine another address",
         verify=(sh("ip", "route", "get", str(hit.halt.packet.addresses.destination)), *retry(case)),
-        risk="Its containers must be connected anew, and get other addresses.",
+        risk=risk,
     )

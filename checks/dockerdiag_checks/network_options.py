@@ -39,8 +39,10 @@ from dockerdiag.packet.packet import prefix
 from dockerdiag.registry import check
 from dockerdiag.report import Evidence, Finding, Remedy, Status
 from dockerdiag.snapshot import Network, NetworkNamespace, RoutingRule, TextFile, Unread
+from dockerdiag_checks.link_remedies import moved
 from dockerdiag_checks.overlapping import overlapping
 from dockerdiag_checks.subnets import Subnet, subnets_in
+from dockerdiag_checks.wording import retry
 
 NEEDS = ("engine", "engine.networks", "network.links", "network.routes")
 READS = ("network.rules", "resolv_conf")
@@ -111,25 +113,25 @@ def _overlaps(case: Case) -> Iterator[Finding]:
     # The networks' subnets first, the routes after them.
     every = overlapping([*(subnet for _, subnet in subnets), *(way.destination for way in ways)])
     resolvers = [ip_address(one) for one in _resolvers(case.snapshot.resolv_conf)]
-    yield from _overlaps_networks(subnets, every)
+    yield from _overlaps_networks(case, subnets, every)
     for (network, subnet), places in zip(subnets, every, strict=False):
         for way in (ways[place - len(subnets)] for place in places if place >= len(subnets)):
             more_specific = way.destination.prefixlen > subnet.prefixlen
             if (way.connected or more_specific) and network.bridge not in way.links:
                 what = f"the route {way.destination} by {', '.join(sorted(way.links))}"
-                yield _overlap(network, what, subnet, Status.WARN)
+                yield _overlap(case, network, what, subnet, Status.WARN)
         for address in resolvers:
             if address in subnet and address not in (*_gateways(network), *_members(case, network)):
-                yield _overlap(network, f"the host's resolver {address}", subnet, Status.WARN)
+                yield _overlap(case, network, f"the host's resolver {address}", subnet, Status.WARN)
 
 
 def _overlaps_networks(
-    subnets: Sequence[tuple[Network, Subnet]], every: Sequence[Sequence[int]]
+    case: Case, subnets: Sequence[tuple[Network, Subnet]], every: Sequence[Sequence[int]]
 ) -> Iterator[Finding]:
     for at, (one, first) in enumerate(subnets):
         for other, second in (subnets[place] for place in every[at] if at < place < len(subnets)):
             if other is not one:
-                yield _overlap(one, f"network {other.name} ({second})", first, Status.WARN)
+                yield _overlap(case, one, f"network {other.name} ({second})", first, Status.WARN)
 
 
 class _Way(NamedTuple):
@@ -185,7 +187,8 @@ def _resolvers(file: TextFile | Unread | None) -> Iterator[str]:
                 continue
 
 
-def _overlap(network: Network, what: str, subnet: Subnet, status: Status) -> Finding:
+def _overlap(case: Case, network: Network, what: str, subnet: Subnet, status: Status) -> Finding:
+    how, risk = moved(case, [network.name])
     return Finding(
         code="subnet-overlap",
         status=status,
@@ -197,9 +200,9 @@ def _overlap(network: Network, what: str, subnet: Subnet, status: Status) -> Fin
         ),
         remedies=(
             Remedy(
-                summary="Create the network with another subnet; for docker0 set bip in daemon.json",
-                verify=("ip route show table all",),
-                risk="Its containers must be connected anew, and get other addresses.",
+                summary=f"Give network {network.name} another subnet ({how})",
+                verify=("ip route show table all", *retry(case)),
+                risk=risk,
             ),
         ),
     )

@@ -102,7 +102,7 @@ def let_out(case: Case, stopped: Sequence[tuple[Halt, Flow]]) -> Remedy | None:
 
 
 def accept_own(halt: Halt, flow: Flow) -> Change | None:
-    """Accepts what this host itself sends, or its answers, in the base chain that stops them; None where no rule does."""
+    """Accepts what this host itself sends, or its answers, where a base chain stops them; None where none does."""
     rule = halt.rule
     if rule is None or flow.port is None or halt.netfilter is None:
         return None

@@ -155,6 +155,15 @@ def owner(case: Case, name: str | None) -> LinkOwner | None:
     return LinkOwner(link.index, _NETWORKD, managed=True, file=file.path)
 
 
+def vpn_of(halt: Halt) -> tuple[str, ...]:
+    """Which VPN makes policy rules like the one that leads the packet there."""
+    rule = halt.routing_rule
+    if rule is None:
+        return ()
+    marked = [text for mark, text in _VPN_MARKS.items() if rule.mark == mark]
+    return (*marked, *(text for table, text in _VPN_TABLES.items() if rule.table == table))
+
+
 def who(case: Case, halt: Halt) -> tuple[Evidence, ...]:
     """Who set it so, where that can be seen."""
     found: list[Evidence] = []
@@ -164,10 +173,7 @@ def who(case: Case, halt: Halt) -> tuple[Evidence, ...]:
     if manager is not None:
         by = f", as {manager.file} matches it" if manager.file else ""
         found.append(Evidence(manager.manager, f"it runs and configures {halt.link}{by}"))
-    rule = halt.routing_rule
-    if rule is not None:
-        found += [Evidence("VPN", text) for mark, text in _VPN_MARKS.items() if rule.mark == mark]
-        found += [Evidence("VPN", text) for table, text in _VPN_TABLES.items() if rule.table == table]
+    found += [Evidence("VPN", text) for text in vpn_of(halt)]
     counters = case.snapshot.network.ip_counters
     if halt.kind == "reverse-path" and not isinstance(counters, Unread) and counters.get(_FILTERED):
         found.append(

@@ -25,7 +25,7 @@ from dockerdiag_checks.link_remedies import (
     without_orphan,
 )
 from dockerdiag_checks.own_network import lacks_address, own_address, route_by
-from dockerdiag_checks.path_causes import link_named
+from dockerdiag_checks.path_causes import link_named, vpn_of
 from dockerdiag_checks.rule_commands import delete_rule, let_pass
 from dockerdiag_checks.wording import FOR_GOOD, containers_of, listed, retry, subnets_of
 
@@ -475,11 +475,14 @@ def _for_host_too(case: Case, halt: Halt) -> Remedy | None:
     own = [one.journey.halts[0] for one in targets(case) if one.journey.halts]
     if all(one.at != halt.at for one in own):
         return None
-    return _without_route(
+    without = _without_route(
         case,
         halt,
         "It refuses this host's own packets too: where it is a VPN's kill switch, bring the VPN up instead. ",
     )
+    if without is None or not vpn_of(halt):
+        return without
+    return replace(without, summary="Bring the VPN up again, or delete the route where it is gone for good")
 
 
 def _without_route(case: Case, halt: Halt, first: str = "") -> Remedy | None:

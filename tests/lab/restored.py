@@ -1,5 +1,7 @@
 """What an undo must bring back: everything that a remedy changes on a host, told so that two hosts compare."""
 
+import re
+
 from tests.lab.fingerprint import STATE, differences
 from tests.lab.host import LabHost
 
@@ -16,10 +18,18 @@ PARTS = {
     "rules": "ip rule; ip -6 rule",
     "files": CONFIGURATION,
 }
+# iptables makes these for its first rule there, and deletes none of them.
+EMPTY_CHAIN = re.compile(r"\tchain \S+ \{\n\t\ttype .*policy accept;\n\t\}\n")
+VETH = re.compile(r"veth[0-9a-f]+")
+EMPTY_TABLE = re.compile(r"table \S+ \S+ \{\n*\}\n")
 
 
 def taken(host: LabHost) -> dict[str, str]:
-    return {part: host.run(command).stdout for part, command in PARTS.items()}
+    # What is connected anew has a link of another name.
+    told = {part: VETH.sub("veth", host.run(command).stdout) for part, command in PARTS.items()}
+    rules = EMPTY_TABLE.sub("", EMPTY_CHAIN.sub("", told["nft rules"]))
+    told["sysctls"] = "\n".join(sorted(told["sysctls"].splitlines()))
+    return told | {"nft rules": "\n".join(filter(None, rules.splitlines()))}
 
 
 def assert_as_before(host: LabHost, before: dict[str, str], when: str, parts: tuple[str, ...] = ()) -> None:
