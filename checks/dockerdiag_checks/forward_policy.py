@@ -53,7 +53,7 @@ from dockerdiag_checks.bans import ban_of, unbanned
 from dockerdiag_checks.name_resolution import names_lost
 from dockerdiag_checks.next_steps import to_find_out
 from dockerdiag_checks.other_services import after_engine
-from dockerdiag_checks.rule_commands import let_pass
+from dockerdiag_checks.rule_commands import let_pass, with_alike
 from dockerdiag_checks.rule_remedies import accepted, stopped_in_turn, where
 from dockerdiag_checks.variants import (
     in_other_variant,
@@ -208,7 +208,9 @@ def _remedies(case: Case, hit: Hit) -> tuple[Remedy, ...]:
     following = stopped_in_turn(hit)
     stopped = (*hit.halts, *following, *_later(hit))
     chains = [halt.rule.chain for halt in (*hit.halts, *following) if halt.rule is not None]
-    remedies = accepted(case, hit, let_pass(stopped, subnets_of(case, hit), beside), chains)
+    subnets = subnets_of(case, hit)
+    passed = with_alike(stopped, subnets, beside)
+    remedies = accepted(case, hit, let_pass(passed, subnets), chains, passed)
     return (*remedies, *other_variant_emptied(case, hit)) if in_other_variant(case, hit) else remedies
 
 

@@ -45,11 +45,9 @@ def let_pass(
         beside: Other halts; where an accept for `halts` fits one of them too, that is let pass as well.
     """
     alike: dict[tuple[str, ...], list[Halt]] = {}
-    for halt in halts:
+    for halt in with_alike(halts, subnets, beside):
         if accepted := _accepted(halt, subnets):
             alike.setdefault(accepted, []).append(halt)
-    for halt in beside:
-        alike.get(_accepted(halt, subnets), []).append(halt)
     wanted: dict[tuple[tuple[str, ...], tuple[str, ...]], Halt] = {}
     for accepted, stopped in alike.items():
         # An accept for all that one of the rules stops does for the others too.
@@ -58,6 +56,13 @@ def let_pass(
             wanted.setdefault((accepted, () if whole else narrowed(halt)), halt)
     ordered = sorted(wanted.items(), key=lambda item: (item[0][0][:4], -_place(item[1]), item[1].direction))
     return _made_again_together([_accept(halt, accepted[4:], ports) for (accepted, ports), halt in ordered])
+
+
+def with_alike(halts: Iterable[Halt], subnets: Sequence[str], beside: Iterable[Halt]) -> tuple[Halt, ...]:
+    """Those halts, and all beside them that an accept for one of them fits: what `let_pass` lets pass."""
+    own = tuple(halts)
+    accepted = {_accepted(halt, subnets) for halt in own} - {()}
+    return (*own, *(halt for halt in beside if _accepted(halt, subnets) in accepted))
 
 
 def _made_again_together(changes: Sequence[Change]) -> tuple[Change, ...]:

@@ -21,24 +21,35 @@ def where(rule: RuleReference) -> str:
 
 
 def accepted(
-    case: Case, hit: Hit, changes: Sequence[Change], chains: Sequence[str] = ()
+    case: Case,
+    hit: Hit,
+    changes: Sequence[Change],
+    chains: Sequence[str] = (),
+    passed: Sequence[Halt] = (),
 ) -> tuple[Remedy, ...]:
     """Lets packets pass where a rule or a policy stops them; as the other way, deletes that rule.
 
     One that the engine has made is none to delete: it keeps others out too. `chains` are those that `changes` are made
-    in, where that is not the rule's own alone.
+    in, where that is not the rule's own alone, and `passed` all that they let pass, where that is more than the hit's.
     """
     rule = hit.halt.rule
     if rule is None or not changes:
         return ()
     places = listed(list(dict.fromkeys(chains)) or [rule.chain], "chain")
-    return (_let_pass(case, hit, rule, changes, places), *_without(case, hit, rule))
+    return (_let_pass(case, hit, rule, changes, places, passed or hit.halts), *_without(case, hit, rule))
 
 
-def _let_pass(case: Case, hit: Hit, rule: RuleReference, changes: Sequence[Change], places: str) -> Remedy:
+def _let_pass(
+    case: Case,
+    hit: Hit,
+    rule: RuleReference,
+    changes: Sequence[Change],
+    places: str,
+    passed: Sequence[Halt],
+) -> Remedy:
     senders = dict.fromkeys(str(halt.packet.addresses.source) for halt in hit.halts)
     way = listed(hit.networks, "network") if hit.networks else " and ".join(senders)
-    named = {" ".join(narrowed(halt)) for halt in hit.halts}
+    named = {" ".join(narrowed(halt)) for halt in passed}
     only = "" if "" in named else f" ({' and '.join(sorted(named))})"
     opens = f"Lets what {way} sends and gets{only} pass the rest of {places}, and opens nothing else."
     if all(halt.packet.asks_neighbours for halt in hit.halts):

@@ -228,3 +228,12 @@ def test_one_remedy_for_requests_and_answers_that_rules_of_one_base_chain_stop()
         "iptables-legacy -I DOCKER-USER 1 -i eth0 -o docker0 -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT",
     }
     assert "chains FORWARD and DOCKER-USER" in report.cause.remedies[0].risk
+
+
+def test_the_risk_names_all_that_the_accepts_let_pass() -> None:
+    rules_ = ("-p tcp -m tcp --dport 443 -j DROP", "-p udp -m udp --dport 53 -j DROP")
+    report = judged(*(first_in("FORWARD", rule) for rule in rules_))
+    assert report.cause is not None
+    remedy = report.cause.remedies[0]
+    assert len(remedy.now) == 2
+    assert "(-p tcp -m tcp --dport 443 and -p udp -m udp --dport 53)" in remedy.risk
