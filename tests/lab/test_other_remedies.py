@@ -1,7 +1,7 @@
 """The remedies of a cause beyond its first: each mends what it is proposed for, and is taken back by its undo.
 
 DOCKERDIAG_LAB_OTHERS=1 runs it, on the engines that the other scenarios run on; with DOCKERDIAG_LAB_LASTING=1 each
-must outlive a reboot, too.
+must outlive a restart of the engine and a reboot, too.
 """
 
 import os
@@ -21,7 +21,7 @@ from tests.lab.drive import (
 )
 from tests.lab.engines import chosen_suites
 from tests.lab.host import LabHost
-from tests.lab.scenario import Json, Scenario
+from tests.lab.scenario import RESTART, Json, Scenario
 from tests.lab.scenarios import suites_in_rotation
 
 PLAN = [
@@ -72,11 +72,16 @@ def assert_lasts(scenario: Scenario, suite: str, index: int) -> None:
         before = restored.taken(host)
         assert_mends(host, scenario, cause, remedy)
         host.run_all(remedy["lasting"])
-        host.reboot()
-        wait_for_containers(host, scenario)
-        assert_mended(host, scenario, cause, f"after a reboot, with {remedy['lasting']}")
+        for again, what in ((restart_engine, "a restart of the engine"), (LabHost.reboot, "a reboot")):
+            again(host)
+            wait_for_containers(host, scenario)
+            assert_mended(host, scenario, cause, f"after {what}, with {remedy['lasting']}")
         host.run_all(remedy["undo"])
         restored.assert_as_before(host, before, f"after {remedy['undo']}", ("files",))
+
+
+def restart_engine(host: LabHost) -> None:
+    host.run_all((FORGET_START_LIMIT, RESTART))
 
 
 @contextmanager
