@@ -159,7 +159,7 @@ def _full(case: Case, network: Network, area: str, room: int, waiting: list[str]
         code="network-addresses-exhausted",
         status=Status.WARN if waiting or refused else Status.NOTE,
         subject=f"network:{network.name}",
-        summary=f"All {room} addresses of network {network.name} are in use: {cannot}",
+        summary=f"The addresses of network {network.name} are all in use ({room} for containers): {cannot}",
         count=max(len(waiting), 1),
         evidence=(Evidence(f"docker network inspect {network.name}", area), *refused),
         remedies=(

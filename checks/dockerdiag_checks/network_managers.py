@@ -189,7 +189,7 @@ def _taken_back(
         # The copy is there only where the lasting lines were run.
         undo = (f"{sh('test', '!', '-e', file.copy)} || {{ {file.restore}; }}", *in_force)
     return Remedy(
-        summary="Take them off the veths",
+        summary="Take the addresses and routes off the veths",
         now=(
             *(sh("ip", "route", "del", one.destination, "dev", name) for name, one in by_hand),
             *(sh("ip", "address", "del", address, "dev", name) for name, address in addresses),

@@ -141,6 +141,8 @@ def ending(walk: Walk) -> str:
     verb = _ENDINGS[walk.disposition]
     if walk.at is None:
         return verb
+    if walk.disposition is Disposition.NO_ROUTE and walk.at.startswith("no route "):
+        return f"finds {walk.at}"
     return f"{verb} ({walk.at})" if walk.disposition is Disposition.NOT_ANSWERED else f"{verb} at {walk.at}"
 
 

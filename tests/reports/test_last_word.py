@@ -137,6 +137,12 @@ def test_the_end_of_a_traced_packet_is_told_without_its_aim_where_both_do_not_fi
     assert said(report, 200) == f"the packet to 203.0.113.10:443/tcp {short}"
 
 
+def test_a_route_that_is_not_there_is_told_once() -> None:
+    walk = replace(STOPPED, disposition=Disposition.NO_ROUTE, at="no route to 203.0.113.10")
+    report = replace(OK, verdict=Verdict.BROKEN, results=(), walks=(walk,))
+    assert "finds no route to 203.0.113.10" in said(report)
+
+
 def test_what_is_expected_is_said_where_all_else_is_in_order() -> None:
     expected = replace(FORWARD_DROP, expected="closed on purpose")
     report = replace(OK, results=(*OK.results, result("forward-policy", expected, status=Status.FAIL)))
