@@ -237,7 +237,9 @@ def masquerade(backend: str, family: int, subnet: str, bridge: str, before: Rule
         protocol = "ip" if family == 4 else "ip6"
         statement = f'oifname != "{bridge}" {protocol} saddr {subnet} counter masquerade'
         return _nft_rule(before, statement, f"{MARK} masquerade {bridge}")
-    spec = ("-s", subnet, "!", "-o", bridge, "-j", "MASQUERADE")
+    # Beside the engine's own rule it is another, or the engine would take this one for its own, and the undo its.
+    unlike = ("!", "-d", subnet) if before is not None else ()
+    spec = ("-s", subnet, *unlike, "!", "-o", bridge, "-j", "MASQUERADE")
     end = RuleReference(_variant(backend), "ip", "nat", "POSTROUTING", None, None, "", None)
     return _iptables_rule(before or end, family, spec)
 

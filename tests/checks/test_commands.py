@@ -317,11 +317,28 @@ def test_masquerade_at_the_end_and_before_a_rule(space: Space, backend: str) -> 
     wanted = f"-A POSTROUTING -s {SUBNET} ! -o docker0 -j MASQUERADE"
     prove(space, (masquerade(backend, 4, SUBNET, "docker0", None),), lambda rules: wanted in rules)
     before = iptables_rule(backend, "nat", "POSTROUTING", 1)
+    earlier = f"-A POSTROUTING -s {SUBNET} ! -d {SUBNET} ! -o docker0 -j MASQUERADE"
     prove(
         space,
         (masquerade(backend, 4, SUBNET, "docker0", before),),
-        lambda rules: rules.index(wanted) < rules.index("172.16.0.0/12 -j ACCEPT"),
+        lambda rules: rules.index(earlier) < rules.index("172.16.0.0/12 -j ACCEPT"),
     )
+
+
+@pytest.mark.parametrize("backend", ["iptables-nft", LEGACY])
+def test_a_masquerade_before_the_engines_own_leaves_that_alone(space: Space, backend: str) -> None:
+    own = f"POSTROUTING -s {SUBNET} ! -o docker0 -j MASQUERADE"
+    for rule in ("POSTROUTING -s 172.16.0.0/12 -j ACCEPT", own):
+        space.run(f"{backend} -t nat -A {rule}")
+    before = space.rules()
+    change = masquerade(backend, 4, SUBNET, "docker0", iptables_rule(backend, "nat", "POSTROUTING", 1))
+    space.run(change.do)
+    # As the engine does when it ends, and when it starts.
+    space.run(f"{backend} -t nat -D {own}")
+    space.run(f"{backend} -t nat -C {own} 2>/dev/null || {backend} -t nat -A {own}")
+    space.run(change.again)
+    space.run(change.undo)
+    assert space.rules() == before
 
 
 def test_masquerade_of_ipv6(space: Space) -> None:
