@@ -43,7 +43,7 @@ class Watch:
         watch = self
 
         def ask(self: Any, name: str) -> Any:
-            asking = sys._getframe(1).f_globals["__name__"]
+            asking = sys._getframe(1).f_globals.get("__name__", "")
             if name in may_be_unread(kind) and asking.startswith("dockerdiag_checks."):
                 watch.seen.add(f"{path}{name}")
             return kind.__getattribute__(self, name)
