@@ -14,7 +14,8 @@ PARTS = {
     "nft rules": "nft --stateless list ruleset",
     "legacy tables": STATE["legacy tables"],
     "sysctls": STATE["sysctls"],
-    "routes": "ip route show table all; ip -6 route show table all | sed 's/ expires [0-9]*sec//'",
+    # A link that is made anew gives itself another link-local address.
+    "routes": "ip route show table all; ip -6 route show table all | grep -v ' fe80::' | sed 's/ expires [0-9]*sec//'",
     "rules": "ip rule; ip -6 rule",
     "files": CONFIGURATION,
 }
