@@ -15,7 +15,7 @@ PARTS = {
     "legacy tables": STATE["legacy tables"],
     "sysctls": STATE["sysctls"],
     # A link that is made anew gives itself another link-local address.
-    "routes": "ip route show table all; ip -6 route show table all | grep -v ' fe80::' | sed 's/ expires [0-9]*sec//'",
+    "routes": "ip -4 route show table all; ip -6 route show table all | sed '/ fe80::/d; s/ expires [0-9]*sec//'",
     "rules": "ip rule; ip -6 rule",
     "files": CONFIGURATION,
 }
