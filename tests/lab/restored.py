@@ -29,8 +29,9 @@ def taken(host: LabHost) -> dict[str, str]:
     # What is connected anew has a link of another name.
     told = {part: VETH.sub("veth", host.run(command).stdout) for part, command in PARTS.items()}
     rules = EMPTY_TABLE.sub("", EMPTY_CHAIN.sub("", told["nft rules"]))
-    told["sysctls"] = "\n".join(sorted(told["sysctls"].splitlines()))
-    return told | {"nft rules": "\n".join(filter(None, rules.splitlines()))}
+    # Both are listed link by link.
+    listed = {part: "\n".join(sorted(told[part].splitlines())) for part in ("sysctls", "routes")}
+    return told | listed | {"nft rules": "\n".join(filter(None, rules.splitlines()))}
 
 
 def assert_as_before(host: LabHost, before: dict[str, str], when: str, parts: tuple[str, ...] = ()) -> None:
