@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from dockerdiag.readers.fields import boolean, items, mapping, number, text, texts
+from dockerdiag.readers.fields import address, boolean, items, mapping, number, subnet, text, texts
 from dockerdiag.readers.processes import namespace_of
 from dockerdiag.snapshot import Container, Endpoint, IpamPool, Network, PortBinding
 from dockerdiag.snapshot.secrets import PROXY_VARIABLES, mask_variables
@@ -36,10 +36,10 @@ def pools(told: Iterable[Mapping[str, Any]]) -> tuple[IpamPool, ...]:
     """Subnets: a network's, or those the engine takes new ones from (`Base`)."""
     return tuple(
         IpamPool(
-            subnet=text(one, "Subnet") or text(one, "Base") or None,
+            subnet=subnet(one, "Subnet") or subnet(one, "Base") or None,
             # The gateway of engines before 29 may carry the subnet's length.
-            gateway=text(one, "Gateway").partition("/")[0] or None,
-            ip_range=text(one, "IPRange") or None,
+            gateway=address(one, "Gateway") or None,
+            ip_range=subnet(one, "IPRange") or None,
             size=number(one, "Size") or None,
         )
         for one in told
@@ -93,12 +93,12 @@ def _endpoint(name: str, told: Mapping[str, Any], network_id: str) -> Endpoint:
     return Endpoint(
         network=name,
         network_id=text(told, "NetworkID") or network_id,
-        address=text(told, "IPAddress") or text(asked, "IPv4Address"),
+        address=address(told, "IPAddress") or address(asked, "IPv4Address"),
         prefix_length=number(told, "IPPrefixLen"),
-        gateway=text(told, "Gateway"),
-        address6=text(told, "GlobalIPv6Address") or text(asked, "IPv6Address"),
+        gateway=address(told, "Gateway"),
+        address6=address(told, "GlobalIPv6Address") or address(asked, "IPv6Address"),
         prefix_length6=number(told, "GlobalIPv6PrefixLen"),
-        gateway6=text(told, "IPv6Gateway"),
+        gateway6=address(told, "IPv6Gateway"),
         mac=text(told, "MacAddress"),
         gateway_priority=number(told, "GwPriority"),
         aliases=texts(told, "Aliases"),
@@ -109,9 +109,11 @@ def _ports(told: Mapping[str, Any]) -> Iterator[PortBinding]:
     for name in told:
         port, _, protocol = name.partition("/")
         for binding in items(told, name):
-            host_port = text(binding, "HostPort")
-            if _PORT.fullmatch(port) and _PORT.fullmatch(host_port):
-                yield PortBinding(protocol or "tcp", int(port), text(binding, "HostIp"), int(host_port))
+            host_port, host_address = text(binding, "HostPort"), address(binding, "HostIp")
+            # Without an address it is every one of the host's, which one that is none does not say.
+            known = host_address == text(binding, "HostIp")
+            if known and _PORT.fullmatch(port) and _PORT.fullmatch(host_port):
+                yield PortBinding(protocol or "tcp", int(port), host_address, int(host_port))
 
 
 def _proxies(environment: Iterable[str]) -> dict[str, str]:

@@ -1,6 +1,7 @@
 """Fields of an engine's answer, whose shape changes between versions: of the expected type, or empty."""
 
 from collections.abc import Mapping
+from ipaddress import ip_address, ip_network
 from typing import Any
 
 
@@ -8,6 +9,26 @@ def text(told: Mapping[str, Any], key: str) -> str:
     """A text; empty where there is none."""
     value = told.get(key)
     return value if isinstance(value, str) else ""
+
+
+def address(told: Mapping[str, Any], key: str) -> str:
+    """An IP address, without the length of its subnet; empty where there is none."""
+    value = text(told, key).partition("/")[0]
+    try:
+        ip_address(value)
+    except ValueError:
+        return ""
+    return value
+
+
+def subnet(told: Mapping[str, Any], key: str) -> str:
+    """A network's address and length; empty where there is none."""
+    value = text(told, key)
+    try:
+        ip_network(value, strict=False)
+    except ValueError:
+        return ""
+    return value
 
 
 def number(told: Mapping[str, Any], key: str) -> int:

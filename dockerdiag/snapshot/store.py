@@ -8,7 +8,7 @@ import json
 import os
 from collections.abc import Callable, Iterator
 from functools import cache
-from ipaddress import ip_network
+from ipaddress import ip_address, ip_network
 from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -147,10 +147,13 @@ def _refuse_other_versions(document: object) -> None:
 
 
 def _refuse_impossible_networks(snapshot: Snapshot) -> None:
-    """The kernel's and the engine's own fields hold networks; what is none cannot be walked."""
+    """The kernel's and the engine's own fields hold networks and addresses; what is none cannot be walked."""
     try:
         for prefix in _prefixes(snapshot):
             ip_network(prefix, strict=False)
+        for address in _addresses(snapshot):
+            if address:
+                ip_address(address)
     except ValueError as error:
         raise SnapshotError(f"it is not a snapshot: {error}") from None
 
@@ -166,3 +169,29 @@ def _prefixes(snapshot: Snapshot) -> Iterator[str]:
         for network in snapshot.engine.networks:
             for pool in network.pools:
                 yield from (prefix for prefix in (pool.subnet, pool.ip_range) if prefix)
+
+
+def _addresses(snapshot: Snapshot) -> Iterator[str | None]:
+    for namespace in (snapshot.network, *snapshot.namespaces.values()):
+        if isinstance(namespace, Unread):
+            continue
+        if not isinstance(namespace.addresses, Unread):
+            for own in namespace.addresses:
+                yield own.address
+                yield own.peer
+        if not isinstance(namespace.routes, Unread):
+            for route in namespace.routes:
+                yield route.preferred_source
+                yield from (hop.gateway for hop in route.next_hops)
+        if not isinstance(namespace.listeners, Unread):
+            yield from (listener.address for listener in namespace.listeners)
+    if isinstance(snapshot.engine, Unread):
+        return
+    if not isinstance(snapshot.engine.networks, Unread):
+        for network in snapshot.engine.networks:
+            yield from ((pool.gateway or "").partition("/")[0] for pool in network.pools)
+    if not isinstance(snapshot.engine.containers, Unread):
+        for container in snapshot.engine.containers:
+            for end in container.endpoints:
+                yield from (end.address, end.address6, end.gateway, end.gateway6)
+            yield from (port.host_address for port in container.ports)

@@ -17,7 +17,7 @@ from dockerdiag.readers.engine import read_engine
 from dockerdiag.readers.engine_socket import runs_here
 from dockerdiag.readers.errors import ReadError
 from dockerdiag.readers.files import Tree
-from dockerdiag.snapshot import Container, Engine, PortBinding, Unread
+from dockerdiag.snapshot import Container, Engine, IpamPool, PortBinding, Unread
 from tests.readers.fake_engine import RECORDED, FakeEngine, serving
 
 VERSIONS = sorted(file.stem for file in RECORDED.glob("*.json"))
@@ -156,6 +156,23 @@ def test_fields_of_an_unexpected_type_are_empty(fake: FakeEngine) -> None:
         None,
     )
     assert all(one.pools == () for one in engine.networks)
+
+
+def test_addresses_that_are_none_are_empty(fake: FakeEngine) -> None:
+    for one in fake.recorded["networks"]:
+        one["IPAM"] = {"Config": [{"Subnet": "10.0.0.0/33", "Gateway": "10.0.0.1/8", "IPRange": "a"}]}
+    for one in fake.recorded["inspect"].values():
+        one["NetworkSettings"] |= {"Ports": {"80/tcp": [{"HostIp": "everywhere", "HostPort": "80"}]}}
+        for end in one["NetworkSettings"]["Networks"].values():
+            end |= {"IPAddress": "256.0.0.1", "GlobalIPv6Address": ":", "Gateway": "x", "IPAMConfig": None}
+    engine = read()
+    assert isinstance(engine.networks, tuple)
+    assert isinstance(engine.containers, tuple)
+    assert {pool for one in engine.networks for pool in one.pools} == {IpamPool(None, "10.0.0.1")}
+    assert {
+        (end.address, end.address6, end.gateway) for one in engine.containers for end in one.endpoints
+    } == {("", "", "")}
+    assert not [port for one in engine.containers for port in one.ports]
 
 
 def test_podman_and_desktop_are_told(fake: FakeEngine) -> None:

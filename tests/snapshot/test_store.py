@@ -21,6 +21,7 @@ from dockerdiag.snapshot import (
     store,
 )
 from dockerdiag.snapshot.store import SnapshotError, dump, json_schema, load, loads, save
+from tests.recorded import FOLDER
 
 
 @pytest.fixture
@@ -115,6 +116,27 @@ def test_a_type_that_does_not_fit_is_named(snapshot: Snapshot) -> None:
     document = json.loads(dump(snapshot))
     document["network"]["links"][0]["mtu"] = "wide"
     with pytest.raises(SnapshotError, match=r"network\.links.*mtu"):
+        loads(json.dumps(document).encode())
+
+
+@pytest.mark.parametrize(
+    "where",
+    [
+        ("network", "addresses", 0, "address"),
+        ("network", "listeners", 0, "address"),
+        ("engine", "containers", 0, "endpoints", 0, "address"),
+        ("engine", "networks", 2, "pools", 0, "gateway"),
+    ],
+    ids=str,
+)
+def test_what_is_no_address_is_refused(where: tuple[str | int, ...]) -> None:
+    document = json.loads(dump(load(FOLDER / "plain-trixie.json.gz")))
+    part = document
+    for step in where[:-1]:
+        part = part[step]
+    loads(json.dumps(document).encode())
+    part[where[-1]] = "4294967296.17.0.2"
+    with pytest.raises(SnapshotError, match=r"it is not a snapshot: '4294967296\.17\.0\.2'"):
         loads(json.dumps(document).encode())
 
 
