@@ -129,7 +129,10 @@ def _read(kind: Kind, literal: Json) -> Element:
         if "elem" in literal:
             return _read(kind, literal["elem"]["val"])
         if "prefix" in literal:
-            return ip_network((literal["prefix"]["addr"], literal["prefix"]["len"]), strict=False)
+            address, length = literal["prefix"]["addr"], literal["prefix"]["len"]
+            if not isinstance(address, str):
+                raise TypeError(address)
+            return ip_network((address, length), strict=False)
         if "range" in literal:
             low, high = (_read(kind, end) for end in literal["range"])
             return Interval(low, high)  # type: ignore[arg-type]  # ends of a range are numbers or addresses

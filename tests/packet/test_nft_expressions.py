@@ -6,6 +6,8 @@ from typing import Any
 import pytest
 
 from dockerdiag.packet.netfilter import parse
+from dockerdiag.packet.nft_literals import read_element
+from dockerdiag.packet.truth import Unknown
 from dockerdiag.snapshot.model import Firewall
 from tests.packet.crossing import (
     COUNTER,
@@ -283,6 +285,11 @@ def test_priorities_by_name_and_number(priority: int | str) -> None:
     late = chain("late", "forward", prio=-99)
     firewall = nft(chain("named", "forward", prio=priority), late, rule("named", DROP), rule("late", DROP))
     assert at(firewall, outgoing()).stops[0].rule.chain == "named"
+
+
+@pytest.mark.parametrize("address", [True, 5, None, "203.0.113.300"])
+def test_a_prefix_of_no_address_is_unknown(address: Any) -> None:
+    assert isinstance(read_element("ipv4_addr", {"prefix": {"addr": address, "len": 24}}), Unknown)
 
 
 @pytest.mark.parametrize("cut", range(40, 700, 37))
