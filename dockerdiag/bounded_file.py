@@ -7,8 +7,10 @@ import os
 import stat
 import zlib
 from pathlib import Path
+from typing import IO
 
 _GZIP_MAGIC = b"\x1f\x8b"
+_PIECE = 1024 * 1024
 
 
 def read_bounded(path: Path, maximum: int) -> bytes:
@@ -22,7 +24,7 @@ def read_bounded(path: Path, maximum: int) -> bytes:
     with os.fdopen(descriptor, "rb") as file:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             raise OSError(errno.EINVAL, "it is not a regular file")
-        content = file.read(maximum + 1)
+        content = _beginning(file, maximum + 1)
     if len(content) > maximum:
         raise OSError(errno.EFBIG, f"it is larger than {maximum // 1024**2} MiB")
     return content
@@ -37,9 +39,18 @@ def decompressed(content: bytes, maximum: int) -> bytes:
     if content.startswith(_GZIP_MAGIC):
         try:
             with gzip.GzipFile(fileobj=io.BytesIO(content)) as file:
-                content = file.read(maximum + 1)
+                content = _beginning(file, maximum + 1)
         except (OSError, EOFError, ValueError, zlib.error):
             raise ValueError("its compression is damaged") from None
     if len(content) > maximum:
         raise ValueError(f"it is larger than {maximum // 1024**2} MiB")
     return content
+
+
+def _beginning(file: IO[bytes] | gzip.GzipFile, size: int) -> bytes:
+    """At most `size` bytes; read at once, they would take memory for all of them whatever the file has."""
+    pieces: list[bytes] = []
+    while size > 0 and (piece := file.read(min(size, _PIECE))):
+        pieces.append(piece)
+        size -= len(piece)
+    return b"".join(pieces)
