@@ -193,7 +193,10 @@ def _containers(
         identity = text(listed, "Id")
         if not identity.isalnum():
             raise ReadError(_NO_ENGINE)
-        told = _within(deadline, partial(_inspect, client, identity))
+        try:
+            told = _within(deadline, partial(_inspect, client, identity))
+        except ReadError as error:
+            raise ReadError(f"container {identity[:12]}: {error}") from None
         if told is not None:
             one = container(_object(told), ids, local=local)
             pid = one.pid if one.namespace is not None else None

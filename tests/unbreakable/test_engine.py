@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -242,6 +243,70 @@ def test_containers_that_come_and_go(tmp_path: Path) -> None:
     assert "engine" not in ran.unread
     assert "engine.containers" not in ran.unread
     assert ran.report["host"]["containers"] >= 5
+
+
+class Odd(FakeEngine):
+    """Alters what is told of containers and networks."""
+
+    alter: Callable[[str, int, Any], tuple[int, Any]]
+
+    def answer(self, path: str) -> tuple[int, Any]:
+        status, told = super().answer(path)
+        return type(self).alter(path, status, json.loads(json.dumps(told)))
+
+
+def _fails_for_one(path: str, status: int, told: Any) -> tuple[int, Any]:  # noqa: ARG001
+    return (
+        (500, {"message": "oh"}) if isinstance(told, dict) and told.get("Name") == "/web" else (status, told)
+    )
+
+
+def _same_names(path: str, status: int, told: Any) -> tuple[int, Any]:
+    for one in told if path == "/networks" else [told] if path.startswith("/containers/") else []:
+        if isinstance(one, dict):
+            one["Name"] = "/same"
+    return status, told
+
+
+def _same_ids(path: str, status: int, told: Any) -> tuple[int, Any]:
+    for one in told if path == "/networks" else [told] if path.startswith("/containers/") else []:
+        if isinstance(one, dict):
+            one["Id"] = "f" * 64
+    return status, told
+
+
+def _listed_twice(path: str, status: int, told: Any) -> tuple[int, Any]:  # noqa: ARG001
+    return status, told + told if isinstance(told, list) else told
+
+
+def _nulls(path: str, status: int, told: Any) -> tuple[int, Any]:  # noqa: ARG001
+    if isinstance(told, dict):
+        told = {name: value if isinstance(value, str) else None for name, value in told.items()}
+    return status, told
+
+
+def _old_cgroups(path: str, status: int, told: Any) -> tuple[int, Any]:
+    if path == "/info":
+        told |= {"CgroupVersion": "1", "CgroupDriver": "cgroupfs", "SecurityOptions": None, "Warnings": None}
+    return status, told
+
+
+@pytest.mark.parametrize("alter", [_same_names, _same_ids, _listed_twice, _nulls, _old_cgroups])
+def test_odd_answers(tmp_path: Path, alter: Callable[[str, int, Any], tuple[int, Any]]) -> None:
+    kind = type("Altered", (Odd,), {"alter": staticmethod(alter)})
+    with serving(tmp_path / "docker.sock", ENGINE, kind):
+        ran = ask(tmp_path / "docker.sock").in_good_order(3)
+    assert "engine.containers" not in ran.unread
+    assert ran.report["host"]["containers"] >= 5
+    assert all("an error in the check" not in (one["reason"] or "") for one in ran.report["results"])
+
+
+def test_one_container_that_cannot_be_asked_about_is_named(tmp_path: Path) -> None:
+    kind = type("Altered", (Odd,), {"alter": staticmethod(_fails_for_one)})
+    with serving(tmp_path / "docker.sock", ENGINE, kind) as engine:
+        ran = ask(tmp_path / "docker.sock").in_good_order(3)
+    (web,) = (name for name, told in engine.recorded["inspect"].items() if told["Name"] == "/web")
+    assert ran.unread["engine.containers"] == f"container {web[:12]}: it answers with an error (500)"
 
 
 @pytest.mark.parametrize(
