@@ -1,6 +1,7 @@
 """Where the maps of redacted reports are kept: on the host that made them, readable by their owner alone."""
 
 import contextlib
+import errno
 import os
 import re
 import secrets
@@ -12,16 +13,27 @@ _ID = re.compile(r"(?<![0-9a-f])[0-9a-f]{12}(?![0-9a-f])")
 
 
 def state_folder() -> Path:
-    """Where this program keeps what outlives a run: $XDG_STATE_HOME, else /var/lib for root."""
+    """Where this program keeps what outlives a run: $XDG_STATE_HOME, else /var/lib for root.
+
+    Raises:
+        OSError: for a user that has no home directory.
+    """
     if given := os.environ.get("XDG_STATE_HOME"):
         return Path(given) / "dockerdiag"
-    return Path("/var/lib/dockerdiag") if os.geteuid() == 0 else Path.home() / ".local/state/dockerdiag"
+    if os.geteuid() == 0:
+        return Path("/var/lib/dockerdiag")
+    try:
+        return Path.home() / ".local/state/dockerdiag"
+    except RuntimeError:
+        raise FileNotFoundError(
+            errno.ENOENT, "this user has no home directory, and XDG_STATE_HOME is not set"
+        ) from None
 
 
 class RedactionMaps:
     """The maps in one folder, each a file, and the key that they are made with.
 
-    Every method raises OSError where the folder cannot be read or written.
+    Every method, and the choice of the folder where none is given, raises OSError where that cannot be read or written.
     """
 
     def __init__(self, folder: Path | None = None) -> None:

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from functools import cache
 
 from tests.recorded import FOLDER
 
@@ -21,3 +22,11 @@ def run(*arguments: object, **environment: str) -> subprocess.CompletedProcess[s
         check=False,
         env={**os.environ, "COLUMNS": "80", **environment},
     )
+
+
+@cache
+def runs_for_everybody() -> bool:
+    """Whether another user may run this interpreter."""
+    become = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")
+    program = (*become, sys.executable, "-m", "dockerdiag", "--version")
+    return subprocess.run(program, capture_output=True, check=False).returncode == 0

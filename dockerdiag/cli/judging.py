@@ -343,8 +343,10 @@ def _redacted(
 
     if snapshot.redaction is not None:
         return snapshot, asked, None
-    maps = RedactionMaps()
+    place = ""
     try:
+        maps = RedactionMaps()
+        place = f" in {maps.folder}"
         with limit.interrupting():
             snapshot, redaction_map = redact(snapshot, maps.key())
         maps.save(redaction_map)
@@ -352,7 +354,7 @@ def _redacted(
         say(f"{limit.told} before names and addresses were replaced; --timeout gives more time")
         raise typer.Exit(EX_IOERR) from None
     except OSError as error:
-        say(f"cannot keep the map of what --redact replaces in {maps.folder}: {error.strerror}")
+        say(f"cannot keep the map of what --redact replaces{place}: {error.strerror}")
         raise typer.Exit(EX_IOERR) from None
     name = redaction_map.redacted_name
     asked = replace(

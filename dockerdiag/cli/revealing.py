@@ -32,15 +32,15 @@ def reveal(
     from dockerdiag.redaction_maps import RedactionMaps  # noqa: PLC0415
 
     text = _text(file)
-    maps = RedactionMaps()
     try:
+        maps = RedactionMaps()
         named = maps.named_in(map_id or text)
         if len(named) != 1:
             told = "no map that is on this host" if not named else f"several maps ({', '.join(named)})"
             fail_usage(f"{map_id or file} names {told}; a map is in {maps.folder}, --map ID names one")
         revealed = maps.load(named[0]).revealed(text)
     except (OSError, ValueError) as error:
-        fail_usage(f"the map of {file} cannot be read: {error}")
+        fail_usage(f"the map of {file} cannot be read: {getattr(error, 'strerror', None) or error}")
     return print_result(revealed) if output is None else write(output, _packed(revealed, output))
 
 

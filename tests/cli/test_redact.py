@@ -2,7 +2,10 @@
 
 import gzip
 import json
+import os
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -12,7 +15,7 @@ from dockerdiag.asked import Asked
 from dockerdiag.cli import judging
 from dockerdiag.snapshot.store import load
 from dockerdiag.time_limit import TimeLimit
-from tests.command_line import BROKEN, OK, run
+from tests.command_line import BROKEN, OK, run, runs_for_everybody
 
 NAMES = ("172.17.0", '"lab"', "host:lab", "from web", '"web"')
 
@@ -113,3 +116,18 @@ def test_without_a_place_for_the_map_nothing_is_written(tmp_path: Path) -> None:
     assert ran.returncode == 74
     assert ran.stdout == ""
     assert not (tmp_path / "report.json").exists()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="becomes another user")
+def test_a_user_without_a_home_directory() -> None:
+    if not runs_for_everybody():
+        pytest.skip("the interpreter is not for everybody")
+    become = ["setpriv", "--reuid=54321", "--regid=54321", "--clear-groups"]
+    environment = {
+        name: value for name, value in os.environ.items() if name not in ("HOME", "XDG_STATE_HOME")
+    }
+    for arguments, code in ((["--from", OK, "--redact", "-f", "nagios"], 74), (["reveal", OK], 64)):
+        program = [*become, sys.executable, "-m", "dockerdiag", *map(str, arguments)]
+        ran = subprocess.run(program, capture_output=True, text=True, env=environment, check=False)
+        assert ran.returncode == code, ran.stderr
+        assert "this user has no home directory, and XDG_STATE_HOME is not set" in ran.stderr
