@@ -6,6 +6,7 @@ hangs or ends its process is reported as that package's fault; the rest goes on.
 """
 
 import json
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from functools import cache
 from importlib.metadata import Distribution, EntryPoint, entry_points
@@ -75,11 +76,23 @@ def check(
     """Makes the decorated function a `Check`; `page` is its module's `__doc__`."""
 
     def decorate(judge: Judge) -> Check:
+        told = _docstring(judge.__module__) if page is None else page
         return Check(
-            name, title, group, place, tuple(needs), judge, page or "", anywhere=anywhere, reads=tuple(reads)
+            name, title, group, place, tuple(needs), judge, told, anywhere=anywhere, reads=tuple(reads)
         )
 
     return decorate
+
+
+def _docstring(module: str) -> str:
+    """A module's docstring from its source, for `python -OO` keeps none."""
+    import ast  # noqa: PLC0415 - most runs do not come here
+    import inspect  # noqa: PLC0415
+
+    try:
+        return ast.get_docstring(ast.parse(inspect.getsource(sys.modules[module])), clean=False) or ""
+    except (OSError, TypeError, SyntaxError):
+        return ""
 
 
 @dataclass(frozen=True, slots=True)

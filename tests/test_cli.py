@@ -197,6 +197,11 @@ def test_checks_are_listed_and_explained() -> None:
         assert "What is normal and not reported" in page.stdout
 
 
+def test_a_check_is_explained_without_docstrings() -> None:
+    plain, stripped = (run("explain", "masquerade", PYTHONOPTIMIZE=level) for level in ("", "2"))
+    assert stripped.stdout == plain.stdout
+
+
 def test_demo_needs_no_docker() -> None:
     ran = run("demo")
     assert ran.returncode == 2
