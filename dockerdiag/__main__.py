@@ -26,9 +26,21 @@ def main() -> int:
         return 0
     # A run makes objects that stay, hardly any garbage: by default it is looked for after every few hundred of them.
     gc.set_threshold(20_000)
-    from dockerdiag.cli import run  # noqa: PLC0415 - typer costs more than all of --version
+    try:
+        from dockerdiag.cli import run  # noqa: PLC0415 - typer costs more than all of --version
 
-    return _end(run())
+        code = run()
+    except Exception as error:  # noqa: BLE001 - no module that is missing, and no lack of memory, may look like a verdict
+        _give_up(error)
+    return _end(code)
+
+
+def _give_up(error: Exception) -> NoReturn:
+    """Ends with the code of an error of our own, in a sentence that takes neither modules nor much memory."""
+    said = "not enough memory" if isinstance(error, MemoryError) else f"{type(error).__name__}: {error}"
+    with suppress(OSError):
+        os.write(2, f"dockerdiag: it cannot run: {said}\n".encode(errors="replace"))
+    os._exit(70)
 
 
 def _end(code: int) -> NoReturn:

@@ -6,7 +6,8 @@ import signal
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
-from io import TextIOWrapper
+from io import BufferedWriter, FileIO, TextIOWrapper
+from itertools import zip_longest
 from typing import NoReturn
 
 import typer
@@ -31,7 +32,7 @@ from dockerdiag.cli.errors import (
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _COMPLETION = "_DOCKERDIAG_COMPLETE"
 """Set by a shell that completes a line: the exit code is then click's answer to it."""
-_NO_PLACE = (errno.EBADF, errno.EPIPE, errno.ENOSPC, errno.EIO, errno.EDQUOT)
+_NO_PLACE = (errno.EBADF, errno.EPIPE, errno.ENOSPC, errno.EIO, errno.EDQUOT, errno.EFBIG)
 
 
 class EndedBySignal(BaseException):
@@ -47,6 +48,7 @@ def run(arguments: list[str] | None = None) -> int:
     for number in _SIGNALS:
         if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup and a shell's & leave it
             signal.signal(number, _end_by_signal)
+    _buffer_stdout()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal without UTF-8, a name that is none
@@ -60,6 +62,15 @@ def run(arguments: list[str] | None = None) -> int:
         if EX_USAGE <= code <= EX_IOERR:
             _tell_monitor(given, reason)
     return code
+
+
+def _buffer_stdout() -> None:
+    """Undoes PYTHONUNBUFFERED: without a buffer, what a full disk takes only the beginning of is lost in silence."""
+    unbuffered: object = getattr(sys.stdout, "buffer", None)
+    if isinstance(unbuffered, FileIO):
+        sys.stdout = TextIOWrapper(
+            BufferedWriter(unbuffered), encoding=sys.stdout.encoding, line_buffering=unbuffered.isatty()
+        )
 
 
 def _outcome(arguments: list[str] | None) -> tuple[int, str]:
@@ -88,6 +99,8 @@ def _outcome(arguments: list[str] | None) -> tuple[int, str]:
             return _own_error(error)
         give_up_stdout(error)
         return EX_IOERR, last_said()
+    except MemoryError:
+        raise  # what tells it must not need more
     except Exception as error:  # noqa: BLE001 - whatever went wrong, an admin gets a sentence
         return _own_error(error)
     return code if isinstance(code, int) else 0, last_said()
@@ -114,7 +127,7 @@ _SWITCHES = "qvh"
 def _format_asked(arguments: Sequence[str]) -> str | None:
     """What `-f` says, also where the arguments as a whole make no sense."""
     asked = None
-    for word, following in zip(arguments, [*arguments[1:], None], strict=True):
+    for word, following in zip_longest(arguments, arguments[1:]):
         if word == "--":
             break
         if word == "--format":

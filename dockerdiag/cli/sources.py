@@ -94,7 +94,7 @@ def root_unless_from_file(root: Path | None, from_file: Path | None) -> Path | N
 
 @contextmanager
 def _progress() -> Iterator[Callable[[str], None] | None]:
-    if not sys.stderr.isatty() or os.environ.get("TERM") == "dumb":
+    if sys.stderr is None or not sys.stderr.isatty() or os.environ.get("TERM") == "dumb":
         yield None
         return
     from rich.console import Console  # noqa: PLC0415

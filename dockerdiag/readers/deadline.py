@@ -1,9 +1,10 @@
 """A total deadline, and reading under it: side by side, never waiting for what hangs."""
 
+import _thread
 import queue
-import threading
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, TypeVar
 
 from dockerdiag.readers.errors import ReadError, reason
@@ -43,6 +44,19 @@ class Deadline:
         return f"no answer within {self.seconds:.2g} s" if self.seconds >= _TIME_TO_ANSWER else self.passed
 
 
+def in_thread(function: Callable[[], None]) -> None:
+    """Calls `function` in a thread that does not keep the process from ending where it hangs.
+
+    Raises:
+        ReadError: where the system gives no thread.
+    """
+    try:
+        # Not by threading, which would wait for a thread that memory did not suffice to begin.
+        _thread.start_new_thread(function, ())
+    except RuntimeError:
+        raise ReadError("a limit on this run's processes or memory lets it start no further thread") from None
+
+
 def within(deadline: Deadline, function: Callable[[], T]) -> T:
     """Calls `function` in a thread of its own, which is left behind where the deadline passes.
 
@@ -57,8 +71,7 @@ def within(deadline: Deadline, function: Callable[[], T]) -> T:
         except BaseException as error:  # noqa: BLE001 - carried to the caller, who raises it
             answers.put((False, error))
 
-    # A daemon thread: what hangs in it must not keep the process from ending.
-    threading.Thread(target=answer, daemon=True).start()
+    in_thread(answer)
     try:
         succeeded, result = answers.get(timeout=deadline.remaining)
     except queue.Empty:
@@ -83,7 +96,10 @@ class SideBySide:
         self._progress = progress
         self._answers: queue.SimpleQueue[tuple[str, Any]] = queue.SimpleQueue()
         for name, function in parts.items():
-            threading.Thread(target=self._answer, args=(name, function), daemon=True).start()
+            try:
+                in_thread(partial(self._answer, name, function))
+            except ReadError as error:
+                self._answers.put((name, Unread(reason(error))))
 
     def _answer(self, name: str, function: Callable[[], Any]) -> None:
         self._answers.put((name, unread_on_error(function)))

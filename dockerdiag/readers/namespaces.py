@@ -3,12 +3,12 @@
 import os
 import pickle
 import queue
-import threading
 from base64 import b64decode
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
-from dockerdiag.readers.deadline import Deadline
-from dockerdiag.readers.errors import reason
+from dockerdiag.readers.deadline import Deadline, in_thread
+from dockerdiag.readers.errors import ReadError, reason
 from dockerdiag.readers.visit import visit
 from dockerdiag.readers.worker import Worker
 from dockerdiag.snapshot import NetworkNamespace, Unread
@@ -45,9 +45,13 @@ def read_namespaces(
     side_by_side = (os.cpu_count() or 1) * (_THREADS_FOR_EACH_PROCESSOR if kind is _Visitor else 1)
     count = min(len(processes), side_by_side, _MAXIMUM_WORKERS)
     workers = [kind(deadline, destinations) for _ in range(count)]
-    for worker in workers:
-        threading.Thread(target=_work, args=(worker, pending, answers), daemon=True).start()
     found: dict[str, NetworkNamespace | Unread] = {}
+    try:
+        for worker in workers:
+            in_thread(partial(_work, worker, pending, answers))
+    except ReadError as error:
+        if worker is workers[0]:
+            return dict.fromkeys(processes, Unread(str(error)))
     try:
         while len(found) < len(processes):
             name, answer = answers.get(timeout=deadline.remaining)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,38 @@ def test_a_full_disk_keeps_the_old_report_whole(tmp_path: Path, size: str) -> No
     assert ran.errors.rstrip().endswith("report.html")
     assert "cannot write" in ran.errors
     assert "broken" in ran.out, "the terminal gets the report all the same"
+
+
+@needs_root
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize("limit", ["disk", "file"])
+@pytest.mark.parametrize(
+    "command", [("--from", BROKEN, "-f", "html"), ("explain", "masquerade")], ids=["check", "explain"]
+)
+def test_a_disk_that_takes_the_beginning_of_stdout(
+    tmp_path: Path, unbuffered: str, limit: str, command: tuple[object, ...]
+) -> None:
+    """PYTHONUNBUFFERED, which container images like to set, must not make half a report a whole one."""
+    setup = f"mount -t tmpfs -o size=4k none {tmp_path}; head -c 3584 /dev/zero > {tmp_path}/file"
+    if limit == "file":
+        setup = "ulimit -f 1"
+    program = [sys.executable, "-m", "dockerdiag", *map(str, command)]
+    script = f'{setup}; "$@" >> {tmp_path}/file'
+    ran = finish(
+        start(["unshare", "--mount", "sh", "-c", script, "sh", *program], PYTHONUNBUFFERED=unbuffered), 20
+    ).in_good_order(74)
+    assert "cannot write to stdout" in ran.errors
+
+
+@needs_root
+@pytest.mark.parametrize(
+    ("where", "code"),
+    [(">&-", 74), (">/dev/full", 74), (">&- 2>&-", 74), ("2>&-", 3), ("2>/dev/full", 3), ("<&- 2>&-", 3)],
+)
+def test_a_run_without_arguments_and_streams(where: str, code: int) -> None:
+    whole = ["unshare", "--net", "sh", "-c", f'exec "$@" {where}', "sh", sys.executable, "-m", "dockerdiag"]
+    ran = finish(start(whole), 20).in_good_order(code)
+    assert code == 74 or "unknown" in ran.out
 
 
 @needs_root

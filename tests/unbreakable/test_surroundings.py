@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.unbreakable.running import check, command, finish, needs_root, start
+from tests.command_line import runs_for_everybody
+from tests.unbreakable.running import AFTER_THE_DEADLINE, check, command, finish, needs_root, start, start_up
 
 
 @needs_root
@@ -27,6 +28,8 @@ from tests.unbreakable.running import check, command, finish, needs_root, start
 )
 @pytest.mark.parametrize("user", ["root", "nobody"])
 def test_what_a_host_may_lack(setup: str, user: str) -> None:
+    if user != "root" and not runs_for_everybody():
+        pytest.skip("the interpreter is not for everybody")
     become = "" if user == "root" else 'set -- setpriv --reuid 65534 --regid 65534 --clear-groups "$@"'
     ran = check("-f", "json", setup=f"{setup}\n{become}").in_good_order(3)
     assert ran.unread
@@ -35,6 +38,110 @@ def test_what_a_host_may_lack(setup: str, user: str) -> None:
 @needs_root
 def test_without_proc() -> None:
     check("-f", "json", setup="mount -t tmpfs none /proc").in_good_order(3)
+
+
+ODD_ENVIRONMENTS: list[dict[str, str]] = [
+    {"HOME": ""},
+    {"HOME": "."},
+    {"TMPDIR": "/nonexistent"},
+    {"TERM": "dumb", "COLUMNS": "1", "LINES": "1", "NO_COLOR": "1"},
+    {"COLUMNS": "-5"},
+    {"COLUMNS": "many"},
+    {"PYTHONOPTIMIZE": "2", "PYTHONDONTWRITEBYTECODE": "1"},
+    {"PYTHONUNBUFFERED": "1"},
+    {"PYTHONUNBUFFERED": ""},
+    {"PYTHONDEVMODE": "1"},
+    {"PYTHONSAFEPATH": "1"},
+    {"PYTHONWARNINGS": "error"},
+]
+
+
+@needs_root
+@pytest.mark.parametrize(
+    "environment", ODD_ENVIRONMENTS, ids=lambda each: " ".join(f"{k}={v}" for k, v in each.items())
+)
+def test_environments(environment: dict[str, str], tmp_path: Path) -> None:
+    # Programs that are found without PATH, too, print what only this machine knows.
+    ran = check(
+        "-f", "json", "-o", tmp_path / "r.txt", "-o", tmp_path / "r.html", **environment
+    ).in_good_order(3)
+    assert ran.errors == ""
+    assert not [reason for part, reason in ran.unread.items() if "Error" in reason]
+    assert "verdict" in (tmp_path / "r.html").read_text()
+
+
+@needs_root
+@pytest.mark.parametrize(
+    "setup",
+    [
+        "unset HOME",
+        "PATH=",
+        "PATH=/nonexistent",
+        "mkdir {tmp}/gone; cd {tmp}/gone; rmdir {tmp}/gone",
+        "mkdir {tmp}/mine; cd {tmp}/mine; chmod 0 {tmp}/mine",
+        "exec <&-",
+        "ulimit -n 20",
+        "ulimit -n 8",
+        "ulimit -s 256",
+        "mount --bind /tmp /tmp; mount -o remount,ro,bind /tmp",
+    ],
+    ids=[
+        "no-home",
+        "path-empty",
+        "path-missing",
+        "cwd-deleted",
+        "cwd-unreadable",
+        "no-stdin",
+        "descriptors-20",
+        "descriptors-8",
+        "stack",
+        "read-only-tmp",
+    ],
+)
+def test_a_process_that_has_little(setup: str, tmp_path: Path) -> None:
+    ran = check("-f", "json", setup=setup.format(tmp=tmp_path)).in_good_order(3)
+    assert ran.errors == ""
+
+
+@needs_root
+@pytest.mark.parametrize("most", [1, 3, 8])
+def test_a_user_who_may_start_few_processes(most: int) -> None:
+    """Threads count as processes; root is not counted."""
+    if not runs_for_everybody():
+        pytest.skip("the interpreter is not for everybody")
+    setup = f'set -- prlimit --nproc={most} setpriv --reuid 54321 --regid 54321 --clear-groups "$@"'
+    ran = check("-f", "json", setup=setup).in_good_order(3)
+    assert "lets it start no further thread" in " ".join(ran.unread.values())
+
+
+@needs_root
+@pytest.mark.parametrize("mebibytes", [30, 60, 80, 100, 200, 300])
+def test_little_memory(mebibytes: int) -> None:
+    """Too little to judge anything is an error, in a sentence; never a verdict."""
+    # From the first line of the program's own: what the interpreter needs to start is not ours to guard.
+    script = """
+import resource, sys
+from dockerdiag.__main__ import main
+resource.setrlimit(resource.RLIMIT_AS, (int(sys.argv[1]) << 20,) * 2)
+sys.argv = ["dockerdiag", "-f", "json", "--timeout", "20"]
+main()
+"""
+    ran = finish(start(["unshare", "--net", sys.executable, "-c", script, str(mebibytes)]), 20)
+    assert ran.code in (3, 70), ran.errors
+    assert "Traceback" not in ran.errors
+    assert ran.left == ()
+    assert ran.seconds < 20 + AFTER_THE_DEADLINE + start_up()
+    assert ran.code == 3 or "memory" in ran.errors or "cannot run" in ran.errors, ran.errors
+
+
+def test_an_installation_without_its_parts(tmp_path: Path) -> None:
+    (tmp_path / "typer.py").write_text("import nothing_of_this_name")
+    program = [sys.executable, "-m", "dockerdiag", "-f", "nagios"]
+    ran = finish(start(program, PYTHONPATH=str(tmp_path)), 20).in_good_order(70)
+    assert (
+        ran.errors
+        == "dockerdiag: it cannot run: ModuleNotFoundError: No module named 'nothing_of_this_name'\n"
+    )
 
 
 @needs_root
