@@ -43,7 +43,7 @@ def test_without_proc() -> None:
 ODD_ENVIRONMENTS: list[dict[str, str]] = [
     {"HOME": ""},
     {"HOME": "."},
-    {"TMPDIR": "/nonexistent"},
+    {"TMPDIR": "/nonexistent/folder"},
     {"TERM": "dumb", "COLUMNS": "1", "LINES": "1", "NO_COLOR": "1"},
     {"COLUMNS": "-5"},
     {"COLUMNS": "many"},
