@@ -82,11 +82,11 @@ def silent(terrain: Terrain, bridge: Link, address: IPAddress, asker: IPAddress)
         return
     if not bridge.arp:
         yield Silence("link", f"link {bridge.name}", f"ARP is switched off on {bridge.name}")
-    for key, level in _switches(terrain, bridge, "arp_ignore"):
+    # The larger of the two counts, whatever the other one would say.
+    for key, level in sorted(_switches(terrain, bridge, "arp_ignore"), key=lambda one: -one[1])[:1]:
         if _ignores(terrain.links, bridge, level, address, asker):
             reason = f"{sysctl_name(key)} = {level}: the host does not answer ARP for {address}"
             yield Silence("sysctl", sysctl_name(key), reason, key)
-            break
     back = None
     for key, filters in _switches(terrain, bridge, "arp_filter"):
         back = terrain.router.route_link(asker, address, None, 0) if filters else None

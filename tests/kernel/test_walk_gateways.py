@@ -197,6 +197,15 @@ _HEALTHY = [
         host("ip rule add lookup local priority 32765", "ip rule del priority 0"),
     ),
     Case("arp_filter", sysctl("ipv4/conf/all/arp_filter", 1)),
+    Case(
+        "arp_ignore 2 on the bridge, and 3 for all, which is more",
+        both(
+            _GONE,
+            host(f"ip address add {GATEWAY}/32 dev {BRIDGE}"),
+            sysctl("ipv4/conf/all/arp_ignore", 3),
+            sysctl(f"ipv4/conf/{BRIDGE}/arp_ignore", 2),
+        ),
+    ),
     Case("the uplink is a bridge's port that asks nobody", both(_known_neighbours, _under_a_bridge)),
 ]
 
