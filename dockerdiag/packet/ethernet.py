@@ -49,7 +49,7 @@ def bridge_netfilter(namespace: NetworkNamespace, bridge: Link, family: int) -> 
 
 def owns(links: Links, link: Link, address: IPAddress) -> bool:
     """Whether a link of the host has an address."""
-    return any(a.address == str(address) for a in links.addresses(link.name, address.version) or ())
+    return any(holder.name == link.name for holder in links.holders(address))
 
 
 def answers_for_another(terrain: Terrain, bridge: Link, address: IPAddress, asker: IPAddress) -> bool:

@@ -3,6 +3,7 @@
 from functools import cached_property
 
 from dockerdiag.dataclass import dataclass
+from dockerdiag.packet.packet import IPAddress
 from dockerdiag.snapshot.model import Address, Link, NetworkNamespace, Unread
 
 NO_CARRIER = ("down", "lowerlayerdown", "notpresent")
@@ -57,6 +58,18 @@ class Links:
         for address in self._namespace.addresses:
             addresses.setdefault(address.link, []).append(address)
         return addresses
+
+    @cached_property
+    def _holders(self) -> dict[str, list[Link]]:
+        holders: dict[str, list[Link]] = {}
+        for link in self._links:
+            for address in (self._addresses or {}).get(link.index, ()):
+                holders.setdefault(address.address, []).append(link)
+        return holders
+
+    def holders(self, address: IPAddress) -> list[Link]:
+        """The links that have an address; none where the addresses were not read."""
+        return self._holders.get(str(address), [])
 
     def get(self, name: str | None) -> Link | None:
         """The link of that name."""

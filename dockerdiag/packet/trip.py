@@ -223,12 +223,11 @@ class Trip(Movement):
         """The network's bridge, other than the one it leaves by, that an address of the host belongs to."""
         if source.version != 4 or not terrain.is_host or self._perhaps_routed(source) is not None:
             return None
-        for network in self.world.networks:
-            bridge = terrain.links.get(network.bridge)
-            if bridge is None or bridge is link or ethernet.outer_ports(self.world, bridge):
+        for holder in terrain.links.holders(source):
+            if holder is link or self.world.network_by_bridge(holder.name) is None:
                 continue
-            if ethernet.owns(terrain.links, bridge, source):
-                return bridge
+            if not ethernet.outer_ports(self.world, holder):
+                return holder
         return None
 
     def _leaves_as_a_bridge(self, end: End, place: str, bridge: Link) -> Packet:

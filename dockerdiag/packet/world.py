@@ -163,9 +163,9 @@ class World:
         if container is not None:
             for endpoint in container.endpoints:
                 if str(address) in (endpoint.address, endpoint.address6):
-                    for network in self.networks:
-                        if network.id == endpoint.network_id or network.name == endpoint.network:
-                            return network
+                    network = self._by_id.get(endpoint.network_id) or self._by_name.get(endpoint.network)
+                    if network is not None:
+                        return network
         for network in self.networks:
             if network.bridge is not None and self.holds(network, address):
                 return network
@@ -184,6 +184,14 @@ class World:
                 if subnet.version == address.version and address in subnet:
                     return True
         return False
+
+    @cached_property
+    def _by_id(self) -> dict[str, Network]:
+        return {network.id: network for network in self.networks if network.id}
+
+    @cached_property
+    def _by_name(self) -> dict[str, Network]:
+        return {network.name: network for network in reversed(self.networks)}
 
     @cached_property
     def _by_bridge(self) -> dict[str, Network]:
