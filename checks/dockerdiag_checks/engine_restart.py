@@ -21,7 +21,8 @@ def restart_risk(case: Case) -> str:
         return _IN_GENERAL
     if engine.live_restore:
         return "A restart of the engine leaves its containers running: live-restore is on."
-    running = [one for one in engine.containers if one.pid is not None]
+    # Of one that the engine gives no answer about, no process is known.
+    running = [one for one in engine.containers if one.pid is not None or one.state == "running"]
     if not running:
         return "A restart of the engine stops no container: none is running."
     policies = [one.restart_policy for one in running]

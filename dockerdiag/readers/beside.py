@@ -19,7 +19,8 @@ Read = Callable[[float, Callable[[str], None] | None], Snapshot]
 """Reads the host in so many seconds, and tells its progress."""
 _SECONDS_TO_END = 1.0
 _SECONDS_TO_HAND_OVER = 1.0
-"""What the other process may take after its deadline; a thousand containers take half of it."""
+_SHARE_TO_HAND_OVER = 0.1
+"""What the other process may take after its deadline; with a thousand containers it takes a second."""
 _MAXIMUM_SNAPSHOT = 1 << 32
 
 
@@ -58,7 +59,8 @@ class Reading:
         process, self._process = self._process, None
         if process is not None:
             with self._held, suppress(ApartError):  # it was killed, for want of memory maybe
-                seconds = self._deadline.remaining + _SECONDS_TO_HAND_OVER
+                hand_over = max(_SECONDS_TO_HAND_OVER, _SHARE_TO_HAND_OVER * self._deadline.seconds)
+                seconds = self._deadline.remaining + hand_over
                 answer = process.answer(seconds, maximum=_MAXIMUM_SNAPSHOT, heard=progress)
                 found = pickle.loads(answer.content)  # noqa: S301 - of our own process
                 if isinstance(found, Snapshot):

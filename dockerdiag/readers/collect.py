@@ -96,6 +96,7 @@ def collect(seconds: float, destinations: tuple[str, ...], progress: Progress, r
         deadline,
         progress,
     )
+    namespaces |= _of_untold(containers)
     engine, namespaces = _without_ended(engine, namespaces)
     found = others.results()
     network = _network(found["network"])
@@ -193,6 +194,15 @@ def _without_ended(
     )
     kept = {name: found for name, found in namespaces.items() if name not in gone}
     return replace(engine, containers=containers), kept
+
+
+def _of_untold(containers: Iterable[Container]) -> dict[str, Unread]:
+    """The namespaces of containers of whose process the engine does not tell, each with the reason."""
+    return {
+        one.namespace: one.resolv_conf
+        for one in containers
+        if one.pid is None and one.namespace is not None and isinstance(one.resolv_conf, Unread)
+    }
 
 
 def _has_ended(pid: int) -> bool:

@@ -4,9 +4,10 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from dockerdiag.dataclass import replace
 from dockerdiag.readers.fields import address, boolean, items, mapping, number, subnet, text, texts
 from dockerdiag.readers.processes import namespace_of
-from dockerdiag.snapshot import Container, Endpoint, IpamPool, Network, PortBinding
+from dockerdiag.snapshot import Container, Endpoint, IpamPool, Network, PortBinding, Unread
 from dockerdiag.snapshot.secrets import PROXY_VARIABLES, mask_variables
 
 _PROJECT, _SERVICE = "com.docker.compose.project", "com.docker.compose.service"
@@ -80,6 +81,41 @@ def container(told: Mapping[str, Any], network_ids: Mapping[str, str], *, local:
         compose_service=text(labels, _SERVICE) or None,
         restart_policy=text(mapping(host, "RestartPolicy"), "Name") or "no",
         auto_remove=host.get("AutoRemove") is True,
+    )
+
+
+def listed_container(
+    told: Mapping[str, Any], network_ids: Mapping[str, str], unread: Unread, *, local: bool
+) -> Container:
+    """A container about which the engine gives no answer of its own, as the list has it (GET /containers/json).
+
+    Args:
+        told: The list's entry.
+        network_ids: As `container`.
+        unread: Why there is no more: its namespace, whose process nobody tells, is not read either.
+        local: As `container`.
+    """
+    names = sorted(texts(told, "Names"), key=lambda name: name.count("/"))  # /other/alias is a link's
+    status, mode = text(told, "State"), text(mapping(told, "HostConfig"), "NetworkMode")
+    ports: dict[str, list[dict[str, str]]] = {}
+    for one in items(told, "Ports"):
+        binding = {"HostIp": text(one, "IP"), "HostPort": str(number(one, "PublicPort") or "")}
+        ports.setdefault(f"{number(one, 'PrivatePort')}/{text(one, 'Type')}", []).append(binding)
+    like = {
+        "Id": told.get("Id"),
+        "Name": names[0] if names else "",
+        "State": {"Status": status},
+        "Config": {"Image": told.get("Image"), "Labels": told.get("Labels")},
+        "HostConfig": told.get("HostConfig"),
+        "NetworkSettings": {**mapping(told, "NetworkSettings"), "Ports": ports},
+    }
+    found = container(like, network_ids, local=local)
+    own = local and status in _ALIVE and mode != "host" and not mode.startswith("container:")
+    return replace(
+        found,
+        namespace=f"container:{found.id}" if own else None,
+        resolv_conf=unread,
+        restart_policy=unread,
     )
 
 

@@ -9,7 +9,7 @@ from math import ceil
 from typing import Any, TypeVar
 
 from dockerdiag.dataclass import replace
-from dockerdiag.readers.containers import container, network, pools
+from dockerdiag.readers.containers import container, listed_container, network, pools
 from dockerdiag.readers.deadline import Deadline, unread_on_error, within
 from dockerdiag.readers.endpoint import EngineEndpoint, choose_endpoint
 from dockerdiag.readers.engine_socket import place_in, runs_here, try_socket, whose_engine
@@ -26,6 +26,8 @@ _ResolvConfReader = Callable[[int | None, str], TextFile | Unread | None]
 """Reads a container's resolv.conf by its process, else at the path that the engine tells."""
 
 _ANSWER_SECONDS = 10.0
+_FOR_ONE = 1 / 3
+"""How much of the time that is left the answer about one container may take: others may wait for theirs as long."""
 _DATA_PATH_PORT = 4789
 _UNLIKE_ENGINE = (TypeError, KeyError, AttributeError, RecursionError)
 """What the library raises at an answer of another shape than it expects."""
@@ -148,9 +150,9 @@ def _refusal(error: BaseException) -> ReadError:
     return ReadError(reason(innermost))
 
 
-def _within(deadline: Deadline, call: Callable[[], T]) -> T:
-    """One call to the engine. The library's own timeout starts again with each byte that arrives."""
-    limit = deadline.at_most(_ANSWER_SECONDS)
+def _within(deadline: Deadline, call: Callable[[], T], share: float = 1.0) -> T:
+    """One call to the engine, in a share of what is left; the library's own timeout begins anew with each byte."""
+    limit = deadline.at_most(min(_ANSWER_SECONDS, share * deadline.remaining))
     try:
         return within(limit, call)
     except ReadError:
@@ -188,15 +190,20 @@ def _containers(
     local: bool,
 ) -> tuple[Container, ...]:
     ids = {} if isinstance(networks, Unread) else {one.name: one.id for one in networks}
-    found = []
+    found: list[Container] = []
     for listed in _objects(_within(deadline, partial(client.containers, all=True))):
         identity = text(listed, "Id")
         if not identity.isalnum():
             raise ReadError(_NO_ENGINE)
         try:
-            told = _within(deadline, partial(_inspect, client, identity))
+            told = _within(deadline, partial(_inspect, client, identity), _FOR_ONE)
         except ReadError as error:
-            raise ReadError(f"container {identity[:12]}: {error}") from None
+            if not found:
+                # An engine that has gone itself tells of none.
+                _within(deadline, client.version)
+            unread = Unread(f"the engine tells no more of it: {error}")
+            found.append(listed_container(listed, ids, unread, local=local))
+            continue
         if told is not None:
             one = container(_object(told), ids, local=local)
             pid = one.pid if one.namespace is not None else None

@@ -131,9 +131,28 @@ def test_one_that_is_no_engine(fake: FakeEngine, kind: str) -> None:
 def test_part_of_an_engine_is_better_than_none(fake: FakeEngine, kind: str) -> None:
     setattr(fake, kind, r"/containers/\w{20,}/json")
     engine = read(1.5)
-    assert isinstance(engine.containers, Unread)
-    assert engine.containers.reason
     assert not isinstance(engine.networks, Unread)
+    assert [one.name for one in engine.containers] == [
+        one["Names"][0][1:] for one in fake.recorded["containers"]
+    ]
+    for one in engine.containers:
+        assert isinstance(one.resolv_conf, Unread)
+        assert one.resolv_conf.reason.startswith("the engine tells no more of it: ")
+
+
+def test_what_the_list_has_of_one_that_is_not_told_of(fake: FakeEngine) -> None:
+    whole = read().containers
+    fake.closes = r"/containers/\w{20,}/json"
+    listed = read().containers
+    assert len(listed) == len(whole) > 0
+    for one, told in zip(listed, whole, strict=True):
+        same = ("id", "name", "image", "state", "network_mode", "compose_project", "compose_service", "ports")
+        assert [getattr(one, name) for name in same] == [getattr(told, name) for name in same]
+        for end, there in zip(one.endpoints, told.endpoints, strict=True):
+            known = ("network", "network_id", "address", "gateway", "address6", "gateway6")
+            assert [getattr(end, name) for name in known] == [getattr(there, name) for name in known]
+        assert one.pid is None
+        assert isinstance(one.restart_policy, Unread)
 
 
 def test_one_that_goes_while_it_is_read_costs_only_itself(fake: FakeEngine) -> None:

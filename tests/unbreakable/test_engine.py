@@ -301,12 +301,28 @@ def test_odd_answers(tmp_path: Path, alter: Callable[[str, int, Any], tuple[int,
     assert all("an error in the check" not in (one["reason"] or "") for one in ran.report["results"])
 
 
-def test_one_container_that_cannot_be_asked_about_is_named(tmp_path: Path) -> None:
-    kind = type("Altered", (Odd,), {"alter": staticmethod(_fails_for_one)})
+def _hangs_for_one(path: str, status: int, told: Any) -> tuple[int, Any]:  # noqa: ARG001
+    if isinstance(told, dict) and told.get("Name") == "/web":
+        time.sleep(60)
+    return status, told
+
+
+@pytest.mark.parametrize(
+    ("alter", "why"),
+    [(_fails_for_one, "it answers with an error (500)"), (_hangs_for_one, "no answer within ")],
+)
+def test_one_container_that_cannot_be_asked_about_does_not_cost_the_others(
+    tmp_path: Path, alter: Callable[[str, int, Any], tuple[int, Any]], why: str
+) -> None:
+    kind = type("Altered", (Odd,), {"alter": staticmethod(alter)})
     with serving(tmp_path / "docker.sock", ENGINE, kind) as engine:
         ran = ask(tmp_path / "docker.sock").in_good_order(3)
-    (web,) = (name for name, told in engine.recorded["inspect"].items() if told["Name"] == "/web")
-    assert ran.unread["engine.containers"] == f"container {web[:12]}: it answers with an error (500)"
+        every = len(engine.recorded["containers"])
+    assert "engine.containers" not in ran.unread
+    assert ran.report["host"]["containers"] == every
+    assert ran.unread["engine.containers[web].resolv_conf"].startswith(
+        f"the engine tells no more of it: {why}"
+    )
 
 
 @pytest.mark.parametrize(
