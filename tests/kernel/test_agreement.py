@@ -37,7 +37,9 @@ DOCUMENTED = {
     "bytes of the packet that a walk does not make up": (
         r"^the packet's bytes that th |^the field (raw payload|\w+ of the IP header)|match string: "
     ),
-    "the sending process": r"^match owner: |^the sending process",
+    "the process, for what a host or container sends, and for answers to it at input": (
+        r"^match (owner|cgroup): |^the sending process|^whose socket has it"
+    ),
     "a proxy that takes the packet": r"^(tproxy|synproxy): ",
     "one of several addresses": r"which element of the rule's map applies",
     "a mark, an address or a port that one of these rules gave": (
