@@ -88,7 +88,7 @@ class AtEngineStart:
     def path(self) -> str:
         """The drop-in."""
         name = re.sub("[^A-Za-z0-9_.-]+", "-", self.name)
-        digest = sha256("\n".join(self.commands).encode()).hexdigest()[:8]
+        digest = sha256("\n".join(self.commands).encode(errors="surrogatepass")).hexdigest()[:8]
         return f"{_SERVICE}/50-dockerdiag-{name}-{digest}.conf"
 
     @property

@@ -9,8 +9,12 @@ from dockerdiag.readers.command import failure, run
 from dockerdiag.readers.deadline import Deadline
 from dockerdiag.readers.errors import ReadError
 from dockerdiag.readers.files import MAXIMUM_NAMES, Tree
+from dockerdiag.snapshot.secrets import mask_text
 
 _SECONDS = 10.0
+_MAXIMUM_SAID = 300
+ENVIRONMENT = {"TZ": "UTC", "SYSTEMD_IGNORE_CHROOT": "1"}
+"""In a container that looks at its host, the manager whose socket is there is the one to be asked."""
 UNIT_PATH = (
     "/etc/systemd/system.control",
     "/run/systemd/system.control",
@@ -80,10 +84,17 @@ class Manager:
 
     def _ask(self, units: Sequence[str]) -> None:
         try:
-            self._told |= zip(units, self._answers(units), strict=True)
+            answers = self._answers(units)
         except ReadError as error:
             # Who did not answer is not waited for again.
             self._told |= dict.fromkeys(units, error)
+            return
+        if len(answers) == len(units):
+            self._told |= zip(units, answers, strict=True)
+            return
+        # Of some it does not tell, as of slices to who asks it out of a container.
+        silence = ReadError("systemctl did not tell of every unit that it was asked for")
+        self._told |= dict.fromkeys(units, silence) | {one["Id"]: one for one in answers if "Id" in one}
 
     def _answers(self, units: Sequence[str]) -> tuple[dict[str, str], ...]:
         command = [
@@ -94,12 +105,14 @@ class Manager:
             "--",
             *units,
         ]
-        output = run(command, self._deadline.at_most(_SECONDS), environment={"TZ": "UTC"})
+        output = run(command, self._deadline.at_most(_SECONDS), environment=ENVIRONMENT)
         if output.status != 0:
             raise failure("systemctl", output)
         answers = told(output.text)
-        if len(answers) != len(units):
-            raise ReadError("systemctl did not tell of every unit that it was asked for")
+        if units and not answers:
+            # In a container, and with SYSTEMD_OFFLINE, it says so and ends well.
+            said = mask_text(" ".join(output.errors.split())).text[:_MAXIMUM_SAID]
+            raise ReadError(f"systemctl tells nothing{': ' if said else ''}{said}")
         return answers
 
 

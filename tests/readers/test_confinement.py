@@ -1,7 +1,10 @@
-from dockerdiag.readers import confinement
-from dockerdiag.readers.confinement import _slices, read_confinement
+from pathlib import Path
+
+import pytest
+
+from dockerdiag.readers.confinement import PROPERTIES, read_confinement, slices
 from dockerdiag.readers.deadline import Deadline
-from dockerdiag.readers.manager import told
+from dockerdiag.readers.manager import Manager
 
 TOLD = """Id=docker.service
 IPAddressDeny=::/0 0.0.0.0/0
@@ -18,19 +21,22 @@ RestrictNetworkInterfaces=~
 
 
 def test_slices_from_the_nearest_to_the_root() -> None:
-    assert list(_slices("machine-a-b.slice")) == [
+    assert list(slices("machine-a-b.slice")) == [
         "machine-a-b.slice",
         "machine-a.slice",
         "machine.slice",
         "-.slice",
     ]
-    assert list(_slices("")) == ["-.slice"]
+    assert list(slices("")) == ["-.slice"]
 
 
-def test_what_is_not_at_its_default(monkeypatch) -> None:  # type: ignore[no-untyped-def]
+def test_what_is_not_at_its_default(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # A systemd that confines its docker.service is what the lab has; here it is the reading alone.
-    monkeypatch.setattr(confinement, "shown", lambda *_: told(TOLD))
-    assert read_confinement("docker.service", "system.slice", Deadline(5)) == {
+    (tmp_path / "systemctl").write_text(f"#!/bin/sh\ncat <<'TOLD'\n{TOLD}TOLD\n")
+    (tmp_path / "systemctl").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    manager = Manager((), PROPERTIES, Deadline(5))
+    assert read_confinement("docker.service", "system.slice", manager) == {
         "docker.service": {"IPAddressDeny": "::/0 0.0.0.0/0"},
         "system.slice": {"IPAddressAllow": "127.0.0.0/8"},
     }

@@ -276,7 +276,9 @@ def test_a_manager_that_does_not_answer_is_not_asked_again(asked_for: Path, tmp_
     assert asked_for.read_text() == "\n"
 
 
-def test_a_manager_that_leaves_out_a_unit_is_not_believed(asked_for: Path, tmp_path: Path) -> None:  # noqa: ARG001
+def test_a_manager_that_leaves_out_a_unit_tells_of_the_others(asked_for: Path, tmp_path: Path) -> None:  # noqa: ARG001
     (tmp_path / "systemctl").write_text("#!/bin/sh\necho Id=a.service\n")
+    manager = Manager((), (), Deadline(5))
     with pytest.raises(ReadError, match="did not tell of every unit"):
-        Manager((), (), Deadline(5)).shown("a.service", "b.service")
+        manager.shown("a.service", "b.service")
+    assert manager.shown("a.service") == ({"Id": "a.service"},)
