@@ -4,11 +4,12 @@ import errno
 import os
 import signal
 import sys
+import threading
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from io import BufferedWriter, FileIO, TextIOWrapper
 from itertools import zip_longest
-from typing import NoReturn
 
 import typer
 
@@ -43,8 +44,25 @@ class EndedBySignal(BaseException):
         self.code = 128 + number
 
 
+_SECONDS_TO_CLEAR_AWAY = 1.5
+_received: list[tuple[int, float]] = []
+"""The signals that ended this run, each with its time."""
+_reminders: list[threading.Timer] = []
+
+
 def run(arguments: list[str] | None = None) -> int:
     """Runs the command line; returns the exit code, and never raises."""
+    _received.clear()
+    try:
+        return _run(arguments)
+    except EndedBySignal as ended:
+        return ended.code
+    finally:
+        while _reminders:
+            _reminders.pop().cancel()
+
+
+def _run(arguments: list[str] | None) -> int:
     for number in _SIGNALS:
         if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup and a shell's & leave it
             signal.signal(number, _end_by_signal)
@@ -55,6 +73,9 @@ def run(arguments: list[str] | None = None) -> int:
     given = sys.argv[1:] if arguments is None else arguments
     try:
         code, reason = _outcome(arguments)
+        if _received:
+            # What Python was doing may have swallowed the exception, or made another of it: a class being defined does.
+            return 128 + _received[0][0]
     except NoReportError as error:
         code, reason = error.code, last_said()
         _tell_monitor(given, reason)
@@ -102,7 +123,7 @@ def _outcome(arguments: list[str] | None) -> tuple[int, str]:
     except MemoryError:
         raise  # what tells it must not need more
     except Exception as error:  # noqa: BLE001 - whatever went wrong, an admin gets a sentence
-        return _own_error(error)
+        return (0, "") if _received else _own_error(error)
     return code if isinstance(code, int) else 0, last_said()
 
 
@@ -157,7 +178,14 @@ def _own_error(error: Exception) -> tuple[int, str]:
     return EX_SOFTWARE, reason
 
 
-def _end_by_signal(number: int, frame: object) -> NoReturn:  # noqa: ARG001 - signal.signal's signature
-    for one in _SIGNALS:
-        signal.signal(one, signal.SIG_IGN)  # a second one must not keep it from clearing away
+def _end_by_signal(number: int, frame: object) -> None:  # noqa: ARG001 - signal.signal's signature
+    now = time.monotonic()
+    if _received and now - _received[-1][1] < _SECONDS_TO_CLEAR_AWAY:
+        return  # a second one must not keep it from clearing away
+    _received.append((number, now))
+    # Where the exception is swallowed, the program would go on.
+    reminder = threading.Timer(_SECONDS_TO_CLEAR_AWAY, signal.raise_signal, (number,))
+    reminder.daemon = True
+    _reminders.append(reminder)
+    reminder.start()
     raise EndedBySignal(number)
