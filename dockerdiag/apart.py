@@ -98,7 +98,35 @@ class Apart:
         Raises:
             ApartError: as `run_apart`.
         """
-        return _received(self._child, self._answers, self._printed, seconds, maximum, heard)
+        end = time.monotonic() + seconds
+        received, said = bytearray(), bytearray()
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._answers, selectors.EVENT_READ)
+            selector.register(self._printed, selectors.EVENT_READ)
+            ended = False
+            while not _is_whole(received, maximum):
+                if time.monotonic() >= end:
+                    raise ApartError(f"it gave no answer within {seconds:.2g} s")
+                ready = selector.select(min(_POLL_SECONDS, max(end - time.monotonic(), 0)))
+                for key, _ in ready:
+                    chunk = os.read(key.fd, _CHUNK)
+                    if not chunk:
+                        selector.unregister(key.fd)
+                    elif key.fd == self._answers:
+                        received += chunk
+                    else:
+                        if heard is not None:
+                            _tell(heard, chunk)
+                        said += chunk[: _MAXIMUM_PRINTED - len(said)]
+                if ended and not ready:
+                    raise ApartError("it ended the process that it ran in")
+                # One more round for what it wrote before; a grandchild may hold the pipes open for ever.
+                ended = ended or _has_ended(self._child)
+        kind = bytes(received[:1])
+        del received[: _LENGTH.size]
+        if kind == _FAULT:
+            raise ApartError(received.decode(errors="replace"))
+        return Answer(received, said.decode(errors="replace").strip())
 
     def _wait_for_the_end(self) -> None:
         with contextlib.suppress(ProcessLookupError):
@@ -154,45 +182,6 @@ def _end(child: int) -> None:
 def _has_ended(child: int) -> bool:
     # Not waited for yet: its number must not become another process's before it is killed with its session.
     return os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
-
-
-def _received(
-    child: int,
-    answers: int,
-    printed: int,
-    seconds: float,
-    maximum: int,
-    heard: Callable[[str], None] | None,
-) -> Answer:
-    end = time.monotonic() + seconds
-    received, said = bytearray(), bytearray()
-    with selectors.DefaultSelector() as selector:
-        selector.register(answers, selectors.EVENT_READ)
-        selector.register(printed, selectors.EVENT_READ)
-        ended = False
-        while not _is_whole(received, maximum):
-            if time.monotonic() >= end:
-                raise ApartError(f"it gave no answer within {seconds:.2g} s")
-            ready = selector.select(min(_POLL_SECONDS, max(end - time.monotonic(), 0)))
-            for key, _ in ready:
-                chunk = os.read(key.fd, _CHUNK)
-                if not chunk:
-                    selector.unregister(key.fd)
-                elif key.fd == answers:
-                    received += chunk
-                else:
-                    if heard is not None:
-                        _tell(heard, chunk)
-                    said += chunk[: _MAXIMUM_PRINTED - len(said)]
-            if ended and not ready:
-                raise ApartError("it ended the process that it ran in")
-            # One more round for what it wrote before; a grandchild may hold the pipes open for ever.
-            ended = ended or _has_ended(child)
-    kind = bytes(received[:1])
-    del received[: _LENGTH.size]
-    if kind == _FAULT:
-        raise ApartError(received.decode(errors="replace"))
-    return Answer(received, said.decode(errors="replace").strip())
 
 
 def _tell(heard: Callable[[str], None], chunk: bytes) -> None:

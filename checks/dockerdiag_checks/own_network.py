@@ -1,6 +1,5 @@
 """What the engine has given a container in its own namespace, and what somebody has added there."""
 
-from collections.abc import Sequence
 from ipaddress import ip_network
 
 from dockerdiag.case import Case, Hit
@@ -25,9 +24,9 @@ def _members(case: Case, hit: Hit) -> list[Container]:
     return [one for one in case.containers if one.name in hit.containers]
 
 
-def _inside(case: Case, members: Sequence[Container]) -> NetworkNamespace | None:
-    """The namespace of a single container, None where it was not read, or there are several."""
-    inside = case.snapshot.namespaces.get(members[0].namespace or "") if len(members) == 1 else None
+def _inside(case: Case, container: Container) -> NetworkNamespace | None:
+    """A container's namespace, None where it was not read."""
+    inside = case.snapshot.namespaces.get(container.namespace or "")
     return inside if isinstance(inside, NetworkNamespace) else None
 
 
@@ -36,7 +35,7 @@ def _address_of(end: Endpoint, family: int) -> tuple[str, int | None]:
 
 
 def _addresses_in(case: Case, container: Container) -> set[str]:
-    inside = _inside(case, [container])
+    inside = _inside(case, container)
     if inside is None or isinstance(inside.addresses, Unread):
         return set()
     return {one.address for one in inside.addresses}
@@ -46,7 +45,7 @@ def own_address(case: Case, hit: Hit) -> Change | None:
     """The address that the engine gave a container, where it is clear which link it belongs to."""
     members = _members(case, hit)
     ends = [end for one in members for end in one.endpoints]
-    inside = _inside(case, members)
+    inside = _inside(case, members[0]) if len(members) == 1 else None
     if len(ends) != 1 or inside is None or isinstance(inside.links, Unread):
         return None
     links = [link.name for link in inside.links if not link.loopback and link.kind not in _FALLBACK_TUNNELS]
@@ -61,7 +60,7 @@ def own_address(case: Case, hit: Hit) -> Change | None:
 def route_by(container: Container, case: Case, hit: Hit, gateway: str) -> Change | None:
     """Deletes a container's route, other than the default one, that leads its packets to a gateway."""
     to = hit.halt.packet.addresses.destination
-    inside = _inside(case, [container])
+    inside = _inside(case, container)
     if inside is None or isinstance(inside.routes, Unread):
         return None
     leading = [

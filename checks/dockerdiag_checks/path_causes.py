@@ -10,6 +10,7 @@ from dockerdiag.packet.flow import Halt
 from dockerdiag.packet.routing import LOCAL_TABLE_LATE
 from dockerdiag.report import Evidence
 from dockerdiag.snapshot import Link, LinkOwner, Network, NetworkManagers, RoutingRule, Unread
+from dockerdiag_checks.subnets import subnets_in
 
 _NETWORKD = "systemd-networkd"
 _MAIN_RULE = 32766
@@ -40,7 +41,7 @@ def named(case: Case, hit: Hit) -> str:
         return _of_sysctl(halt.sysctl)
     if halt.reason.endswith(LOCAL_TABLE_LATE):
         return "local-table-late"
-    if lost_route(case, hit) is not None:
+    if _lost_route(case, hit):
         return "bridge-lost-route"
     if halt.kind == "route":
         return _of_route(case, hit)
@@ -96,22 +97,24 @@ def _of_route(case: Case, hit: Hit) -> str:
     return "duplicate-bridge-route" if orphan(case, hit) is not None else "route-takes-answers"
 
 
-def lost_route(case: Case, hit: Hit) -> tuple[Network, str] | None:
-    """The network, and its subnet, that no route of the main table leads answers to any more."""
+def network_of(case: Case, hit: Hit) -> Network | None:
+    """The first of the networks that a hit is about."""
+    return case.network(hit.networks[0]) if hit.networks else None
+
+
+def _lost_route(case: Case, hit: Hit) -> bool:
+    """Whether no route of the main table leads answers to the network any more."""
     halt = hit.halt
     rule, route = halt.routing_rule, halt.route
-    network = case.network(hit.networks[0]) if hit.networks else None
+    network = network_of(case, hit)
     by_main = rule is None or (rule.priority, rule.table) == (_MAIN_RULE, 254)
     if halt.direction != "reply" or halt.kind not in ("route", "no-route") or not by_main or network is None:
-        return None
+        return False
     destination, bridge = halt.packet.addresses.destination, link_named(case, network.bridge)
-    subnets = (ip_network(pool.subnet, strict=False) for pool in network.pools if pool.subnet)
-    subnet = next((one for one in subnets if destination in one), None)
+    subnet = next((one for one in subnets_in(network) if destination in one), None)
     if subnet is None or bridge is None or not bridge.up or halt.namespace is not None:
-        return None
-    if route is not None and ip_network(route.destination).prefixlen >= subnet.prefixlen:
-        return None
-    return network, str(subnet)
+        return False
+    return route is None or ip_network(route.destination).prefixlen < subnet.prefixlen
 
 
 def orphan(case: Case, hit: Hit) -> Link | None:

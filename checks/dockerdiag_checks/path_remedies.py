@@ -25,7 +25,7 @@ from dockerdiag_checks.link_remedies import (
     without_orphan,
 )
 from dockerdiag_checks.own_network import lacks_address, own_address, route_by
-from dockerdiag_checks.path_causes import link_named, vpn_of
+from dockerdiag_checks.path_causes import link_named, network_of, vpn_of
 from dockerdiag_checks.rule_commands import delete_rule, let_pass
 from dockerdiag_checks.wording import FOR_GOOD, containers_of, listed, retry, subnets_of
 
@@ -335,7 +335,7 @@ def _missing(halt: Halt, network: Network) -> str | None:
 
 
 def _bridge_address(case: Case, hit: Hit) -> Remedy | None:
-    network = case.network(hit.networks[0]) if hit.networks else None
+    network = network_of(case, hit)
     if network is None or network.bridge is None:
         return None
     lost = hit.halt.kind == "address"
@@ -357,7 +357,7 @@ def _bridge_address(case: Case, hit: Hit) -> Remedy | None:
 
 def _route_to_bridge(case: Case, hit: Hit) -> Remedy | None:
     """The route to a network's subnet that its bridge's address brought along."""
-    network = case.network(hit.networks[0]) if hit.networks else None
+    network = network_of(case, hit)
     address = gateway_of(case, network, hit.halt.packet.family) if network is not None else None
     addresses, bridge = case.snapshot.network.addresses, link_named(case, network.bridge if network else None)
     if address is None or bridge is None or isinstance(addresses, Unread):
@@ -389,7 +389,7 @@ def _subnet_route(bridge: str, gateway: str) -> Change:
 
 def _and_to_bridge(case: Case, hit: Hit, remedy: Remedy | None) -> Remedy | None:
     """A remedy for answers that go astray; with the route to the bridge, where the main table has none either."""
-    network = case.network(hit.networks[0]) if hit.networks else None
+    network = network_of(case, hit)
     bridge, routes = link_named(case, network.bridge if network else None), case.snapshot.network.routes
     address = gateway_of(case, network, hit.halt.packet.family) if network is not None else None
     if remedy is None or bridge is None or address is None or isinstance(routes, Unread):

@@ -75,7 +75,7 @@ def _run(arguments: list[str] | None) -> int:
         code, reason = _outcome(arguments)
         if _received:
             # What Python was doing may have swallowed the exception, or made another of it: a class being defined does.
-            return 128 + _received[0][0]
+            raise EndedBySignal(_received[0][0])
     except NoReportError as error:
         code, reason = error.code, last_said()
         _tell_monitor(given, reason)
@@ -99,8 +99,6 @@ def _outcome(arguments: list[str] | None) -> tuple[int, str]:
     try:
         code = app(args=arguments, standalone_mode=False)
         sys.stdout.flush()
-    except EndedBySignal as ended:
-        return ended.code, ""
     except ClickException as error:
         error.message = harmless(error.message)
         _show(error)

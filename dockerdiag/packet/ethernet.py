@@ -1,12 +1,11 @@
 """What happens to frames on a bridge: who owns an address there, who answers for it, which rules see them."""
 
 from collections.abc import Iterator
-from ipaddress import ip_network
 from typing import Literal
 
 from dockerdiag.dataclass import dataclass
 from dockerdiag.packet.links import Links
-from dockerdiag.packet.packet import IPAddress
+from dockerdiag.packet.packet import IPAddress, prefix
 from dockerdiag.packet.routing import sysctl_name
 from dockerdiag.packet.world import Terrain, World
 from dockerdiag.snapshot.model import Link, NetworkNamespace, Unread
@@ -61,7 +60,7 @@ def answers_for_another(terrain: Terrain, bridge: Link, address: IPAddress, aske
         return False
     router, links = terrain.router, terrain.links
     if router.address_type(address) == "local":
-        level = max((level for _, level in _switches(terrain, bridge, "arp_ignore")), default=0)
+        _, level = _arp_ignore(terrain, bridge)
         narrow = level == _ARP_HOST_SCOPE and not any(
             one.address == str(address) and one.scope != "host"
             for name in links.by_name
@@ -82,11 +81,10 @@ def silent(terrain: Terrain, bridge: Link, address: IPAddress, asker: IPAddress)
         return
     if not bridge.arp:
         yield Silence("link", f"link {bridge.name}", f"ARP is switched off on {bridge.name}")
-    # The larger of the two counts, whatever the other one would say.
-    for key, level in sorted(_switches(terrain, bridge, "arp_ignore"), key=lambda one: -one[1])[:1]:
-        if _ignores(terrain.links, bridge, level, address, asker):
-            reason = f"{sysctl_name(key)} = {level}: the host does not answer ARP for {address}"
-            yield Silence("sysctl", sysctl_name(key), reason, key)
+    key, level = _arp_ignore(terrain, bridge)
+    if _ignores(terrain.links, bridge, level, address, asker):
+        reason = f"{sysctl_name(key)} = {level}: the host does not answer ARP for {address}"
+        yield Silence("sysctl", sysctl_name(key), reason, key)
     back = None
     for key, filters in _switches(terrain, bridge, "arp_filter"):
         back = terrain.router.route_link(asker, address, None, 0) if filters else None
@@ -98,6 +96,11 @@ def silent(terrain: Terrain, bridge: Link, address: IPAddress, asker: IPAddress)
             )
             yield Silence("sysctl", name, reason, key)
             break
+
+
+def _arp_ignore(terrain: Terrain, link: Link) -> tuple[str, int]:
+    """The switch that counts, which is the larger of the two, and its level; 0 where they were not read."""
+    return max(_switches(terrain, link, "arp_ignore"), key=lambda one: one[1], default=("", 0))
 
 
 def _switches(terrain: Terrain, link: Link, name: str) -> list[tuple[str, int]]:
@@ -115,7 +118,7 @@ def _ignores(links: Links, bridge: Link, level: int, address: IPAddress, asker: 
     if level == _ARP_HOST_SCOPE:
         return any(one.address == str(address) and one.scope == "host" for one in own)
     if level == _ARP_OWN_SUBNET:
-        subnets = [ip_network(f"{one.address}/{one.prefix_length}", strict=False) for one in own]
+        subnets = [prefix(f"{one.address}/{one.prefix_length}") for one in own]
         return not any(address in subnet and asker in subnet for subnet in subnets)
     return level == _ARP_SILENT
 

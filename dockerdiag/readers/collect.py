@@ -18,9 +18,9 @@ from dockerdiag.readers.files import Tree
 from dockerdiag.readers.firewall_files import read_firewall_files
 from dockerdiag.readers.host import invoking_user, read_host
 from dockerdiag.readers.logs import read_journal, read_kernel_log
-from dockerdiag.readers.manager import Manager
+from dockerdiag.readers.manager import Manager, worth_asking_for
 from dockerdiag.readers.module_tree import read_module_tree
-from dockerdiag.readers.name_service import expected_resolvers, read_name_service
+from dockerdiag.readers.name_service import RESOLVERS, read_name_service
 from dockerdiag.readers.namespace import read_namespace
 from dockerdiag.readers.namespaces import read_namespaces
 from dockerdiag.readers.network_managers import read_network_managers
@@ -29,7 +29,7 @@ from dockerdiag.readers.processes import namespace_of, own_line, read_daemons
 from dockerdiag.readers.programs import read_programs
 from dockerdiag.readers.resolver import RESOLV_CONF, nameservers
 from dockerdiag.readers.route_answers import RouteQuestion, ask_routes
-from dockerdiag.readers.services import expected_services, read_services
+from dockerdiag.readers.services import read_services
 from dockerdiag.readers.shims import read_shims
 from dockerdiag.readers.units import UNITS, read_service
 from dockerdiag.snapshot import (
@@ -73,7 +73,7 @@ def collect(seconds: float, destinations: tuple[str, ...], progress: Progress, r
             "name_service": partial(read_name_service, tree, manager),
             "network_managers": partial(read_network_managers, tree),
             "kernel_log": partial(read_kernel_log, deadline, systemd=host.systemd),
-            "services": partial(read_services, tree, manager),
+            "services": partial(read_services, manager),
             "firewall_files": partial(read_firewall_files, tree),
             "shims": partial(read_shims, tree, deadline),
             "client_proxies": partial(read_client_proxies, tree),
@@ -146,8 +146,13 @@ def collect(seconds: float, destinations: tuple[str, ...], progress: Progress, r
 
 def _manager(tree: Tree, deadline: Deadline) -> Manager:
     """To be asked for everything at once by whichever reader comes first."""
-    slices = confinement.slices("system.slice")
-    expected = dict.fromkeys((*expected_services(tree), *expected_resolvers(tree), *slices))
+
+    def expected() -> Iterator[str]:
+        # One that is asked for anyway, so that a manager that cannot be asked is told.
+        yield services.SERVICES[0]
+        yield from worth_asking_for((*services.SERVICES, *RESOLVERS), tree)
+        yield from confinement.slices("system.slice")
+
     properties = (*services.PROPERTIES, *units.PROPERTIES, *confinement.PROPERTIES)
     return Manager(expected, properties, deadline)
 

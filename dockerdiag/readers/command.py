@@ -21,6 +21,7 @@ from dockerdiag.snapshot.secrets import mask_text
 MAXIMUM_OUTPUT = 256 * 1024 * 1024
 _MAXIMUM_ERRORS = 64 * 1024
 _SECONDS_TO_START = 1.0
+_MAXIMUM_COMPLAINT = 300
 _SYSTEM_PATH = ("/usr/local/sbin", "/usr/sbin", "/sbin", "/usr/local/bin", "/usr/bin", "/bin")
 _REFUSALS = (
     "operation not permitted",
@@ -94,13 +95,15 @@ def run(
     return Output(output.decode(errors="replace"), errors.decode(errors="replace"), status)
 
 
-def checked(arguments: Sequence[str], deadline: Deadline) -> str:
+def checked(
+    arguments: Sequence[str], deadline: Deadline, *, environment: Mapping[str, str] | None = None
+) -> str:
     """What a tool prints.
 
     Raises:
         ReadError: as `run`, and where it fails: with what it said.
     """
-    output = run(arguments, deadline)
+    output = run(arguments, deadline, environment=environment)
     if output.status != 0:
         raise failure(arguments[0], output)
     return output.text
@@ -108,12 +111,17 @@ def checked(arguments: Sequence[str], deadline: Deadline) -> str:
 
 def failure(tool: str, output: Output) -> ReadError:
     """The error for a tool that failed."""
-    said = mask_text(" ".join(output.errors.split())).text[:300]
+    said = complaint(output)
     if any(refusal in said.lower() for refusal in _REFUSALS):
         return ReadError(denied())
     name = tool.rpartition("/")[2]
     ended = f"was killed by signal {-output.status}" if output.status < 0 else f"failed ({output.status})"
     return ReadError(f"{name} {ended}{': ' if said else ''}{said}")
+
+
+def complaint(output: Output) -> str:
+    """The beginning of what it said on stderr, in one line and without credentials."""
+    return mask_text(" ".join(output.errors.split())).text[:_MAXIMUM_COMPLAINT]
 
 
 def _collect(

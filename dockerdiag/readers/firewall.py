@@ -182,10 +182,14 @@ def _ipsets() -> tuple[IpSet, ...]:
     return read_ipsets()
 
 
-def _netdev_hooks(nft: str | Unread) -> tuple[NetdevHook, ...]:
+def _lists(nft: str | Unread, what: re.Pattern[str]) -> bool:
     if isinstance(nft, Unread):
         raise ReadError(nft.reason)
-    if not _NETDEV_CHAIN.search(nft):
+    return what.search(nft) is not None
+
+
+def _netdev_hooks(nft: str | Unread) -> tuple[NetdevHook, ...]:
+    if not _lists(nft, _NETDEV_CHAIN):
         return ()
     from dockerdiag.readers.netdev_hooks import read_netdev_hooks  # noqa: PLC0415 - few hosts have such chains
 
@@ -193,9 +197,7 @@ def _netdev_hooks(nft: str | Unread) -> tuple[NetdevHook, ...]:
 
 
 def _table_flags(nft: str | Unread) -> tuple[TableFlags, ...]:
-    if isinstance(nft, Unread):
-        raise ReadError(nft.reason)
-    if not _TABLE_WITH_FLAGS.search(nft):
+    if not _lists(nft, _TABLE_WITH_FLAGS):
         return ()
     from dockerdiag.readers.netdev_hooks import read_table_flags  # noqa: PLC0415 - few hosts have such tables
 

@@ -2,17 +2,16 @@
 
 import re
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import cached_property
 from pathlib import Path
 
-from dockerdiag.readers.command import failure, run
+from dockerdiag.readers.command import complaint, failure, run
 from dockerdiag.readers.deadline import Deadline
 from dockerdiag.readers.errors import ReadError
 from dockerdiag.readers.files import MAXIMUM_NAMES, Tree
-from dockerdiag.snapshot.secrets import mask_text
 
 _SECONDS = 10.0
-_MAXIMUM_SAID = 300
 ENVIRONMENT = {"TZ": "UTC", "SYSTEMD_IGNORE_CHROOT": "1"}
 """In a container that looks at its host, the manager whose socket is there is the one to be asked."""
 UNIT_PATH = (
@@ -53,13 +52,15 @@ class Manager:
     """The manager, asked once for all units that are expected: each further question takes ten milliseconds.
 
     Args:
-        expected: Units that will be asked about.
+        find_expected: Tells which units will be asked about; called once, when the first is.
         properties: What will be asked of any of them, besides `Id`.
         deadline: When the manager must have answered.
     """
 
-    def __init__(self, expected: Iterable[str], properties: Iterable[str], deadline: Deadline) -> None:
-        self._expected = tuple(expected)
+    def __init__(
+        self, find_expected: Callable[[], Iterable[str]], properties: Iterable[str], deadline: Deadline
+    ) -> None:
+        self._find_expected = find_expected
         self._properties = tuple(dict.fromkeys(("Id", *properties)))
         self._deadline = deadline
         self._asking = threading.Lock()
@@ -72,8 +73,7 @@ class Manager:
             ReadError: where the manager does not answer.
         """
         with self._asking:
-            if missing := [unit for unit in units if unit not in self._told]:
-                self._ask(tuple(dict.fromkeys((*missing, *(() if self._told else self._expected)))))
+            self._ask_for(units)
         found = []
         for unit in units:
             properties = self._told[unit]
@@ -81,6 +81,24 @@ class Manager:
                 raise properties
             found.append(properties)
         return tuple(found)
+
+    def shown_if_expected(self, units: Iterable[str]) -> tuple[dict[str, str], ...]:
+        """As `shown`, of those that are expected.
+
+        Raises:
+            ReadError: as `shown`.
+        """
+        with self._asking:
+            expected = [unit for unit in units if unit in self._expected]
+        return self.shown(*expected)
+
+    @cached_property
+    def _expected(self) -> dict[str, None]:
+        return dict.fromkeys(self._find_expected())
+
+    def _ask_for(self, units: Iterable[str]) -> None:
+        if missing := [unit for unit in units if unit not in self._told]:
+            self._ask(tuple(dict.fromkeys((*missing, *(() if self._told else self._expected)))))
 
     def _ask(self, units: Sequence[str]) -> None:
         try:
@@ -111,7 +129,7 @@ class Manager:
         answers = told(output.text)
         if units and not answers:
             # In a container, and with SYSTEMD_OFFLINE, it says so and ends well.
-            said = mask_text(" ".join(output.errors.split())).text[:_MAXIMUM_SAID]
+            said = complaint(output)
             raise ReadError(f"systemctl tells nothing{': ' if said else ''}{said}")
         return answers
 

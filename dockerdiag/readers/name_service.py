@@ -3,7 +3,7 @@
 from dockerdiag.readers.command import find_tool
 from dockerdiag.readers.errors import ReadError
 from dockerdiag.readers.files import Tree
-from dockerdiag.readers.manager import Manager, worth_asking_for
+from dockerdiag.readers.manager import Manager
 from dockerdiag.readers.resolver import RESOLV_CONF
 from dockerdiag.snapshot import NameService, TextFile, Unread
 
@@ -14,24 +14,19 @@ _OTHERS = (
     "/run/NetworkManager/no-stub-resolv.conf",
     "/run/resolvconf/resolv.conf",
 )
-_SERVICES = (
-    "systemd-resolved",
-    "NetworkManager",
-    "dnsmasq",
-    "unbound",
-    "named",
-    "pdns-recursor",
-    "dnscrypt-proxy",
-    "stubby",
-    "kresd@1",
-    "pihole-FTL",
-    "AdGuardHome",
+RESOLVERS = (
+    "systemd-resolved.service",
+    "NetworkManager.service",
+    "dnsmasq.service",
+    "unbound.service",
+    "named.service",
+    "pdns-recursor.service",
+    "dnscrypt-proxy.service",
+    "stubby.service",
+    "kresd@1.service",
+    "pihole-FTL.service",
+    "AdGuardHome.service",
 )
-
-
-def expected_resolvers(tree: Tree) -> tuple[str, ...]:
-    """The services among them that may be installed."""
-    return worth_asking_for([f"{name}.service" for name in _SERVICES], tree)
 
 
 def read_name_service(tree: Tree, manager: Manager | None) -> NameService:
@@ -44,15 +39,15 @@ def read_name_service(tree: Tree, manager: Manager | None) -> NameService:
     return NameService(
         link=tree.link(RESOLV_CONF),
         others=tuple(file for file in files if isinstance(file, TextFile)),
-        services=_services(tree, manager) if manager is not None else Unread("systemd does not run"),
+        services=_services(manager) if manager is not None else Unread("systemd does not run"),
     )
 
 
-def _services(tree: Tree, manager: Manager) -> dict[str, str] | Unread:
+def _services(manager: Manager) -> dict[str, str] | Unread:
     if find_tool("systemctl") is None:
         return Unread("systemctl is not installed")
     try:
-        told = manager.shown(*expected_resolvers(tree))
+        told = manager.shown_if_expected(RESOLVERS)
     except ReadError as error:
         return Unread(str(error))
     return {

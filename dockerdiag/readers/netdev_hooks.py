@@ -23,7 +23,7 @@ def read_netdev_hooks() -> tuple[NetdevHook, ...]:
     with NFTables(nfgen_family=0) as nftables:
         return tuple(
             NetdevHook(
-                family=_FAMILIES.get(message["nfgen_family"], str(message["nfgen_family"])),
+                family=_family(message),
                 table=message.get_attr("NFTA_CHAIN_TABLE"),
                 chain=message.get_attr("NFTA_CHAIN_NAME"),
                 devices=devices,
@@ -42,12 +42,17 @@ def read_table_flags() -> tuple[TableFlags, ...]:
     with NFTables(nfgen_family=0) as nftables:
         return tuple(
             TableFlags(
-                family=_FAMILIES.get(message["nfgen_family"], str(message["nfgen_family"])),
+                family=_family(message),
                 table=message.get_attr("NFTA_TABLE_NAME"),
                 dormant=bool((message.get_attr("NFTA_TABLE_FLAGS") or 0) & _DORMANT),
             )
             for message in nftables.get_tables()
         )
+
+
+def _family(message: Any) -> str:
+    number = message["nfgen_family"]
+    return _FAMILIES.get(number, str(number))
 
 
 def _devices(hook: Any) -> tuple[str, ...]:

@@ -4,8 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 
 from dockerdiag.readers.errors import ReadError
-from dockerdiag.readers.files import Tree
-from dockerdiag.readers.manager import Manager, worth_asking_for
+from dockerdiag.readers.manager import Manager
 from dockerdiag.snapshot import RULE_MAKERS, ServiceState
 
 SERVICES = (
@@ -32,12 +31,7 @@ PROPERTIES = (
 )
 
 
-def expected_services(tree: Tree) -> tuple[str, ...]:
-    """Those that may be installed, and one that is asked for anyway: a manager that cannot be asked is told so."""
-    return tuple(dict.fromkeys((SERVICES[0], *worth_asking_for(SERVICES, tree))))
-
-
-def read_services(tree: Tree, manager: Manager | None) -> tuple[ServiceState, ...]:
+def read_services(manager: Manager | None) -> tuple[ServiceState, ...]:
     """Those that are installed; `manager` is None where systemd does not run.
 
     Raises:
@@ -45,7 +39,7 @@ def read_services(tree: Tree, manager: Manager | None) -> tuple[ServiceState, ..
     """
     if manager is None:
         raise ReadError("systemd does not run")
-    return tuple(_installed(manager.shown(*expected_services(tree))))
+    return tuple(_installed(manager.shown_if_expected(SERVICES)))
 
 
 def _installed(units: Iterable[Mapping[str, str]]) -> Iterator[ServiceState]:

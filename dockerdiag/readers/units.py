@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator
 from functools import partial
 
-from dockerdiag.readers.command import run
+from dockerdiag.readers.command import checked
 from dockerdiag.readers.confinement import read_confinement
 from dockerdiag.readers.deadline import Deadline, unread_on_error
 from dockerdiag.readers.errors import ReadError
@@ -198,14 +198,12 @@ def _ask_manager(unit: str, manager: Manager) -> dict[str, str] | str:
 def _manager_environment(deadline: Deadline) -> str | None:
     """What every service gets, as far as it matters to the engine; None where the manager does not say."""
     try:
-        told = run(
+        told = checked(
             ["systemctl", "show-environment"], deadline.at_most(_MANAGER_SECONDS), environment=ENVIRONMENT
         )
     except ReadError:
         return None
-    if told.status != 0:
-        return None
-    return "\n".join(mask_text(line).text for line in told.text.splitlines() if _KEPT_VARIABLE.match(line))
+    return "\n".join(mask_text(line).text for line in told.splitlines() if _KEPT_VARIABLE.match(line))
 
 
 def _number(written: str) -> int | None:

@@ -35,7 +35,7 @@ def test_what_is_not_at_its_default(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     (tmp_path / "systemctl").write_text(f"#!/bin/sh\ncat <<'TOLD'\n{TOLD}TOLD\n")
     (tmp_path / "systemctl").chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
-    manager = Manager((), PROPERTIES, Deadline(5))
+    manager = Manager(tuple, PROPERTIES, Deadline(5))
     assert read_confinement("docker.service", "system.slice", manager) == {
         "docker.service": {"IPAddressDeny": "::/0 0.0.0.0/0"},
         "system.slice": {"IPAddressAllow": "127.0.0.0/8"},

@@ -53,7 +53,7 @@ def test_services_that_are_installed() -> None:
 
 def test_services_without_systemd_are_unread() -> None:
     with pytest.raises(ReadError, match="systemd does not run"):
-        read_services(Tree("/"), None)
+        read_services(None)
 
 
 def test_services_that_are_nowhere_are_not_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -254,7 +254,7 @@ def _asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_the_manager_is_asked_once_for_all_that_is_expected(asked_for: Path) -> None:
-    manager = Manager(("a.service", "b.service"), ("ActiveState",), Deadline(5))
+    manager = Manager(lambda: ("a.service", "b.service"), ("ActiveState",), Deadline(5))
     assert [one["Id"] for one in manager.shown("c.service", "a.service")] == ["c.service", "a.service"]
     assert [one["Id"] for one in manager.shown("b.service")] == ["b.service"]
     assert asked_for.read_text() == (
@@ -269,7 +269,7 @@ def test_the_manager_is_asked_once_for_all_that_is_expected(asked_for: Path) -> 
 
 def test_a_manager_that_does_not_answer_is_not_asked_again(asked_for: Path, tmp_path: Path) -> None:
     (tmp_path / "systemctl").write_text(f"#!/bin/sh\necho >>{asked_for}\necho no bus >&2\nexit 1\n")
-    manager = Manager(("a.service",), ("ActiveState",), Deadline(5))
+    manager = Manager(lambda: ("a.service",), ("ActiveState",), Deadline(5))
     for _ in range(2):
         with pytest.raises(ReadError, match="systemctl failed"):
             manager.shown("a.service")
@@ -278,7 +278,7 @@ def test_a_manager_that_does_not_answer_is_not_asked_again(asked_for: Path, tmp_
 
 def test_a_manager_that_leaves_out_a_unit_tells_of_the_others(asked_for: Path, tmp_path: Path) -> None:  # noqa: ARG001
     (tmp_path / "systemctl").write_text("#!/bin/sh\necho Id=a.service\n")
-    manager = Manager((), (), Deadline(5))
+    manager = Manager(tuple, (), Deadline(5))
     with pytest.raises(ReadError, match="did not tell of every unit"):
         manager.shown("a.service", "b.service")
     assert manager.shown("a.service") == ({"Id": "a.service"},)
