@@ -282,3 +282,10 @@ def test_a_manager_that_leaves_out_a_unit_tells_of_the_others(asked_for: Path, t
     with pytest.raises(ReadError, match="did not tell of every unit"):
         manager.shown("a.service", "b.service")
     assert manager.shown("a.service") == ({"Id": "a.service"},)
+
+
+def test_units_that_are_not_expected_are_not_asked_for(asked_for: Path) -> None:
+    manager = Manager(lambda: ("a.service",), (), Deadline(5))
+    assert [one["Id"] for one in manager.shown_if_expected(("a.service", "nowhere.service"))] == ["a.service"]
+    assert manager.shown_if_expected(("nowhere.service",)) == ()
+    assert asked_for.read_text() == "show --no-pager --property=Id -- a.service\n"
