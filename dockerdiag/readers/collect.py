@@ -97,9 +97,9 @@ def collect(seconds: float, destinations: tuple[str, ...], progress: Progress, r
         progress,
     )
     namespaces |= _of_untold(containers)
-    engine, namespaces = _without_ended(engine, namespaces)
     found = others.results()
     network = _network(found["network"])
+    engine, namespaces = _without_ended(engine, namespaces)
     asked = tuple(dict.fromkeys((*asked, *nameservers([found["resolv_conf"]]))))
     engine = _with_bridges_seen(engine, network)
     network = replace(network, route_answers=_route_answers(network, engine, containers, asked))
@@ -183,12 +183,11 @@ def _network(found: NetworkNamespace | Unread) -> NetworkNamespace:
 def _without_ended(
     engine: Engine | Unread, namespaces: Mapping[str, NetworkNamespace | Unread]
 ) -> tuple[Engine | Unread, dict[str, NetworkNamespace | Unread]]:
-    """Takes containers for ended whose process went away while they were read: there is nothing to walk from."""
-    ended = {
-        one.id
-        for one in _local_containers(engine)
-        if one.pid and isinstance(namespaces.get(one.namespace or ""), Unread) and _has_ended(one.pid)
-    }
+    """Takes containers for ended whose process went away while the host was read: there is nothing to walk from.
+
+    Only then does the engine take their links down and their rules away, of which the host's may have been read since.
+    """
+    ended = {one.id for one in _local_containers(engine) if one.pid and _has_ended(one.pid)}
     if not ended or isinstance(engine, Unread) or isinstance(engine.containers, Unread):
         return engine, dict(namespaces)
     shared = {one.namespace for one in engine.containers if one.id not in ended}

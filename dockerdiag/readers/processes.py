@@ -4,7 +4,7 @@ import os
 import pwd
 import stat
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
@@ -28,9 +28,7 @@ def read_daemons() -> tuple[DaemonProcess, ...]:
     """
     if not Path("/proc/1").exists():
         raise ReadError("other users' processes are hidden (hidepid): run as root")
-    return tuple(
-        _daemon(pid) for pid in pids() if process_name(pid) == "dockerd" and in_this_pid_namespace(pid)
-    )
+    return tuple(_daemon(pid) for pid in _without_doubles(filter(_is_daemon, pids())))
 
 
 def process_name(pid: int) -> str | None:
@@ -44,6 +42,32 @@ def process_name(pid: int) -> str | None:
 def in_this_pid_namespace(pid: int) -> bool:
     """Whether the process has one PID only: the one by which it is seen here."""
     return len(_status(pid, "NSpid")) <= 1 and process_name(pid) is not None
+
+
+def _is_daemon(pid: int) -> bool:
+    return process_name(pid) == "dockerd" and in_this_pid_namespace(pid)
+
+
+def _without_doubles(found: Iterable[int]) -> list[int]:
+    """Without what a daemon starts a program with, and without a script of its name that waits for it.
+
+    Between clone and execve the new process has the old one's name, program and arguments.
+    """
+    parents = {pid: next(map(int, _status(pid, "PPid")), 0) for pid in found}
+    doubles = set()
+    for pid, parent in parents.items():
+        if parent in parents:
+            same = _program(pid) == _program(parent) or not _is_daemon(pid)
+            doubles.add(pid if same else parent)
+    return [pid for pid in parents if pid not in doubles]
+
+
+def _program(pid: int) -> tuple[str | None, tuple[str, ...] | Unread]:
+    return _executable(pid), command_line_of(pid)
+
+
+def _executable(pid: int) -> str | None:
+    return _or_none(lambda: str(Path(f"/proc/{pid}/exe").readlink()))
 
 
 def _status(pid: int | str, name: str) -> list[str]:
@@ -142,7 +166,7 @@ def _daemon(pid: int) -> DaemonProcess:
     own = _or_none(lambda: namespace_of("self"))
     return DaemonProcess(
         pid=pid,
-        executable=_or_none(lambda: str(Path(f"/proc/{pid}/exe").readlink())),
+        executable=_executable(pid),
         command_line=command_line_of(pid),
         environment=unread_on_error(lambda: _environment(pid)),
         started_at=_or_none(lambda: _started_at(pid)),

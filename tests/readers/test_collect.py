@@ -43,6 +43,13 @@ def test_container_that_ended_while_it_was_read_is_one_that_does_not_run() -> No
     assert namespaces == {"net:[2]": unread}
 
 
+def test_container_that_ended_after_its_namespace_was_read_is_none_to_walk_from() -> None:
+    removed = container("removed", ended_process(), "net:[1]")
+    told, namespaces = _without_ended(engine(removed), {"net:[1]": host().network})
+    assert told == engine(replace(removed, state="exited", pid=None, namespace=None))
+    assert namespaces == {}
+
+
 def test_namespace_that_another_container_shares_stays() -> None:
     loops = container("loops", ended_process(), "net:[1]")
     joined = container("joined", os.getpid(), "net:[1]")
