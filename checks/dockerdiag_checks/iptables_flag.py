@@ -13,8 +13,9 @@ reach the host and even answer on published ports (by docker-proxy), but nothing
 setting is often copied as the way to make ufw work; it also switches off rules of the nftables backend, and with it
 `ip-masq` and `enable_ip_masquerade` have no effect.
 
-Rules that the engine did make are gone when somebody flushes them (`nft flush ruleset`, a firewall's restart): it
-makes them when it starts, and not again.
+Rules that the engine did make are gone when somebody flushes them (`nft flush ruleset`, `iptables -t nat -F`, a
+firewall's restart): it makes them when it starts, and not again. A flushed table keeps the engine's chains, and no rule
+leads there.
 
 ## What is normal and not reported
 
@@ -24,8 +25,9 @@ next boot, so traffic may flow until then.
 
 ## Remedy
 
-Let the engine make its rules again: true where false is written, and a restart. Where the flag must stay, rules of
-one's own that masquerade the networks and accept their packets out and back, kept in a file that is loaded at boot.
+Let the engine make its rules again: true where false is written, and a restart. Where only table nat was flushed, the
+masquerade rules can be added without one; published ports come back with the restart. Where the flag must stay, rules
+of one's own that masquerade the networks and accept their packets out and back, kept in a file that is loaded at boot.
 
 ## References
 
@@ -33,6 +35,7 @@ one's own that masquerade the networks and accept their packets out and back, ke
 - moby/moby#13381, moby/moby#28133, kubernetes-sigs/kubespray#2002
 """
 
+import re
 from collections.abc import Iterator
 
 from dockerdiag.case import Case, Hit, Located
@@ -46,10 +49,25 @@ from dockerdiag_checks.nft_files import Taking, leaves_docker_alone, takings
 from dockerdiag_checks.other_services import after_engine, in_use, service_state
 from dockerdiag_checks.rule_commands import iptables
 from dockerdiag_checks.setting_files import evidence_of, turn_on, verify_running
-from dockerdiag_checks.wording import FOR_GOOD, retry
+from dockerdiag_checks.translation import translate_all
+from dockerdiag_checks.wording import FOR_GOOD, listed, retry
 
 NEEDS = ("engine", "daemons")
 READS = ("firewall_files", "network.firewall", "service", "services")
+
+_MET = {
+    table: re.compile(rf"^(?:\[\d+:\d+\] )?-A (?:{'|'.join(rules)})", re.MULTILINE)
+    for table, rules in {
+        "nat": (
+            r"(?:PREROUTING|OUTPUT) .*-j DOCKER$",
+            r"POSTROUTING -s \S+ ! -o \S+ -j (?:MASQUERADE|SNAT)\b",
+        ),
+        "filter": (r"FORWARD .*-j DOCKER(?:-FORWARD|-ISOLATION-STAGE-1|-INGRESS)?$",),
+    }.items()
+}
+"""By table, what leads into the engine's own chains, and how it translates a network."""
+_TABLES = frozenset(_MET)
+_NAT = "chain DOCKER, and no rule that leads there; none that translates a network's addresses"
 
 
 @check(
@@ -67,8 +85,12 @@ def CHECK(case: Case) -> Iterator[Finding | Located]:  # noqa: N802 - a module's
     hits = case.missing_rules()
     place = min((hit.place for hit in hits), default=0)
     if value_of(running) is True:
-        if hits and _all_gone(case):
+        lost = _lost(case) if hits else frozenset()
+        if lost == _TABLES:
             yield Located(_gone(case, hits), place)
+        elif "nat" in lost and any(map(_unanswered_ipv4, hits)):
+            unanswered = tuple(hit for hit in hits if hit.halt.kind == "unanswered")
+            yield Located(_nat_gone(case, unanswered), min(hit.place for hit in unanswered))
     elif case.presumed_value("iptables") is False:
         yield Located(_off(case, hits), place) if hits else _elsewhere(case)
     elif hits:
@@ -135,17 +157,33 @@ def _what_follows(case: Case, hits: tuple[Hit, ...]) -> tuple[str, ...]:
     return ("masquerade-missing *", "forward-accepts-missing *", *dict.fromkeys(rejected))
 
 
-def _all_gone(case: Case) -> bool:
+def _unanswered_ipv4(hit: Hit) -> bool:
+    return hit.halt.kind == "unanswered" and hit.halt.packet.family == 4
+
+
+def _lost(case: Case) -> frozenset[str]:
+    """The IPv4 tables in which no packet meets a rule of the engine's.
+
+    A flush leaves the engine's chains, and nothing leads there.
+    """
     firewall = case.snapshot.network.firewall
-    read = all(
-        isinstance(text, str) for text in (firewall.iptables_nft, firewall.iptables_legacy, firewall.nft)
-    )
-    return read and not case.has_docker_rules()
+    texts = (firewall.iptables_nft, firewall.iptables_legacy, firewall.nft)
+    saved = [text for text in texts if isinstance(text, str)]
+    if len(saved) < len(texts):
+        return frozenset()
+    if not case.has_docker_rules():
+        return _TABLES
+    if case.backend() == "nft":
+        return frozenset()
+    return frozenset(table for table, own in _MET.items() if not any(map(own.search, saved)))
 
 
 def _gone(case: Case, hits: tuple[Hit, ...]) -> Finding:
     place = "nft" if case.backend() == "nft" else iptables(case.backend(), 4)
-    lacks = "no table docker-bridges" if case.backend() == "nft" else "no chain DOCKER in any table"
+    if case.has_docker_rules():
+        lacks = _NAT
+    else:
+        lacks = "no table docker-bridges" if case.backend() == "nft" else "no chain DOCKER in any table"
     return Finding(
         code="engine-rules-gone",
         status=_status(hits),
@@ -159,6 +197,25 @@ def _gone(case: Case, hits: tuple[Hit, ...]) -> Finding:
             *(Evidence(f"{one.file.path}:{one.number}", one.text) for one in _flushing(case)),
         ),
         remedies=(_made_again(case),),
+    )
+
+
+def _nat_gone(case: Case, hits: tuple[Hit, ...]) -> Finding:
+    return Finding(
+        code="engine-nat-rules-gone",
+        status=_status(hits),
+        subject=case.engine_subject,
+        summary=(
+            "The engine made rules in table nat when it started, and none of them is left: something flushed it. "
+            f"Nobody can answer {listed(sorted({name for hit in hits for name in hit.containers}), 'container')}"
+        ),
+        count=_count(hits),
+        explains=("masquerade-missing *",),
+        evidence=(
+            Evidence(f"{iptables(case.backend(), 4)} table nat", _NAT),
+            *after_engine(case),
+        ),
+        remedies=(*translate_all(case, hits), _made_again(case)),
     )
 
 

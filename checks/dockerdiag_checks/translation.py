@@ -1,6 +1,6 @@
 """Remedies for a network whose addresses are not translated."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from ipaddress import ip_address, ip_network
 
 from dockerdiag.case import MASQUERADE_OPTION, Case, Hit, is_default_bridge, without_translation
@@ -9,7 +9,7 @@ from dockerdiag.snapshot import Container, Network
 from dockerdiag_checks.commands import AtEngineStart, Change, sh
 from dockerdiag_checks.engine_restart import restart_risk, rules_made_again
 from dockerdiag_checks.rule_commands import masquerade
-from dockerdiag_checks.wording import retry
+from dockerdiag_checks.wording import listed, retry
 
 HOST_ADDRESS_OPTION = "com.docker.network.host_ipv4"
 
@@ -22,21 +22,45 @@ def translate(
         return ()
     if before is None and case.backend() == "nft":
         return (rules_made_again(case),) if _engine_translates(case, network, hit.halt.packet.family) else ()
-    change = masquerade(
-        case.backend(), hit.halt.packet.family, subnet_of(hit, network), network.bridge, before
-    )
-    lasting, undo, later = _lasting(case, network, before, change, hit.halt.packet.family)
-    return (
-        Remedy(
-            summary=f"Translate the addresses of network {network.name}",
-            now=(change.do,),
-            lasting=lasting,
-            verify=retry(case),
-            undo=(change.undo, *undo),
-            risk=(
-                f"Containers of {network.name} reach what the host reaches, with the host's address. "
-                f"The rule itself is gone after a reboot. {later}"
-            ),
+    return (_masquerades(case, [(hit, network)], before),)
+
+
+def translate_all(case: Case, hits: Iterable[Hit]) -> tuple[Remedy, ...]:
+    """The masquerade rules of all networks of some hits, at the chain's end."""
+    parts = [
+        (hit.of_network(name), network)
+        for hit in hits
+        for name in hit.networks
+        if (network := case.network(name)) is not None and network.bridge is not None
+    ]
+    return (_masquerades(case, parts, None),) if parts else ()
+
+
+def _masquerades(case: Case, parts: Sequence[tuple[Hit, Network]], before: RuleReference | None) -> Remedy:
+    changes: list[Change] = []
+    lasting: list[str] = []
+    undo: list[str] = []
+    later: list[str] = []
+    for hit, network in parts:
+        family, bridge = hit.halt.packet.family, str(network.bridge)
+        change = masquerade(case.backend(), family, subnet_of(hit, network), bridge, before)
+        kept, taken_back, told = _lasting(case, network, before, change, family)
+        changes.append(change)
+        lasting += kept
+        undo += taken_back
+        later.append(told)
+    names = list(dict.fromkeys(network.name for _, network in parts))
+    of_them = listed(names, "network")
+    gone = "The rule itself is" if len(parts) == 1 else "The rules themselves are"
+    return Remedy(
+        summary=f"Translate the addresses of {of_them}",
+        now=tuple(change.do for change in changes),
+        lasting=tuple(dict.fromkeys(lasting)),
+        verify=retry(case),
+        undo=(*(change.undo for change in reversed(changes)), *dict.fromkeys(undo)),
+        risk=(
+            f"Containers of {of_them} reach what the host reaches, with the host's address. "
+            f"{gone} gone after a reboot. {' '.join(dict.fromkeys(later))}"
         ),
     )
 

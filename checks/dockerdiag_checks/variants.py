@@ -66,7 +66,10 @@ def left_behind_accepted(case: Case, hit: Hit) -> tuple[Remedy, ...]:
             lasting=each_start.lines,
             verify=retry(case),
             undo=(*(change.undo for change in changes), *each_start.undo),
-            risk="Lets what these networks send and get pass this chain, and opens nothing else.",
+            risk=(
+                "Lets what these networks send and get pass this chain, and opens nothing else: a published port that "
+                "this policy closes stays closed."
+            ),
         ),
         Remedy(
             summary="Or take the policy back, which is gone after a reboot if nobody saved it",

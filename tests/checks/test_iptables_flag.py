@@ -1,4 +1,6 @@
+from dockerdiag.dataclass import replace
 from dockerdiag.report import Status, Verdict
+from dockerdiag.snapshot import Snapshot
 from tests.checks.hosts import (
     Change,
     cause_of,
@@ -7,6 +9,8 @@ from tests.checks.hosts import (
     engine,
     first_in,
     judged,
+    network,
+    rules,
     service,
     told,
     with_table,
@@ -61,6 +65,46 @@ def test_rules_that_the_engine_made_and_somebody_flushed() -> None:
     assert report.cause is not None
     assert report.cause.explains == ("masquerade-missing network:bridge",)
     assert report.cause.remedies[0].now == ("systemctl restart docker",)
+
+
+def flushed(table: str) -> Change:
+    """What `iptables -t TABLE -F` leaves: chains without rules."""
+
+    def changed(snapshot: Snapshot) -> Snapshot:
+        text = snapshot.network.firewall.iptables_legacy
+        assert isinstance(text, str)
+        head, star, rest = text.partition(f"*{table}\n")
+        rules, commit, after = rest.partition("COMMIT\n")
+        chains = "".join(line for line in rules.splitlines(keepends=True) if line.startswith(":"))
+        firewall = replace(snapshot.network.firewall, iptables_legacy=f"{head}{star}{chains}{commit}{after}")
+        return network(firewall=firewall)(snapshot)
+
+    return changed
+
+
+def test_a_flushed_nat_table_is_one_cause_for_all_networks() -> None:
+    report = judged(flushed("nat"))
+    assert cause_of(report) == ("iptables-flag", "engine-nat-rules-gone", "engine:lab")
+    assert report.cause is not None
+    assert report.cause.explains == ("masquerade-missing network:bridge",)
+    translated, restarted = report.cause.remedies
+    assert translated.now == (
+        "iptables-legacy -t nat -A POSTROUTING -s 172.17.0.0/16 '!' -o docker0 -j MASQUERADE",
+    )
+    assert translated.lasting == restarted.now == ("systemctl restart docker",)
+
+
+def test_flushed_tables_keep_their_chains_and_are_as_good_as_gone() -> None:
+    report = judged(flushed("nat"), flushed("filter"))
+    assert cause_of(report) == ("iptables-flag", "engine-rules-gone", "engine:lab")
+
+
+def test_a_nat_table_of_which_the_engines_jumps_are_left_was_not_flushed() -> None:
+    report = judged(
+        rules("-A POSTROUTING -s 172.17.0.0/16 ! -o docker0 -j MASQUERADE", "-A POSTROUTING -j RETURN")
+    )
+    assert cause_of(report)[1] != "engine-nat-rules-gone"
+    assert "engine-nat-rules-gone" not in told(report)
 
 
 def test_a_rule_of_its_own_before_that_is_the_cause_of_its_own() -> None:

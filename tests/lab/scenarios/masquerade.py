@@ -1,6 +1,6 @@
 """A container's address leaves the host as it is, so nobody can answer it."""
 
-from tests.lab.scenario import DAEMON_JSON, RESTART, Cause, Container, Fault, Scenario, write
+from tests.lab.scenario import DAEMON_JSON, RESTART, SERVES, Cause, Container, Fault, Scenario, write
 
 OPTION = "com.docker.network.bridge.enable_ip_masquerade"
 UNMASQUERADED = (f"docker network create --subnet 172.30.0.0/16 --opt {OPTION}=false lan",)
@@ -13,6 +13,22 @@ SCENARIOS = (
         break_=("iptables -t nat -D POSTROUTING -s 172.17.0.0/16 ! -o docker0 -j MASQUERADE",),
         mend=(RESTART,),
         cause=Cause("masquerade", "network:bridge", ("172.17.0.0/16",)),
+    ),
+    Fault(
+        name="nat-table-flushed",
+        setup=("docker network create --subnet 172.30.0.0/16 lan",),
+        containers=(Container(options="--publish 8080:80", command=SERVES), Container("other", "lan")),
+        break_=("iptables -t nat -F",),
+        mend=(RESTART,),
+        cause=Cause("iptables-flag", "engine:*", ("table nat",)),
+    ),
+    Fault(
+        name="all-tables-flushed",
+        setup=("docker network create --subnet 172.30.0.0/16 lan",),
+        containers=(Container(options="--publish 8080:80", command=SERVES), Container("other", "lan")),
+        break_=("iptables -P FORWARD DROP", "iptables -F", "iptables -t nat -F"),
+        mend=(RESTART,),
+        cause=Cause("iptables-flag", "engine:*", ("chain DOCKER",)),
     ),
     Fault(
         name="ip-masq-false",
