@@ -28,6 +28,7 @@ from dockerdiag.report import (
     Tool,
     UnreadPart,
     Verdict,
+    Walk,
     worst,
 )
 from dockerdiag.snapshot import NOT_PROBED, PREDATED, Engine, Snapshot, Unread
@@ -42,6 +43,8 @@ _NAMED = 8
 """So many containers are named to who asks about one that is not there."""
 
 Expected = Callable[[Finding], str | None]
+Doubted = Callable[[Finding | Walk], bool]
+DOUBT = "what is read changes, and another reading a moment before did not show this"
 
 
 def diagnose(
@@ -51,6 +54,7 @@ def diagnose(
     broken: Sequence[Broken] = (),
     *,
     expected: Expected | None = None,
+    doubted: Doubted | None = None,
     limit: TimeLimit = UNLIMITED,
 ) -> Report:
     """Judges a snapshot.
@@ -61,6 +65,7 @@ def diagnose(
         checks: What to ask.
         broken: What could not be loaded; each is an unknown result.
         expected: Why a finding is expected and does not count, None where it is not.
+        doubted: Whether a fault, or a walk that is stopped, is unknown for the moment in which it was read.
         limit: When it passes, what is open then is unknown.
 
     Raises:
@@ -79,6 +84,10 @@ def diagnose(
     judged = _judged(checks, case, limit, missing)
     results = _explained([result for result, _ in judged] + [_not_loaded(one) for one in broken])
     results = tuple(_weighed(result, expected) for result in results) if expected else results
+    walks = tuple(traced.journey.to_walk(traced.containers) for traced in case.traced) if case else ()
+    if doubted is not None:
+        results = tuple(_without_doubted(result, doubted) for result in results)
+        walks = tuple(_undecided(walk) if is_stopped(walk) and doubted(walk) else walk for walk in walks)
     # By position, since several rules may stop one subject in the same way.
     places = [place for _, located in judged for place in located]
     verdict = _verdict(results)
@@ -90,7 +99,7 @@ def diagnose(
         cause=_cause(results, places, checks) if verdict in (Verdict.BROKEN, Verdict.DEGRADED) else None,
         results=results,
         probes=tuple(one.to_report() for one in case.probed) if case else (),
-        walks=tuple(traced.journey.to_walk(traced.containers) for traced in case.traced) if case else (),
+        walks=walks,
         unread=(
             *(UnreadPart(part, reason) for part, reason in unread_parts(snapshot)),
             *((UnreadPart("walks", missing),) if missing else ()),
@@ -100,7 +109,12 @@ def diagnose(
 
 
 def traced(
-    snapshot: Snapshot, asked: Asked, limit: TimeLimit = UNLIMITED, *, checks: Sequence[Check] = ()
+    snapshot: Snapshot,
+    asked: Asked,
+    limit: TimeLimit = UNLIMITED,
+    *,
+    checks: Sequence[Check] = (),
+    doubted: Doubted | None = None,
 ) -> Report:
     """A report on walks alone: ok where all arrive, broken where one is stopped, else unknown.
 
@@ -109,20 +123,31 @@ def traced(
         asked: What to walk.
         limit: When it passes, what is open then is unknown.
         checks: What to ask beside the walks; what they find weighs as much.
+        doubted: As `diagnose`.
 
     Raises:
         AskedError: as `diagnose`.
     """
-    report = diagnose(snapshot, asked, checks, limit=limit)
+    report = diagnose(snapshot, asked, checks, doubted=doubted, limit=limit)
     ends = {walk.disposition for walk in report.walks}
     unsure = not ends or Disposition.UNKNOWN in ends or report.verdict is Verdict.UNKNOWN
-    stopped = ends - {Disposition.DELIVERED, Disposition.UNKNOWN} or report.verdict is Verdict.BROKEN
+    stopped = any(map(is_stopped, report.walks)) or report.verdict is Verdict.BROKEN
     return replace(
         report,
         verdict=Verdict.BROKEN if stopped else Verdict.UNKNOWN if unsure else Verdict.OK,
         # A check that has nothing to say would speak of more than these walks.
         results=tuple(one for one in report.results if one.findings),
     )
+
+
+def is_fault(finding: Finding) -> bool:
+    """Whether a finding says that something is wrong, and nobody expects it."""
+    return finding.status in (Status.FAIL, Status.WARN) and finding.expected is None
+
+
+def is_stopped(walk: Walk) -> bool:
+    """Whether a walk's packet does not arrive for sure."""
+    return walk.disposition not in (Disposition.DELIVERED, Disposition.UNKNOWN)
 
 
 def asked_case(snapshot: Snapshot, asked: Asked) -> Case:
@@ -358,6 +383,37 @@ def _explained(results: Iterable[Result]) -> tuple[Result, ...]:
 def _weighed(result: Result, expected: Expected) -> Result:
     findings = tuple(replace(finding, expected=expected(finding)) for finding in result.findings)
     return replace(result, findings=findings)
+
+
+def _without_doubted(result: Result, doubted: Doubted) -> Result:
+    """The result with what is doubted as unknown; nothing is offered against it."""
+    if not any(is_fault(finding) and doubted(finding) for finding in result.findings):
+        return result
+    findings = tuple(
+        replace(
+            finding,
+            status=Status.UNKNOWN,
+            summary=f"{DOUBT[0].upper()}{DOUBT[1:]}: {finding.summary}",
+            explains=(),
+            remedies=(),
+        )
+        if is_fault(finding) and doubted(finding)
+        else finding
+        for finding in result.findings
+    )
+    status = worst(finding.status for finding in findings)
+    return replace(
+        result, status=status, reason=DOUBT if status is Status.UNKNOWN else None, findings=findings
+    )
+
+
+def _undecided(walk: Walk) -> Walk:
+    stop = next((at for at, hop in enumerate(walk.hops) if hop.stop), len(walk.hops))
+    hops = tuple(
+        replace(hop, verdict="unknown", text=f"{DOUBT}: {hop.text}") if at == stop else hop
+        for at, hop in enumerate(walk.hops)
+    )
+    return replace(walk, disposition=Disposition.UNKNOWN, hops=hops)
 
 
 def _verdict(results: Iterable[Result]) -> Verdict:

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from importlib.resources import files as resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
@@ -33,6 +33,8 @@ from dockerdiag.dataclass import replace
 
 if TYPE_CHECKING:
     from dockerdiag.asked import Asked
+    from dockerdiag.cli.preparation import Prepared
+    from dockerdiag.diagnosis import Doubted
     from dockerdiag.expectations import Expectations
     from dockerdiag.readers.beside import Reading
     from dockerdiag.report import Report
@@ -76,8 +78,7 @@ def check_host(
     no_plugins: NoPlugins = False,
 ) -> int:
     """Find out what keeps containers from the internet (the default command)."""
-    from dockerdiag.asked import Asked, AskedError  # noqa: PLC0415 - as all imports within commands: when used
-    from dockerdiag.snapshot import Snapshot  # noqa: PLC0415
+    from dockerdiag.asked import AskedError  # noqa: PLC0415 - as all imports within commands: when used
     from dockerdiag.time_limit import TimeLimit  # noqa: PLC0415
 
     limit = TimeLimit(timeout)
@@ -106,26 +107,25 @@ def check_host(
         fail_usage("--state keeps this host's own names; it does not go with --redact")
     try:
 
-        def judge(snapshot: Snapshot, asked: Asked, names: "RedactionMap | None" = None) -> "Report":
-            expecting = Expecting(expectations, snapshot.taken_at, names)
+        def judge(read: _Read, doubted: "Doubted | None" = None) -> "Report":
+            expecting = Expecting(expectations, read.snapshot.taken_at, read.names)
             report = diagnose(
-                snapshot,
-                asked,
+                read.snapshot,
+                read.asked,
                 *checks,
                 expected=expecting.reason if expectations else None,
+                doubted=doubted,
                 limit=prepared.limit,
             )
             # Where only a part was asked for, what is expected elsewhere says nothing.
             return expecting.told(report, whole=not (only or skip or container or network or to))
 
         with remembering(state, limit) as memory:
-            loaded = prepared.load(asked, begun)
-            if not isinstance(loaded, Snapshot) and (state or config):
-                fail_usage(f"{from_file} is a report; --state and --config need a snapshot")
-            report = _judged(loaded, asked, judge, limit=prepared.limit, redacted=redacted)
+            wanted = "--state and --config need a snapshot" if state or config else ""
+            snapshot, report = _judged(prepared, asked, begun, judge, redacted=redacted, wanted=wanted)
             changes = None
-            if memory is not None and isinstance(loaded, Snapshot):
-                report, changes = memory.compare(report, loaded, lambda one: judge(one, asked))
+            if memory is not None and snapshot is not None:
+                report, changes = memory.compare(report, snapshot, lambda one: judge(_Read(one, asked)))
             return delivery.deliver(
                 report,
                 prepared,
@@ -161,7 +161,6 @@ def trace(
 ) -> int:
     """Show one packet's way and its answer's, hop by hop, with the rule or setting that decides each."""
     from dockerdiag.asked import Asked, AskedError, Inbound  # noqa: PLC0415
-    from dockerdiag.snapshot import Snapshot  # noqa: PLC0415
     from dockerdiag.time_limit import TimeLimit  # noqa: PLC0415
 
     limit = TimeLimit(timeout)
@@ -189,14 +188,13 @@ def trace(
     )
     checks = _checks(["probe"], [], prepared.limit, plugins=False)[0] if probe else ()
 
-    def judge(snapshot: Snapshot, asked: Asked, names: "RedactionMap | None") -> "Report":  # noqa: ARG001
-        return traced(snapshot, asked, prepared.limit, checks=checks)
+    def judge(read: _Read, doubted: "Doubted | None") -> "Report":
+        return traced(read.snapshot, read.asked, prepared.limit, checks=checks, doubted=doubted)
 
     try:
-        loaded = prepared.load(asked, begun)
-        if not isinstance(loaded, Snapshot):
-            fail_usage(f"{from_file} is a report; a walk needs a snapshot")
-        report = _judged(loaded, asked, judge, limit=prepared.limit, redacted=redacted)
+        _, report = _judged(
+            prepared, asked, begun, judge, redacted=redacted, wanted="a walk needs a snapshot"
+        )
     except AskedError as error:
         fail_usage(str(error))
     return delivery.deliver(report, prepared, verbose=True)
@@ -241,7 +239,7 @@ def collect(
     limit = TimeLimit(timeout)
     snapshot = sources.read_host(limit, asked, root, probe=probe)
     if redacted:
-        snapshot = _redacted(snapshot, asked, limit)[0]
+        snapshot = _redacted(snapshot, asked, limit).snapshot
     return delivery.write(output, dump(snapshot, compress=output.name.endswith(".gz")))
 
 
@@ -308,41 +306,65 @@ def _groups(*, plugins: bool) -> dict[str, str]:
     return {one.name: one.group for one in checks(plugins=plugins)[0]}
 
 
+class _Read(NamedTuple):
+    """What is judged: with other names in all of it where it is redacted."""
+
+    snapshot: "Snapshot"
+    asked: "Asked"
+    names: "RedactionMap | None" = None
+
+
 def _judged(
-    loaded: "Snapshot | Report",
+    prepared: "Prepared",
     asked: "Asked",
-    judge: "Callable[[Snapshot, Asked, RedactionMap | None], Report]",
+    begun: "Reading | None",
+    judge: "Callable[[_Read, Doubted | None], Report]",
     *,
-    limit: "TimeLimit",
     redacted: bool,
-) -> "Report":
+    wanted: str = "",
+) -> "tuple[Snapshot | None, Report]":
+    """The report, with the snapshot that it judges; None where the file is a report, wrong where one is `wanted`."""
+    from dockerdiag.settling import settled  # noqa: PLC0415
     from dockerdiag.snapshot import Snapshot  # noqa: PLC0415
 
-    if not isinstance(loaded, Snapshot):
-        if redacted and not loaded.redaction.get("redacted"):
-            fail_usage("a report cannot be redacted; --redact the snapshot, or the run that makes it")
-        return loaded
-    names = None
-    if redacted:
-        loaded, asked, names = _redacted(loaded, asked, limit)
-    report = judge(loaded, asked, names)
-    told = loaded.redaction
-    if told is None:
-        return report
-    redaction = {"redacted": True, "kinds": dict(told.kinds), "kept": list(told.kept), "map": told.map}
-    return replace(report, redaction={**report.redaction, **redaction})
+    def as_asked(snapshot: Snapshot) -> _Read:
+        return _redacted(snapshot, asked, prepared.limit) if redacted else _Read(snapshot, asked)
+
+    def judged(read: _Read, doubted: "Doubted | None" = None) -> "Report":
+        report = judge(read, doubted)
+        told = read.snapshot.redaction
+        if told is None:
+            return report
+        redaction = {"redacted": True, "kinds": dict(told.kinds), "kept": list(told.kept), "map": told.map}
+        return replace(report, redaction={**report.redaction, **redaction})
+
+    if prepared.from_file is None:
+        before: list[Snapshot] = []
+
+        def read() -> _Read:
+            before[:] = [prepared.read(asked, begun, *before)]
+            return as_asked(before[0])
+
+        found, report = settled(read, judged, prepared.limit)
+        return found.snapshot, report
+    loaded = prepared.load(prepared.from_file)
+    if isinstance(loaded, Snapshot):
+        return loaded, judged(as_asked(loaded))
+    if wanted:
+        fail_usage(f"{prepared.from_file} is a report; {wanted}")
+    if redacted and not loaded.redaction.get("redacted"):
+        fail_usage("a report cannot be redacted; --redact the snapshot, or the run that makes it")
+    return None, loaded
 
 
-def _redacted(
-    snapshot: "Snapshot", asked: "Asked", limit: "TimeLimit"
-) -> "tuple[Snapshot, Asked, RedactionMap | None]":
+def _redacted(snapshot: "Snapshot", asked: "Asked", limit: "TimeLimit") -> _Read:
     """Both with names and addresses replaced; the map is kept on this host first. Nothing is told where time is up."""
     from dockerdiag.redaction_maps import RedactionMaps  # noqa: PLC0415
     from dockerdiag.snapshot.redact import redact  # noqa: PLC0415
     from dockerdiag.time_limit import TimeIsUp  # noqa: PLC0415
 
     if snapshot.redaction is not None:
-        return snapshot, asked, None
+        return _Read(snapshot, asked)
     place = ""
     try:
         maps = RedactionMaps()
@@ -363,4 +385,4 @@ def _redacted(
         networks=tuple(map(name, asked.networks)),
         destinations=tuple(replace(one, host=redaction_map.redacted(one.host)) for one in asked.destinations),
     )
-    return snapshot, asked, redaction_map
+    return _Read(snapshot, asked, redaction_map)

@@ -38,11 +38,15 @@ class Prepared:
     """Whether to send packets to what is asked about."""
     begun: float = field(default_factory=time.monotonic)
 
-    def load(self, asked: "Asked", begun: "Reading | None" = None) -> "Snapshot | Report":
-        """What the file holds, or what this host is, as it is read since `begun`."""
-        if self.from_file is not None:
-            return sources.load_file(self.from_file, self.known, self.limit)
-        return sources.read_host(self.limit, asked, self.root, probe=self.probe, begun=begun)
+    def load(self, path: Path) -> "Snapshot | Report":
+        """What a file holds."""
+        return sources.load_file(path, self.known, self.limit)
+
+    def read(
+        self, asked: "Asked", begun: "Reading | None" = None, before: "Snapshot | None" = None
+    ) -> "Snapshot":
+        """This host, as it is read since `begun`, or once more after `before`."""
+        return sources.read_host(self.limit, asked, self.root, probe=self.probe, begun=begun, before=before)
 
     def options(self, report: "Report", *, verbose: bool) -> "RenderOptions":
         """How the report is shown; the command line is left out where names are replaced, since it may hold some."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from dockerdiag.bounded_file import read_bounded
 from dockerdiag.cli.errors import fail_usage
 from dockerdiag.cli.options import ROOT_VARIABLE
+from dockerdiag.dataclass import replace
 
 if TYPE_CHECKING:
     from dockerdiag.formatting import Format
@@ -37,8 +38,12 @@ def read_host(
     *,
     probe: bool = False,
     begun: "Reading | None" = None,
+    before: "Snapshot | None" = None,
 ) -> "Snapshot":
-    """Reads this host, where that has not `begun`, and sends probes where they are asked for; tells the progress."""
+    """Reads this host, where that has not `begun`, and sends probes where they are asked for; tells the progress.
+
+    Probes are sent once: those of a reading `before` are kept.
+    """
     with _progress() as progress:
         if begun is not None:
             snapshot = begun.snapshot(progress)
@@ -53,6 +58,8 @@ def read_host(
             )
         if not probe:
             return snapshot
+        if before is not None:
+            return replace(snapshot, probes=before.probes)
         from dockerdiag.probing import with_probes  # noqa: PLC0415
 
         return with_probes(snapshot, asked, PROBING_SHARE * _remaining(limit), progress)
