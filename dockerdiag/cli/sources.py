@@ -42,16 +42,16 @@ def read_host(
 ) -> "Snapshot":
     """Reads this host, where that has not `begun`, and sends probes where they are asked for; tells the progress.
 
-    Probes are sent once: those of a reading `before` are kept.
+    After a reading `before`, which it is to confirm, it is read anew, and that one's probes are kept.
     """
     with _progress() as progress:
-        if begun is not None:
+        if begun is not None and before is None:
             snapshot = begun.snapshot(progress)
         else:
             from dockerdiag.readers import read_snapshot  # noqa: PLC0415
 
             snapshot = read_snapshot(
-                deadline=_reading_seconds(limit, probe=probe),
+                deadline=_reading_seconds(limit, probe=probe and before is None),
                 destinations=asked.addresses,
                 progress=progress,
                 root=root,
