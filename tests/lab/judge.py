@@ -1,18 +1,28 @@
 """Holds a report of dockerdiag against what a scenario expects of it."""
 
+import time
 from fnmatch import fnmatchcase
 from typing import Any
 
+from dockerdiag.diagnosis import DOUBT
+from tests.lab.drive import PATIENCE
 from tests.lab.host import LabHost, Ran
 from tests.lab.scenario import Cause, Json, Scenario
 
 ALARMS = ("fail", "warn", "unknown")
+CHANGING = ("look again", DOUBT.partition(", ")[2])
+"""What a report says of a host that was still changing when it was read."""
 REMEDY_LISTS = ("now", "lasting", "verify", "undo")
 
 
 def ask(host: LabHost, scenario: Scenario) -> Ran:
-    """`sudo` says who asked; the report is as full as root's."""
-    return host.dockerdiag("-f", "json", *scenario.arguments, user=scenario.user, sudo=scenario.sudo)
+    """`sudo` says who asked; the report is as full as root's. Asked again while the host is still changing."""
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        ran = host.dockerdiag("-f", "json", *scenario.arguments, user=scenario.user, sudo=scenario.sudo)
+        if not any(words in ran.stdout for words in CHANGING) or time.monotonic() > deadline:
+            return ran
+        time.sleep(0.3)
 
 
 def assert_expected(ran: Ran, scenario: Scenario) -> Json:
