@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Protocol, TypeVar
 
-from dockerdiag.diagnosis import Doubted, is_fault, is_stopped
-from dockerdiag.report import Finding, Report, Verdict, Walk
+from dockerdiag.diagnosis import Doubted, is_fault
+from dockerdiag.report import Disposition, Finding, Report, Verdict, Walk
 from dockerdiag.snapshot import Engine, Snapshot, Unread
 from dockerdiag.time_limit import TimeLimit
 
@@ -29,9 +29,9 @@ T = TypeVar("T", bound=Read)
 def settled(
     read: Callable[[], T], judge: Callable[[T, Doubted | None], Report], limit: TimeLimit
 ) -> tuple[T, Report]:
-    """Reads a host, and again where something is wrong, until a reading shows no fault that the one before did not.
+    """Reads a host, and again where something is wrong or not known, until two readings in a row show it.
 
-    What the last reading alone shows is unknown. Where there is no time for a second one, the first is believed.
+    A fault that only the last one shows is unknown. Where there is no time for a second one, the first is believed.
 
     Args:
         read: Reads the host.
@@ -56,11 +56,11 @@ def settled(
 
 
 def _claims(report: Report) -> tuple[Finding | Walk, ...]:
-    """What is wrong by a report; nothing where its verdict is that nothing is, or unknown."""
-    if report.verdict not in (Verdict.BROKEN, Verdict.DEGRADED):
+    """What another reading may not show: faults, and packets that may not arrive. Nothing where all is well."""
+    if report.verdict is Verdict.OK:
         return ()
     faults = (finding for result in report.results for finding in result.findings if is_fault(finding))
-    return (*faults, *filter(is_stopped, report.walks))
+    return (*faults, *(walk for walk in report.walks if walk.disposition is not Disposition.DELIVERED))
 
 
 def _is_new(identities: Mapping[str, str], shown: frozenset[str], claim: Finding | Walk) -> bool:

@@ -14,6 +14,7 @@ from tests.checks.hosts import SHIPPED, first_in, host
 
 WELL = host()
 DROPS = host(first_in("FORWARD", "-j DROP"))
+BY_CHANCE = host(first_in("FORWARD", "-m statistic --mode random --probability 0.5 -j DROP"))
 UNTRANSLATED = host(first_in("nat:POSTROUTING", "-j ACCEPT"))
 
 
@@ -59,9 +60,11 @@ def doubts(report: Report) -> list[Finding]:
         ((DROPS, DROPS), Verdict.BROKEN),
         ((DROPS, UNTRANSLATED, WELL), Verdict.OK),
         ((WELL, DROPS), Verdict.OK),
+        ((BY_CHANCE, WELL), Verdict.OK),
+        ((BY_CHANCE, BY_CHANCE), Verdict.UNKNOWN),
     ],
 )
-def test_a_fault_is_one_that_two_readings_in_a_row_show(
+def test_what_is_wrong_or_not_known_is_so_in_two_readings_in_a_row(
     snapshots: tuple[Snapshot, ...], verdict: Verdict
 ) -> None:
     report, read = reading(*snapshots)

@@ -1,7 +1,13 @@
 """`--probe` asks for targets, and for a host."""
 
+from dataclasses import replace
+
 import pytest
 
+from dockerdiag.asked import Asked
+from dockerdiag.cli.sources import read_host
+from dockerdiag.time_limit import TimeLimit
+from tests.checks.hosts import host
 from tests.command_line import BROKEN, run
 
 
@@ -26,3 +32,10 @@ def test_a_name_is_not_asked_of_dns_without_it() -> None:
     ran = run("--from", BROKEN, "--to", "app.example:443")
     assert ran.returncode == 64
     assert "--probe" in " ".join(ran.stderr.replace("│", " ").split())
+
+
+def test_a_reading_that_confirms_another_keeps_its_probes() -> None:
+    before = host(lambda one: replace(one, probes=()))
+    again = read_host(TimeLimit(30), Asked.parse(destinations=("192.0.2.7:443",)), probe=True, before=before)
+    assert again.taken_at > before.taken_at
+    assert again.probes == ()
