@@ -61,8 +61,34 @@ def _routed(namespace: Namespace) -> Namespace:
     return namespace
 
 
-def asked(space: Namespace, question: Callable[[Rtnetlink], Iterable[Any]]) -> list[Any]:
-    """What the kernel answers there, by whatever decodes it now."""
+class Twice:
+    """One message of the kernel's, decoded by both: a moment later it might say something else."""
+
+    def __init__(self, own: Any, theirs: Any) -> None:
+        self.own, self.theirs = own, theirs
+
+    @classmethod
+    def by(cls, own: Any, theirs: Any) -> "Callable[..., Twice]":
+        """Decodes by these two classes."""
+        return lambda data, *, offset: cls(own(data, offset=offset), theirs(data, offset=offset))
+
+    def decode(self) -> None:
+        self.own.decode()
+        self.theirs.decode()
+
+    def __getitem__(self, name: str) -> Any:
+        return self.own[name]
+
+
+def asked(
+    space: Namespace,
+    monkeypatch: pytest.MonkeyPatch,
+    kind: int,
+    theirs: Any,
+    question: Callable[[Rtnetlink], Iterable[Any]],
+) -> tuple[list[Any], list[Any]]:
+    """What the kernel answers there, as it is decoded here and as pyroute2 does."""
+    monkeypatch.setitem(rtnetlink._ANSWERS, kind, Twice.by(rtnetlink._ANSWERS[kind], theirs))
 
     def visit() -> list[Any]:
         enter(space.pid, space.name)
@@ -70,7 +96,8 @@ def asked(space: Namespace, question: Callable[[Rtnetlink], Iterable[Any]]) -> l
             return list(question(kernel))
 
     with ThreadPoolExecutor(1) as thread:  # it alone moves, and ends
-        return thread.submit(visit).result()
+        answers = thread.submit(visit).result()
+    return [one.own for one in answers], [one.theirs for one in answers]
 
 
 def routes(kernel: Rtnetlink) -> Iterable[Any]:
@@ -111,10 +138,9 @@ def simple(message: Any) -> dict[str, Any]:
 
 
 def test_routes(routed: Namespace, monkeypatch: pytest.MonkeyPatch) -> None:
-    own = [{key: one[key] for key in (*FIXED, "attrs")} for one in asked(routed, routes)]
-    monkeypatch.setitem(rtnetlink._ANSWERS, rtnetlink.RTM_NEWROUTE, rtmsg)
-    theirs = [simple(one) for one in asked(routed, routes)]
-    assert own == theirs
+    answers, others = asked(routed, monkeypatch, rtnetlink.RTM_NEWROUTE, rtmsg, routes)
+    own = [{key: one[key] for key in (*FIXED, "attrs")} for one in answers]
+    assert own == [simple(one) for one in others]
     names = {name for one in own for name in one["attrs"]}
     wanted = {
         "RTA_DST",
@@ -246,10 +272,7 @@ WANTED = {
 @pytest.mark.parametrize("question", QUESTIONS)
 def test_all_else(varied: Namespace, monkeypatch: pytest.MonkeyPatch, question: str) -> None:
     kind, decoder, ask = QUESTIONS[question]
-    own = asked(varied, ask)
-    monkeypatch.setitem(rtnetlink._ANSWERS, kind, decoder)
-    theirs = asked(varied, ask)
-    assert len(own) == len(theirs)
+    own, theirs = asked(varied, monkeypatch, kind, decoder, ask)
     names = set()
     for ours, other in zip(own, theirs, strict=True):
         names |= set(ours["attrs"])
