@@ -9,7 +9,7 @@ from dockerdiag.case import Case, Hit
 from dockerdiag.packet.adjacency import HAIRPIN_OFF
 from dockerdiag.packet.flow import Halt
 from dockerdiag.report import Remedy
-from dockerdiag.snapshot import Network, Route, Unread
+from dockerdiag.snapshot import Network, Route, RoutingRule, Unread
 from dockerdiag_checks.commands import AtEngineStart, Change, in_namespace, set_sysctl, sh
 from dockerdiag_checks.egress_targets import targets
 from dockerdiag_checks.host_ways import has_default, mend_host_first
@@ -448,24 +448,28 @@ def _past_policy(case: Case, hit: Hit) -> Remedy | None:
     if first < 2:
         return None
     tool = ("ip", "-6", "rule") if family == 6 else ("ip", "rule")
-    way = (
-        "to" if hit.directions == ("reply",) else "from",
-        subnet,
-        "lookup",
-        "main",
-        "priority",
-        str(first - 1),
-    )
-    add, remove = sh(*tool, "add", *way), sh(*tool, "del", *way)
-    each_start = AtEngineStart(f"route-{'-'.join(hit.networks[:1])}", [f"{remove} 2>/dev/null; {add}"])
+    ways: tuple[str, ...] = ("to",) if hit.directions == ("reply",) else ("from",)
+    if blamed is not None and _is_for_all(blamed):
+        ways = ("from", "to")
+    main = (subnet, "lookup", "main", "priority", str(first - 1))
+    add = tuple(sh(*tool, "add", way, *main) for way in ways)
+    remove = tuple(sh(*tool, "del", way, *main) for way in ways)
+    anew = [f"{first} 2>/dev/null; {then}" for first, then in zip(remove, add, strict=True)]
+    each_start = AtEngineStart(f"route-{'-'.join(hit.networks[:1])}", anew)
     return Remedy(
         summary=f"Let {listed(hit.networks, 'network')} take the host's main routes, past that rule",
-        now=(add,),
+        now=add,
         lasting=each_start.lines,
         verify=(f"{sh(*tool, 'show')}", *retry(case)),
-        undo=(remove, *each_start.undo),
+        undo=(*remove, *each_start.undo),
         risk="What the policy was for (a VPN, say) does not hold for these containers any more.",
     )
+
+
+def _is_for_all(rule: RoutingRule) -> bool:
+    """Whether a policy rule takes answers as it takes requests, by whatever links they come."""
+    asked = (rule.source, rule.destination, rule.in_link, rule.out_link, rule.mark)
+    return asked == (None,) * len(asked) and not (rule.source_ports or rule.destination_ports or rule.invert)
 
 
 def _for_host_too(case: Case, halt: Halt) -> Remedy | None:

@@ -92,6 +92,14 @@ _FAULTS = [
         both(_LOCAL_LAST, host("ip rule del priority 32800")),
         "rule 32766: from all lookup main",
     ),
+    *(
+        Case(
+            f"a policy rule refuses {words}, answers too",
+            host("ip route add blackhole default table 50", f"ip rule add {words} table 50 priority 50"),
+            "route blackhole default table 50",
+        )
+        for words in ("ipproto udp", "uidrange 0-0")
+    ),
     _restrained(_elsewhere("lo"), 1, _MISSING),
     Case(
         "arp_ignore 2, the bridge's prefix does not hold the container",
