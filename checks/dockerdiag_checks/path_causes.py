@@ -21,6 +21,7 @@ _BY_KIND = {
     "no-route": "no-default-route",
     "reverse-path": "rp-filter-drop",
     "loop": "routing-loop",
+    "ipsec": "ipsec-policy",
 }
 _VPN_MARKS = {
     0xCA6C: "wg-quick (WireGuard) makes rules with this mark and table 51820",

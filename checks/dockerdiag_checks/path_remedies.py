@@ -8,6 +8,8 @@ from shlex import quote
 from dockerdiag.case import Case, Hit
 from dockerdiag.packet.adjacency import HAIRPIN_OFF
 from dockerdiag.packet.flow import Halt
+from dockerdiag.packet.ipsec import describe_policy, selector_of
+from dockerdiag.packet.links import WITHOUT_PORT
 from dockerdiag.report import Remedy
 from dockerdiag.snapshot import Network, Route, RoutingRule, Unread
 from dockerdiag_checks.commands import AtEngineStart, Change, in_namespace, set_sysctl, sh
@@ -49,6 +51,8 @@ def mending(case: Case, hit: Hit, code: str) -> tuple[Remedy, ...]:
         return (_loose(case, halt),)
     if halt.kind == "link" and halt.link is not None:
         return (_port_forwards(case, halt) or _link_up(case, halt),)
+    if halt.kind == "ipsec" and (removed := _without_policy(case, halt)) is not None:
+        return (removed,)
     if halt.kind == "time-to-live" and (removed := _without_rule(case, halt)) is not None:
         return (removed,)
     lost = halt.kind == "address" and halt.place.startswith("bridge ")
@@ -136,6 +140,40 @@ def _without_rule(case: Case, halt: Halt) -> Remedy | None:
         verify=retry(case),
         undo=deletion.undo,
         risk=deletion.lasts,
+    )
+
+
+def _beside_parent(case: Case, halt: Halt) -> Remedy:
+    return Remedy(
+        summary=(
+            f"Have the containers ask another machine; or give the host a macvlan link on {halt.link} with an address "
+            "of its own, and routes by it to these containers"
+        ),
+        verify=(sh("ip", "-d", "link", "show", "type", "macvlan"), *retry(case)),
+        risk="What listens on the host for the network out there is then reached by these containers too.",
+    )
+
+
+def _without_policy(case: Case, halt: Halt) -> Remedy | None:
+    """Deletes an IPsec policy that discards packets; one about ports is found by more than its words here."""
+    read = case.snapshot.network.ipsec_policies
+    policies = () if isinstance(read, Unread) else read
+    policy = next((one for one in policies if describe_policy(one) == halt.at), None)
+    if policy is None or not policy.blocks or policy.link is not None:
+        return None
+    # Older iproute2 does not ask for a mark of 0 when it deletes.
+    if policy.source_port[1] or policy.destination_port[1] or (policy.mask and not policy.mark):
+        return None
+    words, priority = selector_of(policy), ("priority", str(policy.priority))
+    return Remedy(
+        summary="Delete the IPsec policy that discards them",
+        now=(sh("ip", "xfrm", "policy", "delete", *words),),
+        verify=("ip xfrm policy", *retry(case)),
+        undo=(sh("ip", "xfrm", "policy", "add", *words, "action", "block", *priority),),
+        risk=(
+            "What it selects is sent unprotected, where nothing else protects it: where it is a VPN's kill switch, "
+            "bring the VPN up instead. Who added it adds it again unless it is removed there too."
+        ),
     )
 
 

@@ -32,6 +32,7 @@ HaltKind = Literal[
     "answer",
     "time-to-live",
     "reverse-path",
+    "ipsec",
     "namespace",
     "listener",
     "unread",

@@ -159,7 +159,7 @@ class Movement:
         packet = replace(packet, in_link=bridge.name, in_port=port_name, bridge_netfilter=called)
         if not self._adjacency.broken(terrain, bridge, packet) and port is not None:
             self._adjacency.port_state(terrain, port, packet)
-        destination = packet.addresses.destination
+        arrived, destination = packet, packet.addresses.destination
         packet = self._bridge_prerouting(terrain, packet)
         owned = to_host or ethernet.owns(terrain.links, bridge, toward)
         station = None if owned else self.world.station(bridge, toward)
@@ -181,7 +181,7 @@ class Movement:
             what = f"the host answers for {toward}" if lent else f"{toward} is {bridge.name}'s address"
             text = f"{what}: the host takes the packet in"
             self.trail.hop(terrain, f"bridge {bridge.name}", text)
-        return self._ip_input(terrain, packet, prerouted=bool(called))
+        return self._ip_input(terrain, packet, prerouted=bool(called), arrived=arrived)
 
     def _bridge_prerouting(self, terrain: Terrain, packet: Packet) -> Packet:
         if not packet.bridge_netfilter:
@@ -247,8 +247,14 @@ class Movement:
         packet = replace(packet, in_link=None)
         return self._rulings.cross(terrain, "inet", "postrouting", packet, doubt=doubt)
 
-    def _ip_input(self, terrain: Terrain, packet: Packet, *, prerouted: bool = False) -> End:
-        """IP takes the packet in: prerouting, the routing decision, and what follows from it."""
+    def _ip_input(
+        self, terrain: Terrain, packet: Packet, *, prerouted: bool = False, arrived: Packet | None = None
+    ) -> End:
+        """IP takes the packet in: prerouting, the routing decision, and what follows from it.
+
+        `arrived` is the packet as it was before it was prerouted.
+        """
+        arrived = arrived or packet
         if not prerouted:
             packet = self._rulings.cross(terrain, "inet", "prerouting", packet)
         if not packet.destination_known:
@@ -269,6 +275,7 @@ class Movement:
             mine = "this host" if terrain.owner is None else f"container {terrain.owner.name}"
             self.trail.hop(terrain, "routing", f"{packet.addresses.destination} is an address of {mine}")
             packet = self._rulings.cross(terrain, "inet", "input", packet)
+            self._ipsec(terrain, "in", replace(arrived, mark=packet.mark), packet.in_link)
             return End("delivered", terrain, packet)
         from_outside = self.flow.source.outside is not None
         if self.trail.direction == "out" and terrain.is_host and self.entry is None and not from_outside:
@@ -285,9 +292,22 @@ class Movement:
         if packet.ttl is not None:
             self._rulings.time_to_live(terrain, "routing", packet, None)
             packet = replace(packet, ttl=max(packet.ttl - 1, 1))
+        # NAT's translation is undone for it.
+        self._ipsec(terrain, "forward", replace(arrived, mark=packet.mark), packet.in_link)
+        self._ipsec(terrain, "out", packet, way.link)
+        source = packet.addresses.source
         packet = self._rulings.cross(terrain, "inet", "forward", packet)
         packet = self._rulings.cross(terrain, "inet", "postrouting", packet)
+        if packet.addresses.source != source or not packet.source_known:
+            # NAT asks again for what it has changed.
+            self._ipsec(terrain, "out", packet, way.link)
         return self._transmit(terrain, way, packet)
+
+    def _ipsec(
+        self, terrain: Terrain, direction: Literal["in", "out", "forward"], packet: Packet, link: str | None
+    ) -> None:
+        obstacles = terrain.ipsec.obstacles(direction, packet, link)
+        self._rulings.obstacles(terrain, "IPsec", obstacles, packet)
 
     def _is_homeward(self, terrain: Terrain, packet: Packet) -> bool:
         back = self.trail.direction == "reply" and terrain.is_host and self.entry is not None

@@ -21,7 +21,7 @@ from dockerdiag.snapshot.model import (
     Unread,
 )
 
-ObstacleKind = Literal["sysctl", "route", "no-route", "address", "reverse-path", "unread"]
+ObstacleKind = Literal["sysctl", "route", "no-route", "address", "reverse-path", "ipsec", "unread"]
 
 LOCAL_TABLE_LATE = "the table `local` is asked too late, or never"
 """How the reason of an obstacle ends where policy rules keep this host from knowing its own address."""

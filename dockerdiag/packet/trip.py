@@ -296,6 +296,7 @@ class Trip(Movement):
             way = self._pick(decision.ways) if decision.ways else way
         if decision.kind == "local":
             return self._to_itself(terrain, packet)
+        self._ipsec(terrain, "out", packet, way.link)
         packet = self._rulings.cross(
             terrain, "inet", "postrouting", replace(packet, out_link=way.link, gateway=way.gateway)
         )

@@ -5,6 +5,7 @@ from functools import cached_property
 from ipaddress import ip_address
 
 from dockerdiag.dataclass import dataclass
+from dockerdiag.packet.ipsec import Ipsec
 from dockerdiag.packet.links import Links
 from dockerdiag.packet.netfilter import Ruleset, parse
 from dockerdiag.packet.packet import IPAddress, prefix
@@ -20,6 +21,7 @@ class Terrain:
         self.owner = owner
         """A container that runs in it; None for the host's."""
         self.router = Router(namespace)
+        self.ipsec = Ipsec(namespace, self.router.links)
 
     @property
     def is_host(self) -> bool:

@@ -7,6 +7,7 @@ from typing import Any
 from dockerdiag.readers.conntrack import read_conntrack_counters
 from dockerdiag.readers.deadline import Deadline, SideBySide, unread_on_error
 from dockerdiag.readers.firewall import read_firewall
+from dockerdiag.readers.ipsec import read_ipsec_policies
 from dockerdiag.readers.listeners import read_listeners
 from dockerdiag.readers.netstat import read_ip_counters
 from dockerdiag.readers.packet_queues import read_packet_queues
@@ -35,6 +36,7 @@ def read_namespace(deadline: Deadline, *, one_by_one: bool = False) -> NetworkNa
         "conntrack": read_conntrack_counters,
         "ip_counters": read_ip_counters,
         "packet_queues": read_packet_queues,
+        "ipsec_policies": read_ipsec_policies,
     }
     if one_by_one:
         found = {part: unread_on_error(read) for part, read in parts.items()}
@@ -48,6 +50,7 @@ def read_namespace(deadline: Deadline, *, one_by_one: bool = False) -> NetworkNa
         conntrack_counters=found["conntrack"],
         ip_counters=found["ip_counters"],
         packet_queues=found["packet_queues"],
+        ipsec_policies=found["ipsec_policies"],
         **_fields(found["routing"]),
     )
 

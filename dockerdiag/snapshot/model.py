@@ -269,6 +269,34 @@ class Listener:
 
 
 @dataclass(frozen=True, slots=True)
+class IpsecPolicy:
+    """One IPsec policy (XFRM_MSG_NEWPOLICY), but those of single sockets."""
+
+    family: Literal[4, 6]
+    direction: Literal["in", "out", "forward"]
+    blocks: bool
+    """Whether it discards what it selects."""
+    source: str
+    """CIDR."""
+    destination: str
+    priority: int = 0
+    """The lowest counts."""
+    protocol: int = 0
+    """IP protocol number; 0 for any."""
+    source_port: tuple[int, int] = (0, 0)
+    """A port and the bits of it that count."""
+    destination_port: tuple[int, int] = (0, 0)
+    link: int | None = None
+    """Index of the link that it is about; None for any."""
+    mark: int = 0
+    mask: int = 0
+    interface: int = 0
+    """Of which tunnel's link (`if_id`) it is; 0 for what is of none."""
+    protects: bool = False
+    """Whether what it selects must be protected."""
+
+
+@dataclass(frozen=True, slots=True)
 class NetworkNamespace:
     """One network namespace as a whole: the host's, or a container's."""
 
@@ -293,6 +321,8 @@ class NetworkNamespace:
     """Of /proc/net/netstat: what no rule counts (`IPReversePathFilter`), since the namespace was made."""
     packet_queues: tuple[int, ...] | Unread = PREDATED
     """Numbers of the queues that a program takes packets from (NFQUEUE)."""
+    ipsec_policies: tuple[IpsecPolicy, ...] | Unread = PREDATED
+    """In the order of their making. Not asked for, and empty, where what they are made with is not loaded."""
 
 
 # -- the host ------------------------------------------------------------------------------------------------
