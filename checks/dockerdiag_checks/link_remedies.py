@@ -4,9 +4,10 @@ from collections.abc import Iterable
 from ipaddress import ip_address, ip_interface, ip_network
 
 from dockerdiag.case import Case, Hit, is_default_bridge
+from dockerdiag.packet.adjacency import OUTSIDE_VLAN
 from dockerdiag.packet.flow import Halt
 from dockerdiag.report import Remedy
-from dockerdiag.snapshot import Network, Unread
+from dockerdiag.snapshot import Link, Network, Unread
 from dockerdiag_checks.commands import AtEngineStart, set_sysctl, sh, write_file
 from dockerdiag_checks.engine_restart import restart_risk
 from dockerdiag_checks.path_causes import link_named, orphan, owner
@@ -40,6 +41,8 @@ def keeping_off(case: Case, name: str | None) -> tuple[tuple[str, ...], tuple[st
     manager = owner(case, name)
     if manager is None:
         return (), (), "Whoever took it down may do so again: have it left unmanaged there."
+    if name is not None and not name.startswith("veth") and all(one.bridge != name for one in case.networks):
+        return (), (), f"{manager.manager} configures it: what it is to be is set there."
     kept_off, undo = left_alone(case, manager.manager)
     return kept_off, undo, f"The first lines have {manager.manager} leave the engine's links alone, for good."
 
@@ -96,6 +99,48 @@ def no_port(case: Case, halt: Halt) -> Remedy:
         undo=(sh("ip", "link", "set", name, "master", to),),
         risk=f"What hangs on {to} has no way out by {name} any more. Who made it a port may do so again.",
     )
+
+
+def into_vlan(case: Case, halt: Halt) -> Remedy:
+    """A VLAN-aware bridge, or its port, takes part in the VLAN that the host sends into."""
+    name = halt.link or ""
+    link, links = link_named(case, name), case.snapshot.network.links
+    read = () if isinstance(links, Unread) else links
+    own = link is not None and link.kind == "bridge"
+    bridge = link if own else next((one for one in read if link and one.index == link.master), None)
+    number, untagged = _vlan_meant(read, bridge, link, halt)
+    there = sh("bridge", "vlan", "show")
+    if number is None:
+        return Remedy(
+            summary=f"Set right which VLANs {name} is in, where the host's network is configured",
+            verify=(there, *retry(case)),
+            risk="A mistake there cuts the host off.",
+        )
+    way = ("dev", name, "vid", str(number), *(("pvid", "untagged") if untagged else ()))
+    self = ("self",) if own else ()
+    return Remedy(
+        summary=f"Have {name} take part in VLAN {number}{' with what is untagged' if untagged else ''}",
+        now=(sh("bridge", "vlan", "add", *way, *self),),
+        verify=(there, *retry(case)),
+        undo=(sh("bridge", "vlan", "del", "dev", name, "vid", str(number), *self),),
+        risk=f"{name} takes in and sends what is in VLAN {number}. Who took it out may do so again.",
+    )
+
+
+def _vlan_meant(
+    links: Iterable[Link], bridge: Link | None, link: Link | None, halt: Halt
+) -> tuple[int | None, bool]:
+    """The VLAN to be in, and whether untagged frames are to belong to it; none where that is a matter of choice."""
+    number = halt.reason.rpartition(f"{OUTSIDE_VLAN} ")[2]
+    if bridge is None or link is None or link.bridge_vlans is None:
+        return None, False
+    if not number.isdecimal():
+        others = {one.bridge_vlans.pvid for one in links if one.master == bridge.index and one.bridge_vlans}
+        return (others.pop(), True) if len(others) == 1 else (None, False)
+    tagged = bridge.bridge_vlans is not None and bridge.bridge_vlans.pvid != int(number)
+    if link is bridge or tagged:
+        return int(number), False
+    return (int(number), True) if link.bridge_vlans.pvid is None else (None, False)
 
 
 def arp_answered(case: Case, halt: Halt) -> Remedy:

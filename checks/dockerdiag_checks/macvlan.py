@@ -31,9 +31,10 @@ The parent up again. Where it was deleted, it must come back first, then the con
 from collections.abc import Iterator
 
 from dockerdiag.case import Case, Located
+from dockerdiag.packet.links import Links
 from dockerdiag.registry import check
 from dockerdiag.report import Evidence, Finding, Remedy, Status
-from dockerdiag.snapshot import Network, Unread
+from dockerdiag.snapshot import Link, Network
 from dockerdiag_checks.commands import sh
 from dockerdiag_checks.wording import listed, retry
 
@@ -50,10 +51,7 @@ NEEDS = ("engine", "engine.networks", "engine.containers", "network.links")
 )
 def CHECK(case: Case) -> Iterator[Located]:  # noqa: N802 - a module's check is its constant
     """One finding for each network whose parent is missing or down."""
-    links = case.snapshot.network.links
-    if isinstance(links, Unread):
-        return
-    up = {link.name: link.up for link in links}
+    links = Links(case.snapshot.network)
     for network in case.networks:
         parent = network.options.get("parent", "")
         names = tuple(
@@ -62,23 +60,32 @@ def CHECK(case: Case) -> Iterator[Located]:  # noqa: N802 - a module's check is 
             if container.state == "running"
             and any(one.network == network.name for one in container.endpoints)
         )
-        if network.driver in ("macvlan", "ipvlan") and parent and names and not up.get(parent):
-            yield Located(_without_parent(case, network, parent, names, missing=parent not in up), 0)
+        if network.driver not in ("macvlan", "ipvlan") or not parent or not names:
+            continue
+        link = links.get(parent)
+        fault = links.fault(link) if link is not None else None
+        down = links.get(fault.link) if fault is not None else None
+        if link is None or (down is not None and not down.up):
+            yield Located(_without_parent(case, network, parent, names, down), 0)
 
 
 def _without_parent(
-    case: Case, network: Network, parent: str, names: tuple[str, ...], *, missing: bool
+    case: Case, network: Network, parent: str, names: tuple[str, ...], down: Link | None
 ) -> Finding:
-    state = "does not exist" if missing else "is down"
+    """`down` is what is to be set up, the parent or a link that carries it; None where the parent is missing."""
+    missing = down is None
+    name = parent if down is None else down.name
+    carried = f" with {name}, which carries it" if name != parent else ""
+    state = "does not exist" if missing else f"is down{carried}"
     again = tuple(sh("docker", "restart", name) for name in names)
     remedy = Remedy(
         summary=f"Make {parent} again, as this host's network configuration has it; then start the containers again"
         if missing
-        else f"Set {parent} up",
-        now=() if missing else (sh("ip", "link", "set", parent, "up"),),
+        else f"Set {name} up",
+        now=() if missing else (sh("ip", "link", "set", name, "up"),),
         lasting=again if missing else (),
         verify=retry(case),
-        undo=() if missing else (sh("ip", "link", "set", parent, "down"),),
+        undo=() if missing else (sh("ip", "link", "set", name, "down"),),
         risk="Interrupts the containers."
         if missing
         else "Carries traffic again. Whoever took it down may do so again: have it left unmanaged there.",
@@ -91,7 +98,7 @@ def _without_parent(
         f"{'leaves' if len(names) == 1 else 'leave'}, {state}",
         count=len(names),
         explains=(
-            f"link-admin-down link:{parent}",
+            f"link-admin-down link:{name}",
             f"path-link link:{parent}",
             *(f"path-{kind} container:{name}" for name in names for kind in ("link", "no-route")),
         ),

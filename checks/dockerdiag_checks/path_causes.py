@@ -4,7 +4,15 @@ from ipaddress import ip_network
 
 from dockerdiag.case import Case, Hit
 from dockerdiag.configuration.networkd import file_for, leaves_alone
-from dockerdiag.packet.adjacency import HAIRPIN_OFF, HEARD_BY_MASTER, WITHOUT_ARP, WRONG_GATEWAY
+from dockerdiag.packet.adjacency import (
+    APART_FROM_PARENT,
+    HAIRPIN_OFF,
+    HEARD_BY_MASTER,
+    OUTSIDE_VLAN,
+    WITHOUT_ARP,
+    WITHOUT_PVID,
+    WRONG_GATEWAY,
+)
 from dockerdiag.packet.fib import describe_rule
 from dockerdiag.packet.flow import Halt
 from dockerdiag.packet.routing import LOCAL_TABLE_LATE
@@ -61,9 +69,11 @@ def _of_link(case: Case, halt: Halt) -> str:
         return "bridge-missing" if bridge else "path-link"
     if not link.up:
         return "bridge-admin-down" if bridge else "link-admin-down"
+    if halt.reason.endswith(APART_FROM_PARENT):
+        return "macvlan-parent-apart"
     if not link.arp and (bridge or halt.reason.startswith(WITHOUT_ARP)):
         return "arp-off"
-    if link.bridge_port_state not in (None, _FORWARDING):
+    if link.bridge_port_state not in (None, _FORWARDING) and link.carrier is not False:
         return "bridge-port-blocked"
     if halt.reason.endswith(HAIRPIN_OFF):
         return "bridge-port-hairpin"
@@ -71,6 +81,8 @@ def _of_link(case: Case, halt: Halt) -> str:
         return "bridge-port-isolated"
     if halt.reason.endswith(HEARD_BY_MASTER):
         return "uplink-is-a-port"
+    if OUTSIDE_VLAN in halt.reason or halt.reason.endswith(WITHOUT_PVID):
+        return "bridge-vlan-missing"
     if link.kind == "veth" and link.carrier is not False:
         return "veth-not-enslaved"
     return "link-without-carrier" if link.carrier is False else "path-link"

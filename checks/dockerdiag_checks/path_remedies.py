@@ -21,6 +21,7 @@ from dockerdiag_checks.link_remedies import (
     arp_on,
     bridge_again,
     gateway_of,
+    into_vlan,
     ipv6_on,
     keeping_off,
     no_port,
@@ -196,6 +197,10 @@ def _by_name(case: Case, hit: Hit, code: str) -> tuple[Remedy, ...] | None:
         return (led,)
     if code == "ipv6-disabled" and (on := ipv6_on(case, hit)) is not None:
         return (on,)
+    if code == "macvlan-parent-apart":
+        return (_beside_parent(case, halt),)
+    if code == "bridge-vlan-missing":
+        return (into_vlan(case, halt),)
     if code == "subnet-overlap":
         return (another_subnet(case, hit),)
     if code == "duplicate-bridge-route" and (gone := without_orphan(case, hit)) is not None:
@@ -329,6 +334,15 @@ def _port_forwards(case: Case, halt: Halt) -> Remedy | None:
         state = ("isolated", "off"), ("isolated", "on")
     else:
         return None
+    read = () if isinstance(links, Unread) else links
+    master = next((one for one in read if one.index == link.master), None)
+    if master is not None and master.stp and state[0][0] == "state":
+        return Remedy(
+            summary=f"Wait for the spanning tree of {master.name}, which takes twice its forward delay; where it keeps "
+            f"{name} blocked, there is a loop that it cuts there",
+            verify=(sh("bridge", "-d", "link", "show", "dev", name), *retry(case)),
+            risk="None by looking. Without the spanning tree, a loop takes the whole network down.",
+        )
     then, now = (sh("bridge", "link", "set", "dev", name, *words) for words in state)
     return Remedy(
         summary=f"Let the bridge port {name} forward",
@@ -342,6 +356,12 @@ def _port_forwards(case: Case, halt: Halt) -> Remedy | None:
 def _link_up(case: Case, halt: Halt) -> Remedy:
     link = halt.link or ""
     read = link_named(case, link)
+    if halt.reason.endswith(WITHOUT_PORT):
+        return Remedy(
+            summary=f"Make the link that {link} is to send by a port of it again, as the host's network is configured",
+            verify=(sh("ip", "link", "show", "master", link), *retry(case)),
+            risk="None by looking. A link that becomes a port needs no address: that belongs to what it is a port of.",
+        )
     if read is not None and read.up and read.carrier is False:
         return Remedy(
             summary=f"Give {link} a carrier: its cable, its switch's port, or its other end on this host or a guest",

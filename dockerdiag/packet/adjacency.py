@@ -2,7 +2,7 @@
 
 from dockerdiag.packet import ethernet
 from dockerdiag.packet.fib import Query
-from dockerdiag.packet.links import NO_CARRIER, VALID, Links
+from dockerdiag.packet.links import NO_CARRIER, VALID, WITHOUT_PORT, Links
 from dockerdiag.packet.packet import IPAddress, Packet
 from dockerdiag.packet.trail import Trail
 from dockerdiag.packet.world import Station, Terrain, World
@@ -20,8 +20,16 @@ HAIRPIN_OFF = "hairpin is off"
 """How the reason of a halt ends where a bridge would have to send a frame back by the port that it came by."""
 WITHOUT_ARP = "ARP is switched off on "
 """How the reason of a halt begins where a link asks for no neighbours and is none that can do without."""
+OUTSIDE_VLAN = "is not in VLAN"
+"""In the reason of a halt on a VLAN-aware bridge, before the VLAN's number."""
+WITHOUT_PVID = "is VLAN-aware and itself without a PVID: what it sends untagged goes nowhere"
+"""How the reason of a halt ends where a VLAN-aware bridge takes no untagged frames of the host's own."""
+APART_FROM_PARENT = "from which the kernel keeps what sends by it"
+"""How the reason of a halt ends where a macvlan's container asks for its parent's own address."""
 HEARD_BY_MASTER = "which takes the answers to what it asks: it learns no hardware address"
 """How the reason of a halt ends where a link sends by itself though it is a port of another."""
+_GUESTS = ("tun",)
+"""Kinds of bridge ports that lead to virtual machines."""
 _TAKING_FRAMES = ("bridge", "bond", "team", "openvswitch")
 """Kinds of links that take what comes in by their ports."""
 
@@ -42,6 +50,8 @@ class Adjacency:
         fault = terrain.links.fault(link)
         if fault is None:
             return False
+        if not terrain.is_host and link.up and self._by_broken_parent(link):
+            return True
         far_end = self._far_end(terrain, link) if link.kind == "veth" and link.up else None
         if far_end is not None and far_end.up:
             # The kernel gives both ends carrier as soon as both are up: they were read at two moments.
@@ -54,6 +64,24 @@ class Adjacency:
         if terrain.is_host:
             self.mended.add(link.name)
         return True
+
+    def _by_broken_parent(self, link: Link) -> bool:
+        """Whether the host's link that a container's macvlan sends by passes nothing: its own halt tells it."""
+        parent = self._world.host_end(link) if link.kind != "veth" else None
+        return parent is not None and self._world.host.links.fault(parent) is not None
+
+    def apart(self, parent: Link, network: Network | None, toward: IPAddress, packet: Packet) -> None:
+        """Says that a container on a macvlan or ipvlan cannot reach the host by its parent's address."""
+        host = self._world.host
+        routed = network is not None and network.options.get("ipvlan_mode", "l2") != "l2"
+        # Another such link of the host hears the question too, and answers for all of the host's addresses.
+        beside = any(
+            one.up and one.peer == parent.index and one.kind == "macvlan" and one.peer_namespace is None
+            for one in host.links.by_name.values()
+        )
+        if not routed and not beside and ethernet.owns(host.links, parent, toward):
+            reason = f"{toward} is the host's own address on {parent.name}, {APART_FROM_PARENT}"
+            self._dropped(host, parent, reason, packet)
 
     def _far_end(self, terrain: Terrain, link: Link) -> Link | None:
         """A veth's other end; where that is down, its own halt tells it."""
@@ -111,6 +139,59 @@ class Adjacency:
     def _dropped(self, terrain: Terrain, link: Link, reason: str, packet: Packet) -> None:
         at = f"link {link.name}"
         self._trail.halt(terrain, link.name, "link", Disposition.DROPPED, at, reason, packet, link=link.name)
+
+    def outward(
+        self, terrain: Terrain, bridge: Link, toward: IPAddress, packet: Packet, above: Link | None = None
+    ) -> Link | None:
+        """The port by which a bridge sends what is for a machine out there; None where it is one of several.
+
+        `above` is the VLAN on the bridge that it is sent by, None for the bridge itself.
+
+        Where no port that leads off the host passes anything, says so. A guest may be the router that is meant: as
+        long as one is there, that is known only once nobody answers.
+        """
+        links = terrain.links
+        outer = ethernet.outer_ports(self._world, bridge)
+        uplinks = [port for port in outer if port.kind not in _GUESTS] or outer
+        live = [port for port in uplinks if _forwards(links, port)]
+        if not links.ports(bridge):
+            self._dropped(terrain, bridge, f"{bridge.name} {WITHOUT_PORT}", packet)
+        if live or not uplinks:
+            self._outside_vlan(terrain, bridge, live, packet, above)
+            return live[0] if len(live) == 1 else None
+        neighbour = terrain.neighbour(above or bridge, toward)
+        guests = [
+            port.name
+            for port in links.ports(bridge)
+            if port not in uplinks and self._world.container_end(port) is None and _forwards(links, port)
+        ]
+        if not guests or (neighbour is not None and "failed" in neighbour.state):
+            if not self.broken(terrain, uplinks[0], packet):
+                self.port_state(terrain, uplinks[0], packet)
+            self.mended.add(bridge.name)
+        elif neighbour is None or neighbour.state not in VALID:
+            fault = links.fault(uplinks[0])
+            why = fault.reason if fault is not None else f"{uplinks[0].name} does not forward"
+            reason = f"{why}, and whether {toward} is beyond {' or '.join(guests)} is not known"
+            self._trail.unread(terrain, bridge.name, f"link {uplinks[0].name}", reason, packet)
+        return uplinks[0] if len(uplinks) == 1 and not guests else None
+
+    def _outside_vlan(
+        self, terrain: Terrain, bridge: Link, ports: list[Link], packet: Packet, above: Link | None
+    ) -> None:
+        """Says that a VLAN-aware bridge has no port, or not itself, in the VLAN that the host sends into."""
+        own = bridge.bridge_vlans
+        if not bridge.vlan_filtering or own is None or any(port.bridge_vlans is None for port in ports):
+            return
+        number = own.pvid if above is None else above.vlan_id
+        if number is None:
+            self._dropped(terrain, bridge, f"{bridge.name} {WITHOUT_PVID}", packet)
+        elif number not in own:
+            self._dropped(terrain, bridge, f"{bridge.name} itself {OUTSIDE_VLAN} {number}", packet)
+        elif ports and not any(number in port.bridge_vlans for port in ports if port.bridge_vlans):
+            names = " or ".join(port.name for port in ports)
+            reason = f"{names}, by which {bridge.name} sends, {OUTSIDE_VLAN} {number}"
+            self._dropped(terrain, ports[0], reason, packet)
 
     # -- who answers on a bridge --------------------------------------------------------------------------------
 
@@ -323,6 +404,10 @@ class Adjacency:
             link=link.name,
             neighbour=entry,
         )
+
+
+def _forwards(links: Links, port: Link) -> bool:
+    return links.fault(port) is None and port.bridge_port_state in (None, _FORWARDING)
 
 
 def _nobodys(entry: Neighbour, links: Links) -> str | None:

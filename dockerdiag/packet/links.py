@@ -8,6 +8,11 @@ from dockerdiag.snapshot.model import Address, Link, NetworkNamespace, Unread
 
 NO_CARRIER = ("down", "lowerlayerdown", "notpresent")
 """Operational states (RFC 2863) of a link that is without carrier, or was when the kernel last told of it."""
+_STACKED = ("vlan", "macvlan", "macvtap", "ipvlan", "ipvtap", "macsec")
+"""Kinds of links that send by another of this host, and go down with it or send nothing while it is down."""
+_AGGREGATES = ("bond", "team")
+WITHOUT_PORT = "has no port"
+"""How the reason of a fault ends where a link has nothing to send by."""
 VALID = frozenset({"permanent", "noarp", "reachable", "stale", "delay", "probe"})
 """States of a neighbour to which packets are sent at once."""
 
@@ -103,6 +108,11 @@ class Links:
         master = self.master(link)
         return master if master is not None and master.kind == "vrf" else None
 
+    @cached_property
+    def vrfs(self) -> dict[str, int]:
+        """The table of each VRF, by its name."""
+        return {link.name: link.vrf_table for link in self._links if link.vrf_table is not None}
+
     def addresses(self, name: str, family: int) -> list[Address] | None:
         """The addresses of a link, None where they were not read."""
         link = self.by_name.get(name)
@@ -112,19 +122,35 @@ class Links:
 
     def fault(self, link: Link) -> LinkFault | None:
         """Why `link`, or a link that carries it, passes nothing."""
+        lower = self.lower(link)
+        if lower is not None and link.kind in _STACKED and (fault := self.fault(lower)) is not None:
+            return fault
         if not link.up:
             return LinkFault(link.name, f"{link.name} is down")
         if link.kind == "bridge":
             # A bridge has carrier when a port has; the ports on the packet's way are looked at one by one.
             return None
         if link.carrier is False or (link.carrier is None and link.operstate in NO_CARRIER):
-            lower = self._lower(link)
             if lower is not None and (fault := self.fault(lower)) is not None:
                 return fault
+            if link.kind in _AGGREGATES:
+                return self._of_ports(link)
             return LinkFault(link.name, f"{link.name} has no carrier")
         return None
 
-    def _lower(self, link: Link) -> Link | None:
+    def _of_ports(self, link: Link) -> LinkFault:
+        """Why a bond has no carrier."""
+        ports = self.ports(link)
+        if not ports:
+            return LinkFault(link.name, f"{link.name} {WITHOUT_PORT}")
+        down = next((port for port in ports if not port.up), None)
+        if down is not None:
+            return LinkFault(down.name, f"{down.name} is down, and no port of {link.name} has a carrier")
+        names = " and ".join(port.name for port in ports)
+        dead = all(port.carrier is False for port in ports)
+        return LinkFault(link.name, f"{link.name} has no carrier{f', for {names} have none' if dead else ''}")
+
+    def lower(self, link: Link) -> Link | None:
         """The link of this namespace that carries a VLAN or the like; a veth's other end is no such link."""
         if link.kind == "veth" or link.peer is None or link.peer_namespace is not None:
             return None

@@ -353,11 +353,16 @@ class Movement:
         packet = self._rulings.cross(terrain, "netdev", "egress", packet)
         if link.kind == "bridge":
             return self._onto_bridge(terrain, link, packet, way)
+        lower = terrain.links.lower(link)
+        if link.kind == "vlan" and lower is not None and lower.kind == "bridge":
+            self._adjacency.outward(terrain, lower, toward, packet, link)
         if link.kind in UNDERLYING and not terrain.is_host:
             # Its neighbours are the machines out there, as an uplink's are.
             parent = self.world.host_end(link)
             self._resolution.resolve(Side(terrain, link, parent), Side(), toward, packet)
             self._adjacency.of_uplink(terrain, link, toward, packet)
+            if parent is not None:
+                self._adjacency.apart(parent, self.network, toward, packet)
             return self._by_parent(terrain, packet, parent, link.name, link)
         if link.kind == "veth" and not terrain.is_host:
             return self._through_veth(terrain, link, packet, toward)
@@ -450,13 +455,12 @@ class Movement:
         if self.trail.origin is None and toward == self.sent_from:
             self.trail.hop(terrain, f"bridge {bridge.name}", f"to {toward}")
             return End("delivered", terrain, packet)
-        outer = ethernet.outer_ports(self.world, bridge)
         docker = self.world.network_by_bridge(bridge.name) is not None
-        if docker and not outer and self._adjacency.nobody(terrain, bridge, toward, packet):
+        beyond = not docker or bool(ethernet.outer_ports(self.world, bridge))
+        if not beyond and self._adjacency.nobody(terrain, bridge, toward, packet):
             return End("lost", terrain, packet)
-        port = outer[0] if len(outer) == 1 else None
+        port = self._adjacency.outward(terrain, bridge, toward, packet) if beyond else None
         if port is not None:
-            self._adjacency.broken(terrain, port, packet)
             packet = self._bridge_output(terrain, port, packet)
         return self._leave(terrain, bridge, packet, way, port)
 

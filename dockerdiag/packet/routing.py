@@ -327,7 +327,7 @@ class Router:
             # connect() asks again with the source that the first answer gave.
             again = self._depart(replace(query, source=decision.source))
             return replace(again, disagreement=decision.disagreement)
-        if source is not None and self.address_type(source) not in ("local", None):
+        if source is not None and self.is_own(source) is False:
             reason = f"{source} is no address of this namespace"
             foreign = Obstacle("address", Disposition.DROPPED, f"address {source}", reason)
             return replace(decision, obstacles=(*decision.obstacles, foreign))
@@ -398,9 +398,18 @@ class Router:
         if lookup.outcome == "none":
             # Where a refusing route was all there was, it alone is the finding.
             at = f"no route to {destination}" if last else ""
+            vrf = self._vrf_with_way(query)
+            if vrf is not None and query.in_link == LOOPBACK:
+                # `ip vrf exec` binds a process to one, of which nothing is read.
+                reason = f"only the VRF {vrf} has a route to {destination}, and who sends may be bound to it"
+                return Obstacle("unread", Disposition.UNKNOWN, "routes", reason)
             down = ", ".join(self._down(destination.version))
-            reason = f"no table has a route to {destination}" + (f"; {down} is down" if down else "")
-            return Obstacle("no-route", Disposition.NO_ROUTE, at, reason)
+            reason = f"no table has a route to {destination}"
+            if vrf is not None:
+                reason = f"no table has a route to {destination} but that of the VRF {vrf}, which its links alone go by"
+            return Obstacle(
+                "no-route", Disposition.NO_ROUTE, at, reason + (f"; {down} is down" if down else "")
+            )
         if lookup.route is not None:
             at, what = f"route {describe_route(lookup.route)}", f"the route `{describe_route(lookup.route)}`"
         else:
@@ -411,13 +420,24 @@ class Router:
         reason = f"{what} {does} what goes to {destination}"
         return Obstacle("route", disposition, at, reason, route=lookup.route, rule=lookup.rule)
 
+    def _vrf_with_way(self, query: Query) -> str | None:
+        """The VRF in whose table there is a way, where nothing leads the packet into it."""
+        for name, table in self.links.vrfs.items():
+            found = self.fib.in_table(table, query)
+            if found is not None and found.outcome == "found":
+                return name
+        return None
+
     def _down(self, family: int) -> list[str]:
-        """The links that have an address and are down, which takes their routes away."""
-        return [
-            name
-            for name, link in self.links.by_name.items()
-            if not link.up and not link.loopback and self.links.addresses(name, family)
-        ]
+        """The links that have an address and are down, which takes their routes away; with what carries them."""
+        found = []
+        for name, link in self.links.by_name.items():
+            if link.up or link.loopback or not self.links.addresses(name, family):
+                continue
+            fault = self.links.fault(link)
+            carried = fault is not None and fault.link != name
+            found.append(f"{fault.link}, which carries {name}," if fault and carried else name)
+        return found
 
     def _ways(self, lookup: Lookup) -> tuple[Way, ...]:
         ways = []
@@ -493,6 +513,20 @@ class Router:
         if link is not None and link not in {self.links.name(hop.link) for hop in _all_hops(found)}:
             return "unicast"
         return found.type or found.outcome
+
+    def is_own(self, address: IPAddress) -> bool | None:
+        """Whether it is an address of this namespace, of a VRF's links too; None: not known."""
+        kind = self.address_type(address)
+        tables = () if kind in ("local", None) else self.links.vrfs.values()
+        return (
+            None
+            if kind is None
+            else (kind == "local" or any(self._local_in(table, address) for table in tables))
+        )
+
+    def _local_in(self, table: int, address: IPAddress) -> bool:
+        found = self.fib.in_table(table, Query(address))
+        return found is not None and found.type == "local"
 
     def route_link(
         self,

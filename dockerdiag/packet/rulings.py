@@ -38,6 +38,8 @@ class Rulings:
 
         `doubt` says why it may not come there at all.
         """
+        if layer == "netdev":
+            self._filtered(terrain, packet.in_link if hook == "ingress" else packet.out_link, packet)
         crossing = self._crossing(terrain, layer, hook, packet, doubt=doubt, priorities=priorities)
         if crossing is None:
             return packet
@@ -52,6 +54,13 @@ class Rulings:
             ttl_set_by=after.ttl_set_by,
             changed_sets=after.changed_sets,
         )
+
+    def _filtered(self, terrain: Terrain, name: str | None, packet: Packet) -> None:
+        """Notes that traffic control may drop it, where it is known to have dropped others."""
+        link = terrain.links.get(name)
+        if link is not None and link.filter_drops:
+            reason = f"traffic control's filters at {link.name} have dropped packets: which, is not read"
+            self._trail.unread(terrain, link.name, f"filters of {link.name}", reason, packet)
 
     def send(self, terrain: Terrain, packet: Packet) -> tuple[Packet, Packet | None]:
         """Takes a packet that is made here through output; and as what it is routed again, where it is."""

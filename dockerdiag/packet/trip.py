@@ -191,14 +191,14 @@ class Trip(Movement):
         if not packet.source_known:
             self._one_of_several(terrain, place, packet)
             return packet
-        kind = terrain.router.address_type(source)
-        if kind is None:
+        own = terrain.router.is_own(source)
+        if own is None:
             reason = f"whether {source} is an address of this host was not read"
             self.trail.unread(terrain, place, f"address {source}", reason, packet)
             return packet
-        if kind == "local" and (bridge := self._inner_bridge(terrain, source, link)) is not None:
+        if own and (bridge := self._inner_bridge(terrain, source, link)) is not None:
             return self._leaves_as_a_bridge(end, place, bridge)
-        if kind == "local":
+        if own:
             self.trail.hop(terrain, place, f"answers to {source} come back to this host")
             return packet
         if source == self.sent_from and (why := self._perhaps_routed(source)) is not None:
@@ -216,8 +216,8 @@ class Trip(Movement):
             terrain, place, "unanswered", disposition, at, reason, packet, rule=rule, link=self.uplink
         )
         candidates = terrain.router.local_addresses(link.name) if link is not None else None
-        own = next((a for a in candidates or () if a.version == source.version), None)
-        return packet if own is None else self.tracking.masqueraded(terrain, packet, own)
+        another = next((a for a in candidates or () if a.version == source.version), None)
+        return packet if another is None else self.tracking.masqueraded(terrain, packet, another)
 
     def _inner_bridge(self, terrain: Terrain, source: IPAddress, link: Link | None) -> Link | None:
         """The network's bridge, other than the one it leaves by, that an address of the host belongs to."""

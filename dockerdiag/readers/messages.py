@@ -24,9 +24,25 @@ _PORTS = struct.Struct("=HH")
 _USERS = struct.Struct("=II")
 _TUNNEL = struct.Struct("!Q")
 _CACHE_INFO = struct.Struct("=IIiiIIII")
+_TRAFFIC_CONTROL = struct.Struct("=BxxxiIII")
+"""`struct tcmsg`."""
+POLICE, MIRRED = "police", "mirred"
+_ACTION_KIND, _ACTION_OPTIONS, _TCA_MIRRED_PARMS = 1, 2, 2
+_MIRRED = struct.Struct("=24xI")
+"""The link in `struct tc_mirred`."""
+_FILTER_ACTIONS: Mapping[str, tuple[int, int | None]] = {
+    "u32": (7, 6),
+    "fw": (4, 2),
+    "bpf": (1, 2),
+    "basic": (3, 4),
+    "flower": (3, None),
+    "matchall": (2, None),
+}
+"""Attributes with a filter's actions and with a policer of the old kind."""
 _STATISTICS = struct.Struct("=QII")
 """`struct tc_stats` up to its third field: bytes, packets, drops."""
 _RTA_MULTIPATH = 9
+_BRIDGE_VLAN_INFO = 2
 _METRICS = {2: "RTAX_MTU"}
 _OPERATIONAL_STATES = ("unknown", "notpresent", "down", "lowerlayerdown", "testing", "dormant", "up")
 """RFC 2863's, by the kernel's numbers for them."""
@@ -165,12 +181,19 @@ def _queue_statistics(value: bytes, family: int) -> dict[str, int]:  # noqa: ARG
     return {"drop": _STATISTICS.unpack_from(value)[2]}
 
 
+def _bridge_vlans(value: bytes, family: int) -> list[tuple[int, int]]:  # noqa: ARG001
+    """Flags and number of each VLAN, or of where a range begins and ends (`struct bridge_vlan_info`)."""
+    return [_PORTS.unpack_from(one) for kind, one in _attributes(value) if kind == _BRIDGE_VLAN_INFO]
+
+
 _OF_KIND: Mapping[str, Decoders] = {
     "bridge": {
         5: ("IFLA_BR_STP_STATE", _number),
+        7: ("IFLA_BR_VLAN_FILTERING", _byte),
         36: ("IFLA_BR_NF_CALL_IPTABLES", _byte),
         37: ("IFLA_BR_NF_CALL_IP6TABLES", _byte),
     },
+    "vlan": {1: ("IFLA_VLAN_ID", _short)},
     "vrf": {1: ("IFLA_VRF_TABLE", _number)},
 }
 _AS_PORT_OF: Mapping[str, Decoders] = {
@@ -199,6 +222,14 @@ class LinkMessage(Message):
         33: ("IFLA_CARRIER", _byte),
         37: ("IFLA_LINK_NETNSID", _signed),
     }
+
+
+class BridgeMessage(Message):
+    """A bridge or a port of one, as asked for by the family AF_BRIDGE (RTM_NEWLINK)."""
+
+    fixed = LinkMessage.fixed
+    fields = LinkMessage.fields
+    decoders: ClassVar[Decoders] = {26: ("IFLA_AF_SPEC", _bridge_vlans)}
 
 
 class AddressMessage(Message):
@@ -278,6 +309,36 @@ class NeighbourMessage(Message):
 class QueueMessage(Message):
     """A queueing discipline (RTM_NEWQDISC)."""
 
-    fixed = struct.Struct("=BxxxiIII")
+    fixed = _TRAFFIC_CONTROL
     fields = ("family", "index", "handle", "parent", "info")
-    decoders: ClassVar[Decoders] = {3: ("TCA_STATS", _queue_statistics)}
+    decoders: ClassVar[Decoders] = {1: ("TCA_KIND", _text), 3: ("TCA_STATS", _queue_statistics)}
+
+
+def _action(parts: dict[int, bytes]) -> str:
+    kind = _text(parts.get(_ACTION_KIND, b""), 0)
+    told = dict(_attributes(parts.get(_ACTION_OPTIONS, b""))).get(_TCA_MIRRED_PARMS, b"")
+    if kind != MIRRED or len(told) < _MIRRED.size:
+        return kind
+    return f"{MIRRED} {_MIRRED.unpack_from(told)[0]}"
+
+
+class FilterMessage(Message):
+    """A filter of traffic control (RTM_NEWTFILTER)."""
+
+    fixed = _TRAFFIC_CONTROL
+    fields = QueueMessage.fields
+    decoders: ClassVar[Decoders] = {
+        1: ("TCA_KIND", _text),
+        2: ("TCA_OPTIONS", lambda value, _: dict(_attributes(value))),
+    }
+
+    def actions(self) -> frozenset[str]:
+        """The kinds of what it does to packets, its own where it has a program for that.
+
+        `mirred` is followed by the index of the link that packets are given to.
+        """
+        kind, options = self["attrs"].get("TCA_KIND", ""), self["attrs"].get("TCA_OPTIONS", {})
+        actions, police = _FILTER_ACTIONS.get(kind, (None, None))
+        if actions in options:
+            return frozenset(_action(dict(_attributes(one))) for _, one in _attributes(options[actions]))
+        return frozenset([POLICE if police in options else kind])

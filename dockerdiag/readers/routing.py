@@ -1,14 +1,15 @@
 """Links, addresses, routes, policy rules and neighbours, of the network namespace the reader is in."""
 
 import socket
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any, Literal
 
-from dockerdiag.dataclass import dataclass
+from dockerdiag.dataclass import dataclass, replace
 from dockerdiag.readers.deadline import unread_on_error
+from dockerdiag.readers.messages import MIRRED, POLICE
 from dockerdiag.readers.rtnetlink import Rtnetlink
-from dockerdiag.snapshot import Address, Link, Neighbour, NextHop, Route, RoutingRule, Unread
+from dockerdiag.snapshot import Address, BridgeVlans, Link, Neighbour, NextHop, Route, RoutingRule, Unread
 
 Family = Literal[4, 6]
 FAMILIES: tuple[tuple[int, Family], ...] = ((socket.AF_INET, 4), (socket.AF_INET6, 6))
@@ -19,6 +20,7 @@ _IFF_UP, _IFF_LOOPBACK, _IFF_NOARP = 0x1, 0x8, 0x80
 _RTM_F_CLONED = 0x200
 _FIB_RULE_INVERT = 0x2
 _NONE = 0xFFFFFFFF
+_PVID, _RANGE_BEGIN, _RANGE_END = 0x2, 0x8, 0x10
 _ROOT_QDISC = 0xFFFFFFFF
 _RTN_MULTICAST, _RTN_BROADCAST = 5, 3
 
@@ -114,14 +116,39 @@ def read_routing() -> Routing:
 
 
 def _links(rtnetlink: Rtnetlink) -> tuple[Link, ...]:
-    drops = unread_on_error(partial(_queue_drops, rtnetlink))
-    return tuple(
-        _link(message, None if isinstance(drops, Unread) else drops.get(message["index"]))
-        for message in rtnetlink.links()
-    )
+    queues = unread_on_error(lambda: list(rtnetlink.queues()))
+    drops = {} if isinstance(queues, Unread) else _drops(queues, lambda one: one["parent"] == _ROOT_QDISC)
+    filtered = {} if isinstance(queues, Unread) else _drops(queues, _is_for_filters)
+    messages = list(rtnetlink.links())
+    # What is over a rate is dropped at any time, by a policer or by the queue of the link that shapes.
+    shaping = {POLICE, *(f"{MIRRED} {one['index']}" for one in messages if one["flags"] & _IFF_UP)}
+    for index in [index for index, number in filtered.items() if number]:
+        if all(message.actions() <= shaping for message in rtnetlink.filters(index)):
+            del filtered[index]
+    links = tuple(_link(one, drops.get(one["index"]), filtered.get(one["index"])) for one in messages)
+    if not any(link.vlan_filtering for link in links):
+        return links
+    vlans = _bridge_vlans(rtnetlink)
+    return tuple(replace(link, bridge_vlans=vlans.get(link.index)) for link in links)
 
 
-def _link(message: Any, qdisc_drops: int | None) -> Link:
+def _bridge_vlans(rtnetlink: Rtnetlink) -> dict[int, BridgeVlans]:
+    """By the index of the bridge or port; one without any VLAN is told too."""
+    found: dict[int, BridgeVlans] = {}
+    for message in rtnetlink.bridge_vlans():
+        told = message["attrs"].get("IFLA_AF_SPEC", [])
+        low, ranges, pvid = 0, [], None
+        for flags, number in told:
+            low = low if flags & _RANGE_END else number
+            pvid = number if flags & _PVID else pvid
+            if not flags & _RANGE_BEGIN:
+                ranges.append((low, number))
+        if told or message["index"] not in found:
+            found[message["index"]] = BridgeVlans(tuple(ranges), pvid)
+    return found
+
+
+def _link(message: Any, qdisc_drops: int | None, filter_drops: int | None) -> Link:
     attributes = message["attrs"]
     information = attributes.get("IFLA_LINKINFO", {})
     data, port = information.get("kind_data", {}), information.get("port_of_data", {})
@@ -146,8 +173,11 @@ def _link(message: Any, qdisc_drops: int | None) -> Link:
         stp=_switch(data.get("IFLA_BR_STP_STATE")),
         bridge_nf_call_iptables=_switch(data.get("IFLA_BR_NF_CALL_IPTABLES")),
         bridge_nf_call_ip6tables=_switch(data.get("IFLA_BR_NF_CALL_IP6TABLES")),
+        vlan_id=data.get("IFLA_VLAN_ID"),
+        vlan_filtering=_switch(data.get("IFLA_BR_VLAN_FILTERING")),
         vrf_table=data.get("IFLA_VRF_TABLE"),
         qdisc_drops=qdisc_drops,
+        filter_drops=filter_drops,
         group=attributes.get("IFLA_GROUP", 0),
     )
 
@@ -156,13 +186,18 @@ def _switch(value: int | None) -> bool | None:
     return None if value is None else bool(value)
 
 
-def _queue_drops(rtnetlink: Rtnetlink) -> dict[int, int]:
-    drops: dict[int, int] = {}
-    for message in rtnetlink.queues():
+def _is_for_filters(message: Any) -> bool:
+    return message["attrs"].get("TCA_KIND") in ("ingress", "clsact")
+
+
+def _drops(queues: Iterable[Any], wanted: Callable[[Any], bool]) -> dict[int, int]:
+    """By the index of the link."""
+    found: dict[int, int] = {}
+    for message in queues:
         statistics = message["attrs"].get("TCA_STATS")
-        if message["parent"] == _ROOT_QDISC and statistics is not None:
-            drops[message["index"]] = statistics["drop"]
-    return drops
+        if statistics is not None and wanted(message):
+            found[message["index"]] = statistics["drop"]
+    return found
 
 
 def _address(message: Any) -> Address:

@@ -8,6 +8,8 @@ from typing import Any
 from dockerdiag.readers.messages import (
     ROUTE,
     AddressMessage,
+    BridgeMessage,
+    FilterMessage,
     LinkMessage,
     NeighbourMessage,
     QueueMessage,
@@ -23,6 +25,7 @@ RTM_NEWROUTE, RTM_GETROUTE = 24, 26
 RTM_NEWNEIGH, RTM_GETNEIGH = 28, 30
 RTM_NEWRULE, RTM_GETRULE = 32, 34
 RTM_NEWQDISC, RTM_GETQDISC = 36, 38
+RTM_NEWTFILTER, RTM_GETTFILTER = 44, 46
 _ANSWERS = {
     RTM_NEWLINK: LinkMessage,
     RTM_NEWADDR: AddressMessage,
@@ -30,6 +33,7 @@ _ANSWERS = {
     RTM_NEWRULE: RuleMessage,
     RTM_NEWNEIGH: NeighbourMessage,
     RTM_NEWQDISC: QueueMessage,
+    RTM_NEWTFILTER: FilterMessage,
 }
 _LENGTHS = {
     RTM_GETLINK: 16,
@@ -40,6 +44,9 @@ _LENGTHS = {
     RTM_GETQDISC: 20,
 }
 """Of each question's fixed part, that begins with the address family."""
+_FILTER_PARENTS = (0xFFFFFFF2, 0xFFFFFFF3)
+"""For what comes in, and for what goes out."""
+_IFLA_EXT_MASK, _VLANS_AS_RANGES = 29, 0x4
 _RTA_DST, _RTA_SRC, _RTA_IIF, _RTA_MARK = 1, 2, 3, 16
 
 
@@ -57,9 +64,21 @@ class Rtnetlink(Netlink):
         """
         return self._dump(RTM_GETLINK)
 
+    def bridge_vlans(self) -> Iterator[Any]:
+        """Every bridge and port of one, with the VLANs that it takes part in."""
+        wanted = attribute(_IFLA_EXT_MASK, struct.pack("=I", _VLANS_AS_RANGES))
+        fixed = bytes((socket.AF_BRIDGE,)).ljust(_LENGTHS[RTM_GETLINK], b"\0")
+        with Netlink(socket.NETLINK_ROUTE, {RTM_NEWLINK: BridgeMessage}) as apart:
+            return apart.steady_dump(RTM_GETLINK, fixed + wanted)
+
     def queues(self) -> Iterator[Any]:
         """Every queueing discipline."""
         return self._dump(RTM_GETQDISC)
+
+    def filters(self, link: int) -> Iterator[Any]:
+        """The filters of a link that has a queueing discipline for them (ingress or clsact), by its index."""
+        for parent in _FILTER_PARENTS:
+            yield from self.steady_dump(RTM_GETTFILTER, struct.pack("=BxxxiIII", 0, link, 0, parent, 0))
 
     def addresses(self) -> Iterator[Any]:
         """Every address."""

@@ -59,6 +59,19 @@ class TextFile:
 
 
 @dataclass(frozen=True, slots=True)
+class BridgeVlans:
+    """The VLANs that a port of a VLAN-aware bridge, or the bridge itself, takes part in."""
+
+    ranges: tuple[tuple[int, int], ...]
+    """The first and the last number of each."""
+    pvid: int | None = None
+    """The VLAN that untagged frames which come in by it belong to; None: they are dropped."""
+
+    def __contains__(self, number: int) -> bool:
+        return any(low <= number <= high for low, high in self.ranges)
+
+
+@dataclass(frozen=True, slots=True)
 class Link:
     """One network interface (RTM_GETLINK)."""
 
@@ -90,9 +103,18 @@ class Link:
     bridge_nf_call_iptables: bool | None = None
     """Of a bridge: its own switch for iptables on bridged frames, beside net.bridge.*"""
     bridge_nf_call_ip6tables: bool | None = None
+    vlan_id: int | None = None
+    """Of a VLAN: its number."""
+    vlan_filtering: bool | None = None
+    """Of a bridge: whether it is VLAN-aware."""
+    bridge_vlans: BridgeVlans | None = None
+    """Read where some bridge is VLAN-aware; None as well for what is neither a bridge nor a port of one."""
     vrf_table: int | None = None
     """Of a VRF device: the table that its traffic is routed by."""
     qdisc_drops: int | None = None
+    filter_drops: int | None = None
+    """How many packets traffic control's filters (ingress, clsact) have dropped; None where it has none, and where
+    they only keep to a rate."""
     group: int | None = None
     """IFLA_GROUP, None in a snapshot of before it was read."""
 

@@ -1,17 +1,19 @@
 """What rtnetlink says is decoded as pyroute2 decodes it, from a kernel that holds every form of it."""
 
 import socket
+import struct
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
-from dockerdiag.readers import rtnetlink
+from dockerdiag.readers import routing, rtnetlink
 from dockerdiag.readers.bare_package import bare_package
-from dockerdiag.readers.messages import RouteMessage, RuleMessage
+from dockerdiag.readers.messages import BridgeMessage, FilterMessage, RouteMessage, RuleMessage
 from dockerdiag.readers.rtnetlink import Rtnetlink
 from dockerdiag.readers.visit import enter
+from dockerdiag.snapshot import BridgeVlans
 from tests.readers.conftest import Namespace
 
 with bare_package("pyroute2"):
@@ -305,3 +307,63 @@ def test_an_answer_that_is_cut_short_ends_in_no_loop() -> None:
         message = RouteMessage(header + bytes(12) + broken * 8)
         message.decode()
         assert set(message["attrs"]) <= {"RTA_MULTIPATH"}
+
+
+def _attribute(kind: int, content: bytes) -> bytes:
+    return struct.pack("=HH", 4 + len(content), kind) + content + bytes(-len(content) % 4)
+
+
+def _message(fixed: int, content: bytes) -> bytes:
+    return (16 + fixed + len(content)).to_bytes(4, "little") + bytes(12 + fixed) + content
+
+
+def test_the_vlans_of_bridges_and_ports_are_ranges(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = {3: [(6, 1), (8, 5), (16, 4094)], 4: [], 5: [(0, 7), (0, 9)]}
+    messages = []
+    for index, vlans in told.items():
+        each = b"".join(_attribute(2, struct.pack("=HH", *one)) for one in vlans)
+        message = BridgeMessage(_message(16, _attribute(26, each)))
+        message.decode()
+        messages.append({**message, "index": index})
+    monkeypatch.setattr(Rtnetlink, "bridge_vlans", lambda _: iter(messages))
+    with Rtnetlink() as kernel:
+        found = routing._bridge_vlans(kernel)
+    assert found == {
+        3: BridgeVlans(((1, 1), (5, 4094)), 1),
+        4: BridgeVlans(()),
+        5: BridgeVlans(((7, 7), (9, 9))),
+    }
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "actions"),
+    [
+        ("u32", _attribute(7, _attribute(1, _attribute(1, b"gact\0"))), {"gact"}),
+        ("u32", _attribute(6, b""), {"police"}),
+        (
+            "flower",
+            _attribute(
+                3, _attribute(1, _attribute(1, b"police\0")) + _attribute(2, _attribute(1, b"gact\0"))
+            ),
+            {"police", "gact"},
+        ),
+        (
+            "matchall",
+            _attribute(
+                2,
+                _attribute(
+                    1,
+                    _attribute(1, b"mirred\0")
+                    + _attribute(2, _attribute(2, bytes(24) + (9).to_bytes(4, "little"))),
+                ),
+            ),
+            {"mirred 9"},
+        ),
+        ("bpf", _attribute(8, b"\1\0\0\0"), {"bpf"}),
+        ("matchall", _attribute(2, _attribute(1, _attribute(1, b"mirred\0"))), {"mirred"}),
+    ],
+)
+def test_what_a_filter_does_is_told_by_kind(kind: str, options: bytes, actions: set[str]) -> None:
+    message = FilterMessage(_message(20, _attribute(1, kind.encode() + b"\0") + _attribute(2, options)))
+    message.decode()
+    assert message.actions() == actions
