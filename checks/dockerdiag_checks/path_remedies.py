@@ -512,7 +512,7 @@ def _past_policy(case: Case, hit: Hit) -> Remedy | None:
     main = (subnet, "lookup", "main", "priority", str(first - 1))
     add = tuple(sh(*tool, "add", way, *main) for way in ways)
     remove = tuple(sh(*tool, "del", way, *main) for way in ways)
-    anew = [f"{first} 2>/dev/null; {then}" for first, then in zip(remove, add, strict=True)]
+    anew = [f"{gone} 2>/dev/null; {again}" for gone, again in zip(remove, add, strict=True)]
     each_start = AtEngineStart(f"route-{'-'.join(hit.networks[:1])}", anew)
     return Remedy(
         summary=f"Let {listed(hit.networks, 'network')} take the host's main routes, past that rule",

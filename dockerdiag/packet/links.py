@@ -10,6 +10,8 @@ NO_CARRIER = ("down", "lowerlayerdown", "notpresent")
 """Operational states (RFC 2863) of a link that is without carrier, or was when the kernel last told of it."""
 _STACKED = ("vlan", "macvlan", "macvtap", "ipvlan", "ipvtap", "macsec")
 """Kinds of links that send by another of this host, and go down with it or send nothing while it is down."""
+_MOST_LEVELS = 8
+"""Of links one upon the other; the kernel makes no more."""
 _AGGREGATES = ("bond", "team")
 WITHOUT_PORT = "has no port"
 """How the reason of a fault ends where a link has nothing to send by."""
@@ -120,19 +122,20 @@ class Links:
             return None
         return [address for address in self._addresses.get(link.index, []) if address.family == family]
 
-    def fault(self, link: Link) -> LinkFault | None:
-        """Why `link`, or a link that carries it, passes nothing."""
-        lower = self.lower(link)
-        if lower is not None and link.kind in _STACKED and (fault := self.fault(lower)) is not None:
-            return fault
+    def fault(self, link: Link, levels: int = _MOST_LEVELS) -> LinkFault | None:
+        """Why `link`, or a link that carries it at most `levels` below, passes nothing."""
+        lower = self.lower(link) if levels else None
+        beneath = self.fault(lower, levels - 1) if lower is not None else None
+        if beneath is not None and link.kind in _STACKED:
+            return beneath
         if not link.up:
             return LinkFault(link.name, f"{link.name} is down")
         if link.kind == "bridge":
             # A bridge has carrier when a port has; the ports on the packet's way are looked at one by one.
             return None
         if link.carrier is False or (link.carrier is None and link.operstate in NO_CARRIER):
-            if lower is not None and (fault := self.fault(lower)) is not None:
-                return fault
+            if beneath is not None:
+                return beneath
             if link.kind in _AGGREGATES:
                 return self._of_ports(link)
             return LinkFault(link.name, f"{link.name} has no carrier")

@@ -165,6 +165,9 @@ def _prefixes(snapshot: Snapshot) -> Iterator[str]:
                 yield route.destination
                 if route.source:
                     yield route.source
+        if not isinstance(namespace, Unread) and not isinstance(namespace.ipsec_policies, Unread):
+            for policy in namespace.ipsec_policies:
+                yield from (policy.source, policy.destination)
     if not isinstance(snapshot.engine, Unread) and not isinstance(snapshot.engine.networks, Unread):
         for network in snapshot.engine.networks:
             for pool in network.pools:

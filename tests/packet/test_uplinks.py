@@ -164,3 +164,8 @@ def test_filters_that_have_dropped_packets_are_a_doubt() -> None:
     for drops, disposition in ((0, Disposition.DELIVERED), (3, Disposition.UNKNOWN)):
         links = tuple(replace(one, filter_drops=drops) if one.name == "eth0" else one for one in host.links)
         assert walked(replace(host, links=links)).disposition is disposition
+
+
+def test_links_that_carry_each_other_end_somewhere() -> None:
+    one, other = replace(link(2, "eth0", "vlan"), peer=9), replace(link(9, "up0", "vlan"), peer=2)
+    assert Links(leaving_by(9, one, other)).fault(one) is None
