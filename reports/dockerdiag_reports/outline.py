@@ -303,12 +303,8 @@ def quiet(report: Report) -> str:
 
 
 def _is_cause(entry: Entry, cause: Cause | None) -> bool:
-    return (
-        cause is not None
-        and entry.check == cause.check
-        and entry.finding.code == cause.code
-        and entry.finding.subject == cause.subject
-    )
+    # Two rules may stop packets of one network: findings of one code and subject are not the same finding.
+    return cause is not None and Cause.of(entry.check, entry.finding) == cause
 
 
 def _undecided(report: Report) -> tuple[Undecided, ...]:

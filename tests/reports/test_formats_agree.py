@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 
 from dockerdiag.formatting import Format, RenderOptions
 from dockerdiag.registry import formats
-from dockerdiag.report import EXIT_CODES, Report, Verdict
+from dockerdiag.report import EXIT_CODES, Evidence, Report, Verdict
 from dockerdiag_reports import html
 from tests.recorded import Recorded, name_of, recorded
 from tests.reports.hostile import texts
-from tests.reports.samples import SAMPLES, hostile
+from tests.reports.samples import BROKEN, FORWARD_DROP, SAMPLES, hostile
 
 FORMATS, NOT_LOADED = formats()
 Told = tuple[str, int | None]
@@ -170,3 +170,15 @@ def test_the_same_report_gives_the_same_text(format_: Format, verbose: bool) -> 
 def test_no_two_formats_claim_one_suffix() -> None:
     suffixes = [suffix for format_ in FORMATS.values() for suffix in format_.suffixes]
     assert len(suffixes) == len(set(suffixes))
+
+
+@pytest.mark.parametrize("name", ["text", "markdown"])
+def test_a_second_rule_of_the_causes_network_is_told_too(name: str) -> None:
+    second = replace(FORWARD_DROP, evidence=(Evidence("iptables-nft ip raw PREROUTING rule 7", "-j DROP"),))
+    both = tuple(
+        replace(each, findings=(*each.findings, second)) if each.check == "forward-policy" else each
+        for each in BROKEN.results
+    )
+    shown = FORMATS[name].render(replace(BROKEN, results=both), RenderOptions())
+    assert "raw PREROUTING rule 7" in shown
+    assert "raw PREROUTING rule 7" not in FORMATS[name].render(BROKEN, RenderOptions())
