@@ -87,8 +87,8 @@ def _members(case: Case, rule: RuleReference, name: str, address: IPAddress) -> 
 
 def unbanned(case: Case, ban: Ban) -> Remedy:
     """Takes the one ban back, by the program that set it where that runs."""
-    own = subnets_of_all(case)
-    again = f"Whoever was banned may be banned again: name {', '.join(own) or 'the subnet'} in "
+    spared = [subnet for subnet in subnets_of_all(case) if _overlap(ban.member, subnet)] or [ban.member]
+    again = f"Whoever was banned may be banned again: name {', '.join(spared)} in "
     if ban.jail and _runs(case, "fail2ban.service"):
         now: tuple[str, ...] = (sh("fail2ban-client", "set", ban.jail, "unbanip", ban.member),)
         undo: tuple[str, ...] = (sh("fail2ban-client", "set", ban.jail, "banip", ban.member),)
@@ -111,6 +111,14 @@ def unbanned(case: Case, ban: Ban) -> Remedy:
         )
         + ("" if undo else f" {FOR_GOOD}"),
     )
+
+
+def _overlap(member: str, subnet: str) -> bool:
+    try:
+        one, other = ip_network(member, strict=False), ip_network(subnet, strict=False)
+    except ValueError:
+        return False
+    return one.version == other.version and one.overlaps(other)
 
 
 def _runs(case: Case, name: str) -> bool:

@@ -258,11 +258,8 @@ def _asks_the_engine(shim: Shim) -> bool:
 def _stopped_beside_containers(case: Case) -> Finding:
     shims = _left_behind(case)
     mute = [shim for shim in shims if _asks_the_engine(shim)]
-    lost = (
-        f"{len(mute)} of them {'resolves' if len(mute) == 1 else 'resolve'} no name, for the engine is its resolver"
-        if mute
-        else ""
-    )
+    resolves, whose = ("resolves", "its") if len(mute) == 1 else ("resolve", "their")
+    lost = f"{len(mute)} of them {resolves} no name, for the engine is {whose} resolver" if mute else ""
     return Finding(
         code="daemon-down-containers-up",
         status=Status.FAIL if mute else Status.WARN,

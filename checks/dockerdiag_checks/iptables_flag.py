@@ -49,7 +49,7 @@ from dockerdiag_checks.nft_files import Taking, leaves_docker_alone, takings
 from dockerdiag_checks.other_services import after_engine, in_use, service_state
 from dockerdiag_checks.rule_commands import iptables
 from dockerdiag_checks.setting_files import evidence_of, turn_on, verify_running
-from dockerdiag_checks.translation import translate_all
+from dockerdiag_checks.translation import near_misses, translate_all
 from dockerdiag_checks.wording import FOR_GOOD, listed, retry
 
 NEEDS = ("engine", "daemons")
@@ -121,17 +121,23 @@ def _to_find_out(case: Case) -> Remedy:
 def _off(case: Case, hits: tuple[Hit, ...]) -> Finding:
     setting = case.settings["iptables"]
     remedy = turn_on(setting, case)
+    near = tuple(
+        dict.fromkeys(
+            each for hit in hits if hit.halt.kind == "unanswered" for each in near_misses(case, hit)
+        )
+    )
+    others = "and no rule of others fits its containers" if near else ""
     return Finding(
         code="iptables-off",
         status=_status(hits),
         subject=case.engine_subject,
         summary=(
             "The engine was told to make no rules (iptables=false), "
-            "and nobody else makes those that its containers need"
+            f"{others or 'and nobody else makes those that its containers need'}"
         ),
         count=_count(hits),
         explains=_what_follows(case, hits),
-        evidence=evidence_of(setting) or _presumed(case),
+        evidence=(*(evidence_of(setting) or _presumed(case)), *near),
         remedies=(remedy or _by_hand(case),),
     )
 

@@ -54,7 +54,7 @@ from dockerdiag_checks.next_steps import to_find_out
 from dockerdiag_checks.rule_commands import iptables, let_pass
 from dockerdiag_checks.rule_remedies import accepted, where
 from dockerdiag_checks.setting_files import evidence_of, file_origin, turn_on
-from dockerdiag_checks.translation import HOST_ADDRESS_OPTION, subnet_of, translate
+from dockerdiag_checks.translation import HOST_ADDRESS_OPTION, near_misses, subnet_of, translate
 from dockerdiag_checks.wording import containers_of, listed, subnets_of
 
 NEEDS = ("engine",)
@@ -123,7 +123,7 @@ def _unanswered_network(case: Case, hit: Hit, network: Network | None) -> Findin
         "masquerade-missing",
         status,
         f"No rule translates the addresses of network {name}: nobody can answer {containers_of(hit)}",
-        _expected_rule(case, hit, network),
+        (*_expected_rule(case, hit, network), *near_misses(case, hit)),
     )
 
 

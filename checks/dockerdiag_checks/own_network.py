@@ -3,7 +3,7 @@
 from ipaddress import ip_network
 
 from dockerdiag.case import Case, Hit
-from dockerdiag.snapshot import Container, Endpoint, NetworkNamespace, Unread
+from dockerdiag.snapshot import Container, Endpoint, NetworkNamespace, Route, Unread
 from dockerdiag_checks.commands import Change, sh
 
 _FALLBACK_TUNNELS = frozenset({"ipip", "sit", "gre", "gretap", "erspan", "ip6gre", "ip6tnl", "vti", "vti6"})
@@ -71,7 +71,25 @@ def route_by(container: Container, case: Case, hit: Hit, gateway: str) -> Change
     route = max(leading, key=lambda one: ip_network(one.destination).prefixlen, default=None)
     if route is None or ip_network(route.destination).prefixlen == 0:
         return None
+    return _deleted(route, "via", gateway)
+
+
+def refusing_route(container: Container, case: Case, hit: Hit) -> Change | None:
+    """Deletes the route that refuses a container's packets, where another of its table then leads them on."""
+    refusing, to, inside = hit.halt.route, hit.halt.packet.addresses.destination, _inside(case, container)
+    if inside is None or isinstance(inside.routes, Unread) or refusing is None or refusing.type == "unicast":
+        return None
+    leads = any(
+        (one.family, one.table, one.type) == (refusing.family, refusing.table, "unicast")
+        and to in ip_network(one.destination)
+        for one in inside.routes
+    )
+    return _deleted(refusing) if leads and refusing in inside.routes else None
+
+
+def _deleted(route: Route, *by: str) -> Change:
     tool = ("ip", "-6", "route") if route.family == 6 else ("ip", "route")
+    kind = () if route.type == "unicast" else (route.type,)
     metric = ("metric", str(route.metric)) if route.metric else ()
-    way = (route.destination, "via", gateway, "table", str(route.table), *metric)
+    way = (*kind, route.destination, *by, "table", str(route.table), *metric)
     return Change(sh(*tool, "del", *way), sh(*tool, "add", *way), "")

@@ -214,6 +214,10 @@ def _what_follows(hit: Hit, code: str) -> tuple[str, ...]:
     )
 
 
+_NO_NAMES = ("a", "an", "it", "its", "no", "several", "the", "this", "what", "whether")
+"""What a reason begins with, where it does not begin with a name."""
+
+
 def _what(case: Case, halt: Halt, offline: bool) -> str:
     if halt.rule is not None and halt.netfilter is not None and not halt.certain:
         place = f"Whether packets pass the container's own {where(halt.rule)}"
@@ -224,6 +228,8 @@ def _what(case: Case, halt: Halt, offline: bool) -> str:
         what = "what asks for its neighbours is " if halt.packet.asks_neighbours else ""
         return f"The container's own firewall: {what}{word} by {policy}{where(halt.rule)}"
     reason = halt.reason.rstrip(".")
+    if reason.partition(" ")[0] in _NO_NAMES:
+        reason = sentence(reason)
     return f"{no_way_out(case, halt.packet.family)}: {reason}" if offline else reason
 
 
@@ -245,7 +251,8 @@ def _way(hit: Hit) -> str:
 
 def _subject(case: Case, hit: Hit) -> str:
     halt = hit.halt
-    if (halt.namespace is not None or halt.place == WRONG_GATEWAY) and hit.containers:
+    of_sender = halt.place == WRONG_GATEWAY or (halt.kind == "time-to-live" and halt.rule is None)
+    if (halt.namespace is not None or of_sender) and hit.containers:
         return f"container:{hit.containers[0]}"
     if halt.link is not None and halt.namespace is None:
         return f"link:{halt.link}"

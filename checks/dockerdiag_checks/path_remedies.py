@@ -27,7 +27,7 @@ from dockerdiag_checks.link_remedies import (
     no_port,
     without_orphan,
 )
-from dockerdiag_checks.own_network import lacks_address, own_address, route_by
+from dockerdiag_checks.own_network import lacks_address, own_address, refusing_route, route_by
 from dockerdiag_checks.path_causes import link_named, network_of, vpn_of
 from dockerdiag_checks.rule_commands import delete_rule, let_pass
 from dockerdiag_checks.wording import FOR_GOOD, containers_of, listed, retry, subnets_of
@@ -54,6 +54,8 @@ def mending(case: Case, hit: Hit, code: str) -> tuple[Remedy, ...]:
         return (_port_forwards(case, halt) or _link_up(case, halt),)
     if halt.kind == "ipsec" and (removed := _without_policy(case, halt)) is not None:
         return (removed,)
+    if halt.kind == "time-to-live" and halt.rule is None:
+        return (_as_other_systems(case, hit),)
     if halt.kind == "time-to-live" and (removed := _without_rule(case, halt)) is not None:
         return (removed,)
     lost = halt.kind == "address" and halt.place.startswith("bridge ")
@@ -250,7 +252,24 @@ def in_container(case: Case, hit: Hit) -> tuple[Remedy, ...]:
         if (address := own_address(case, hit)) is not None:
             both = "Give the container its address and its default route again"
             return (_in_each(case, hit, (address, change), both), again)
+    refusing = {
+        one.name: (change,)
+        for one in case.containers
+        if one.name in hit.containers and (change := refusing_route(one, case, hit)) is not None
+    }
+    if len(refusing) == len(hit.containers) > 0:
+        return (
+            _in_those(case, refusing, "Delete the container's own route that refuses these packets"),
+            again,
+        )
     return (again,)
+
+
+def _as_other_systems(case: Case, hit: Hit) -> Remedy:
+    change = set_sysctl("net/ipv4/ip_default_ttl", "64", str(hit.halt.packet.ttl))
+    return _in_each(
+        case, hit, (change,), "Have the container send with the time to live that others send with"
+    )
 
 
 def _on_parents_network(halt: Halt) -> bool:
@@ -263,7 +282,7 @@ def _gateway_out_there(case: Case, hit: Hit) -> Remedy:
     look = in_namespace(hit.containers[0], sh("ip", "neigh", "show", gateway)) if hit.containers else ""
     return Remedy(
         summary=(
-            f"Have the network of {listed(hit.networks, 'network')} made with a gateway that is there: "
+            f"Make {listed(hit.networks, 'network')} anew with a gateway that is there: "
             f"{gateway} must answer on the network that its parent link is on"
         ),
         verify=(*((look,) if look else ()), *retry(case)),
@@ -409,8 +428,16 @@ def _bridge_address(case: Case, hit: Hit) -> Remedy | None:
         now=(*kept_off, sh(*tool, "add", address, *there, *(("nodad",) if ":" in address else ()))),
         verify=(sh(*tool, "show", *there), *retry(case)),
         undo=(sh(*tool, "del", address, *there), *undo),
-        risk=f"None beyond the traffic that it carries again. {risk}",
+        risk=_BECOMES_GATEWAY
+        if network.leaves_gateway_to_others
+        else f"None beyond the traffic that it carries again. {risk}",
     )
+
+
+_BECOMES_GATEWAY = (
+    "The host becomes the gateway, which the network leaves to another machine (inhibit_ipv4), until the next reboot: "
+    "where there is such a machine, make the link that leads to it a port of the bridge instead."
+)
 
 
 def _route_to_bridge(case: Case, hit: Hit) -> Remedy | None:

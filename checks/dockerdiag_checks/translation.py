@@ -1,14 +1,17 @@
 """Remedies for a network whose addresses are not translated."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from ipaddress import ip_address, ip_network
 
 from dockerdiag.case import MASQUERADE_OPTION, Case, Hit, is_default_bridge, without_translation
-from dockerdiag.report import Remedy, RuleReference
-from dockerdiag.snapshot import Container, Network
+from dockerdiag.packet.indexing import Prefix, prefix
+from dockerdiag.packet.rules import Chain, Nat, Ruleset
+from dockerdiag.report import Evidence, Remedy, RuleReference
+from dockerdiag.snapshot import Container, Network, Unread
 from dockerdiag_checks.commands import AtEngineStart, Change, sh
 from dockerdiag_checks.engine_restart import restart_risk, rules_made_again
 from dockerdiag_checks.rule_commands import masquerade
+from dockerdiag_checks.rule_remedies import where
 from dockerdiag_checks.wording import listed, retry
 
 HOST_ADDRESS_OPTION = "com.docker.network.host_ipv4"
@@ -72,6 +75,52 @@ def subnet_of(hit: Hit, network: Network) -> str:
         if pool.subnet and ip_address(source) in ip_network(pool.subnet, strict=False):
             return pool.subnet
     return f"{source}/{source.max_prefixlen}"
+
+
+def near_misses(case: Case, hit: Hit) -> tuple[Evidence, ...]:
+    """Rules that translate sources, and would this packet's but for the link or the subnet that they name."""
+    ruleset = case.walker.world.host.ruleset if case.walker is not None else Ruleset()
+    nat = {
+        id(table): table
+        for table, chain in ruleset.base_chains("inet", "postrouting")
+        if chain.hooking is not None and chain.hooking.type == "nat"
+    }
+    return tuple(
+        Evidence(f"{where(found)}, rule {found.index}, does not match: {why}", found.text)
+        for table in nat.values()
+        for chain in table.chains.values()
+        for found, why in _missing_narrowly(case, hit, chain)
+    )[:3]
+
+
+def _missing_narrowly(case: Case, hit: Hit, chain: Chain) -> Iterator[tuple[RuleReference, str]]:
+    packet = hit.halt.packet
+    source, leaves_by = packet.addresses.source, packet.out_link or hit.halt.link
+    own = prefix(str(source))
+    for rule in chain.rules:
+        _, out_link, subnet, _ = rule.key()
+        if out_link in (None, leaves_by):
+            # A subnet that is some link's has a rule of its own by right.
+            missed = subnet is not None and not _within(own, subnet) and not _is_on_a_link(case, subnet)
+            why = f"the packet comes from {source}"
+        else:
+            missed = leaves_by is not None and (subnet is None or _within(own, subnet))
+            why = f"the packet leaves by {leaves_by}"
+        if missed and any(isinstance(item, Nat) and item.manipulation == "source" for item in rule.items):
+            yield chain.reference(rule), why
+
+
+def _within(one: Prefix | None, subnet: Prefix) -> bool:
+    if one is None or one[0] != subnet[0] or one[1] < subnet[1]:
+        return False
+    return one[2] >> (one[1] - subnet[1]) == subnet[2]
+
+
+def _is_on_a_link(case: Case, subnet: Prefix) -> bool:
+    addresses = case.snapshot.network.addresses
+    return isinstance(addresses, Unread) or any(
+        _within(prefix(address.address), subnet) for address in addresses
+    )
 
 
 def _lasting(

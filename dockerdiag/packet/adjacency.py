@@ -226,7 +226,7 @@ class Adjacency:
             self._trail.halt(terrain, WRONG_GATEWAY, "address", dropped, at, reason, packet, link=bridge.name)
             return
         disposition, reason = Disposition.DROPPED, f"{bridge.name} does not have the gateway address {toward}"
-        if network is not None and network.options.get("com.docker.network.bridge.inhibit_ipv4") == "true":
+        if network is not None and network.leaves_gateway_to_others:
             reason = f"the gateway {toward} is another machine (inhibit_ipv4), "
             if all(self._world.container_end(port) is not None for port in terrain.links.ports(bridge)):
                 reason += f"and {bridge.name} has no port that leads to one"

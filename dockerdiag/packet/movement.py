@@ -19,6 +19,8 @@ from dockerdiag.report import Disposition
 from dockerdiag.snapshot.model import Link, Network
 
 _MAX_ROUTINGS = 24
+_USUAL_TTL = 63
+"""Behind one router, of what Linux sends."""
 UNDERLYING = ("macvlan", "ipvlan", "macvtap", "ipvtap")
 """Kinds of links, and drivers of networks, that send by a parent link."""
 _TUNNELS = frozenset(
@@ -291,7 +293,8 @@ class Movement:
         packet = replace(packet, out_link=way.link, gateway=way.gateway)
         if packet.ttl is not None:
             self._rulings.time_to_live(terrain, "routing", packet, None)
-            packet = replace(packet, ttl=max(packet.ttl - 1, 1))
+            mended = packet.ttl <= 1 and packet.ttl_set_by is None
+            packet = replace(packet, ttl=_USUAL_TTL if mended else max(packet.ttl - 1, 1))
         # NAT's translation is undone for it.
         self._ipsec(terrain, "forward", replace(arrived, mark=packet.mark), packet.in_link)
         self._ipsec(terrain, "out", packet, way.link)

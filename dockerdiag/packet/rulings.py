@@ -147,20 +147,20 @@ class Rulings:
         self._trail.hop(terrain, place, text, "rewrite", passage.rule)
 
     def time_to_live(self, terrain: Terrain, place: str, packet: Packet, router: IPAddress | None) -> None:
-        """Notes that a router passes on no packet whose time to live a rule has used up.
+        """Notes that a router passes on no packet whose time to live is used up, by a rule or by its sender.
 
         Of the next one out there it is not known whether it routes the packet or is who it is for.
         """
         rule = packet.ttl_set_by
-        if packet.ttl is None or packet.ttl > 1 or rule is None:
+        if packet.ttl is None or packet.ttl > 1:
             return
         name = "time to live" if packet.family == 4 else "hop limit"
         who = "the host" if router is None else f"{router}, unless that is who it is for,"
-        reason = f"this rule leaves it a {name} of {packet.ttl}, with which {who} does not pass it on"
+        left = "its sender's net.ipv4.ip_default_ttl gives it" if rule is None else "this rule leaves it"
+        reason = f"{left} a {name} of {packet.ttl}, with which {who} does not pass it on"
         disposition = Disposition.DROPPED if router is None else Disposition.UNKNOWN
-        self._trail.halt(
-            terrain, place, "time-to-live", disposition, rule_name(rule), reason, packet, rule=rule
-        )
+        at = "net.ipv4.ip_default_ttl" if rule is None else rule_name(rule)
+        self._trail.halt(terrain, place, "time-to-live", disposition, at, reason, packet, rule=rule)
 
     def obstacles(
         self,

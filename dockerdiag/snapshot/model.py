@@ -607,6 +607,12 @@ class Network:
             return self.bridge_seen or None
         return named or f"br-{self.id[:12]}"
 
+    @property
+    def leaves_gateway_to_others(self) -> bool:
+        """Whether its bridge has no IPv4 address: another machine is to be the gateway (inhibit_ipv4)."""
+        option = self.options.get("com.docker.network.bridge.inhibit_ipv4", "")
+        return option.lower() in ("true", "t", "1")
+
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:

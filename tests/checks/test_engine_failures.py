@@ -6,7 +6,7 @@ import pytest
 
 from dockerdiag.report import Verdict
 from dockerdiag.snapshot import LogLine, ModuleTree, Program, Shim, Snapshot, TextFile, Unread
-from tests.checks.hosts import Change, cause_of, judged, service
+from tests.checks.hosts import Change, cause_of, judged, service, told
 
 START = "failed to start daemon: Error initializing network controller: "
 LAST_WORDS = [
@@ -127,5 +127,7 @@ def test_an_engine_that_is_stopped_without_containers_is_unknown() -> None:
     assert judged(*stopped()).verdict is Verdict.UNKNOWN
     own = Shim("a" * 64, TextFile("/etc/resolv.conf", "nameserver 127.0.0.11\n"))
     assert cause_of(judged(*stopped(own)))[1] == "daemon-down-containers-up"
+    two = told(judged(*stopped(own, replace(own, container="b" * 64))))["daemon-down-containers-up"]
+    assert two.summary.endswith("2 of them resolve no name, for the engine is their resolver")
     other = Shim("a" * 64, TextFile("/etc/resolv.conf", "nameserver 192.0.2.1\n"))
     assert judged(*stopped(other)).verdict is Verdict.UNKNOWN

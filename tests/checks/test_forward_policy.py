@@ -237,3 +237,18 @@ def test_the_risk_names_all_that_the_accepts_let_pass() -> None:
     remedy = report.cause.remedies[0]
     assert len(remedy.now) == 2
     assert "(-p tcp -m tcp --dport 443 and -p udp -m udp --dport 53)" in remedy.risk
+
+
+@pytest.mark.parametrize(
+    ("banned", "spared"),
+    [("172.17.0.2/32", "172.17.0.0/16"), ("172.16.0.0/12", "172.17.0.0/16"), ("1.1.1.1/32", "1.1.1.1")],
+)
+def test_what_is_not_to_be_banned_again(banned: str, spared: str) -> None:
+    report = judged(
+        rules(":FORWARD ACCEPT [0:0]\n", ":FORWARD ACCEPT [0:0]\n:f2b-web - [0:0]\n"),
+        first_in("FORWARD", "-j f2b-web"),
+        first_in("f2b-web", f"-s {banned} -j DROP"),
+    )
+    assert report.cause is not None
+    assert report.cause.code == "container-banned"
+    assert f"name {spared} in ignoreip" in report.cause.remedies[0].risk

@@ -1,5 +1,7 @@
 from dataclasses import replace
 
+import pytest
+
 from dockerdiag.case import MASQUERADE_OPTION
 from dockerdiag.report import Status, Verdict
 from dockerdiag.snapshot import Engine, NetworkNamespace, Snapshot
@@ -86,6 +88,44 @@ def test_another_rule_that_does_the_same_is_fine() -> None:
 def test_a_rule_for_another_link_does_not_help() -> None:
     report = judged(DELETED, first_in("nat:POSTROUTING", "-o tun0 -j MASQUERADE"))
     assert cause_of(report)[1] == "masquerade-missing"
+
+
+NEARLY = (
+    ("-s 172.16.0.0/12 -o ens3 -j MASQUERADE", "the packet leaves by eth0"),
+    ("-o ens3 -j SNAT --to-source 198.51.100.2", "the packet leaves by eth0"),
+    ("-s 192.168.44.0/24 -o eth0 -j MASQUERADE", "the packet comes from 172.17.0.2"),
+)
+NOT_NEARLY = (
+    "-s 198.51.100.0/24 -j MASQUERADE",
+    "-s 192.168.44.0/24 -j ACCEPT",
+    "-s 10.9.0.0/16 -o ens3 -j MASQUERADE",
+)
+
+
+@pytest.mark.parametrize(("rule", "why"), NEARLY)
+def test_a_rule_that_nearly_translates_is_shown(rule: str, why: str) -> None:
+    cause = judged(DELETED, first_in("nat:POSTROUTING", rule)).cause
+    assert cause is not None
+    (nearly,) = (piece for piece in cause.evidence if "does not match" in piece.source)
+    assert (nearly.text, nearly.source.endswith(why)) == (f"-A POSTROUTING {rule}", True)
+
+
+@pytest.mark.parametrize("rule", NOT_NEARLY)
+def test_a_rule_for_others_is_not_shown(rule: str) -> None:
+    cause = judged(DELETED, first_in("nat:POSTROUTING", rule)).cause
+    assert cause is not None
+    assert not [piece for piece in cause.evidence if "does not match" in piece.source]
+
+
+def test_own_rules_that_do_not_fit_are_shown_with_the_flag() -> None:
+    nearly = first_in("nat:POSTROUTING", "-o ens3 -j MASQUERADE")
+    cause = judged(DELETED, nearly, command_line("--iptables=false")).cause
+    assert cause is not None
+    assert (cause.code, cause.summary.partition(", ")[2]) == (
+        "iptables-off",
+        "and no rule of others fits its containers",
+    )
+    assert any("-o ens3" in piece.text for piece in cause.evidence)
 
 
 def test_an_earlier_rule_that_settles_the_packet_is_named_with_what_it_shadows() -> None:

@@ -1,9 +1,21 @@
+from collections.abc import Mapping
 from dataclasses import replace
+
+import pytest
 
 from dockerdiag.asked import Asked
 from dockerdiag.diagnosis import diagnose
 from dockerdiag.report import Status, Verdict
-from dockerdiag.snapshot import Engine, Firewall, Neighbour, NetworkNamespace, RoutingRule, Snapshot, Unread
+from dockerdiag.snapshot import (
+    Engine,
+    Firewall,
+    Neighbour,
+    NetworkNamespace,
+    Route,
+    RoutingRule,
+    Snapshot,
+    Unread,
+)
 from tests.checks.hosts import (
     SHIPPED,
     Change,
@@ -77,6 +89,16 @@ def test_a_bridge_without_its_address() -> None:
     )
     assert cause_of(judged(gone)) == ("packet-path", "bridge-lost-ip", "link:docker0")
     assert now(gone) == ("ip address add 172.17.0.1/16 dev docker0",)
+    elsewhere = default_bridge(
+        options={
+            "com.docker.network.bridge.name": "docker0",
+            "com.docker.network.bridge.inhibit_ipv4": "true",
+        }
+    )
+    report = judged(gone, elsewhere)
+    assert report.cause is not None
+    assert report.cause.summary.startswith("The gateway 172.17.0.1 is another machine (inhibit_ipv4)")
+    assert "The host becomes the gateway" in report.cause.remedies[0].risk
 
 
 def test_a_policy_rule_is_passed_by_one_before_it() -> None:
@@ -345,3 +367,27 @@ def test_a_second_default_route_by_a_gateway_that_does_not_answer() -> None:
         return network(routes=(*left, first, later), neighbours=(*neighbours, silent))(snapshot)
 
     assert now(doubled) == ("ip route del unicast 0.0.0.0/0 via 198.51.100.254 dev eth0 table 254 metric 50",)
+
+
+def test_a_container_whose_packets_live_too_short() -> None:
+    def short(space: NetworkNamespace) -> NetworkNamespace:
+        assert isinstance(space.sysctls, Mapping)
+        return replace(space, sysctls={**space.sysctls, "net/ipv4/ip_default_ttl": "1"})
+
+    report = judged(container_namespace(short))
+    assert cause_of(report) == ("packet-path", "path-time-to-live", "container:web")
+    (line,) = now(container_namespace(short))
+    assert "sysctl -w net.ipv4.ip_default_ttl=64" in line
+    assert list(told(report)) == ["path-time-to-live"]
+
+
+@pytest.mark.parametrize("deleted", [True, False])
+def test_a_containers_route_that_refuses_is_deleted_where_another_leads_on(deleted: bool) -> None:
+    def refusing(space: NetworkNamespace) -> NetworkNamespace:
+        assert isinstance(space.routes, tuple)
+        default = tuple(one for one in space.routes if deleted or one.destination != "0.0.0.0/0")
+        routes = (Route(4, 254, "1.1.1.0/24", "unreachable"), *default)
+        return replace(space, routes=routes, route_answers=())
+
+    lines = now(container_namespace(refusing))
+    assert ("ip route del unreachable 1.1.1.0/24 table 254" in lines[0]) is deleted

@@ -795,6 +795,12 @@ CASES = [
         "nft ip t c handle 2",
     ),
     Case(
+        "time to live used up as sent",
+        box("echo 1 > /proc/sys/net/ipv4/ip_default_ttl"),
+        "net.ipv4.ip_default_ttl",
+    ),
+    Case("time to live of 3 as sent is enough", box("echo 3 > /proc/sys/net/ipv4/ip_default_ttl")),
+    Case(
         "time to live used up by iptables",
         host(f"iptables-nft -t mangle -A PREROUTING -i {BRIDGE} -j TTL --ttl-set 1"),
         "iptables-nft ip mangle PREROUTING rule 1",
