@@ -263,8 +263,15 @@ def _presumed(case: Case) -> tuple[Evidence, ...]:
     return (Evidence(origin.source, origin.text.strip()), Evidence("but", running.reason))
 
 
+def _emptied(case: Case) -> bool:
+    """Whether somebody flushed the engine's rules and left the chains, which lead nobody anywhere."""
+    firewall = case.snapshot.network.firewall
+    saved = [text for text in (firewall.iptables_nft, firewall.iptables_legacy) if isinstance(text, str)]
+    return case.backend() != "nft" and not any(" -j DOCKER" in text for text in saved)
+
+
 def _elsewhere(case: Case) -> Finding:
-    if case.has_docker_rules():
+    if case.has_docker_rules() and not _emptied(case):
         remedy = turn_on(case.settings["iptables"], case)
         return Finding(
             code="iptables-off-rules-left",

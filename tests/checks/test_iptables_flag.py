@@ -51,6 +51,11 @@ def test_rules_of_an_earlier_start_are_a_time_bomb() -> None:
     assert cause_of(report)[1] == "iptables-off-rules-left"
 
 
+def test_chains_of_an_earlier_start_that_were_flushed_are_no_time_bomb() -> None:
+    with_chain = OWN_RULES.replace("*nat\n", "*nat\n:DOCKER - [0:0]\n")
+    assert judged(*off(), with_table(with_chain)).verdict is Verdict.OK
+
+
 def test_a_daemon_started_by_hand_has_no_file_to_mend() -> None:
     report = judged(without_rules, command_line("--iptables=false"), service(main_pid=None))
     assert cause_of(report)[1] == "iptables-off"
