@@ -42,14 +42,16 @@ from dockerdiag.case import Case, Hit, Located
 from dockerdiag.configuration.settings import Unknown, value_of
 from dockerdiag.registry import check
 from dockerdiag.report import Evidence, Finding, Remedy, Status
+from dockerdiag.snapshot import Unread
 from dockerdiag_checks.commands import sh
 from dockerdiag_checks.engine_restart import restart_risk
 from dockerdiag_checks.next_steps import reading
 from dockerdiag_checks.nft_files import Taking, leaves_docker_alone, takings
 from dockerdiag_checks.other_services import after_engine, in_use, service_state
 from dockerdiag_checks.rule_commands import iptables
+from dockerdiag_checks.saved_rules import SAVED, untranslated_by
 from dockerdiag_checks.setting_files import evidence_of, turn_on, verify_running
-from dockerdiag_checks.translation import near_misses, translate_all
+from dockerdiag_checks.translation import near_misses, translate, translate_all
 from dockerdiag_checks.wording import FOR_GOOD, listed, retry
 
 NEEDS = ("engine", "daemons")
@@ -138,8 +140,15 @@ def _off(case: Case, hits: tuple[Hit, ...]) -> Finding:
         count=_count(hits),
         explains=_what_follows(case, hits),
         evidence=(*(evidence_of(setting) or _presumed(case)), *near),
-        remedies=(remedy or _by_hand(case),),
+        remedies=(remedy or _by_hand(case), *_one_rule(case, hits)),
     )
+
+
+def _one_rule(case: Case, hits: tuple[Hit, ...]) -> tuple[Remedy, ...]:
+    """Leaves the rules to whoever makes them, where one alone is missing."""
+    if len(hits) != 1 or hits[0].halt.kind != "unanswered" or len(hits[0].networks) != 1:
+        return ()
+    return translate(case, hits[0], case.network(hits[0].networks[0]), None)
 
 
 def _by_hand(case: Case) -> Remedy:
@@ -270,8 +279,21 @@ def _emptied(case: Case) -> bool:
     return case.backend() != "nft" and not any(" -j DOCKER" in text for text in saved)
 
 
+def _saved(case: Case) -> bool:
+    """Whether a service brings rules of Docker's make back at boot, for every network."""
+    files = case.snapshot.firewall_files
+    return not isinstance(files, Unread) and any(
+        file.path in SAVED
+        and SAVED[file.path][1] == 4
+        and (state := service_state(case, SAVED[file.path][0])) is not None
+        and state.unit_file_state == "enabled"
+        and not untranslated_by(case, file)
+        for file in files
+    )
+
+
 def _elsewhere(case: Case) -> Finding:
-    if case.has_docker_rules() and not _emptied(case):
+    if case.has_docker_rules() and not _emptied(case) and not _saved(case):
         remedy = turn_on(case.settings["iptables"], case)
         return Finding(
             code="iptables-off-rules-left",

@@ -37,32 +37,23 @@ Docker's: the engine makes those itself.
 
 import re
 from collections.abc import Iterator
-from ipaddress import ip_network
 from itertools import groupby
 from shlex import quote
 
-from dockerdiag.case import Case, without_translation
+from dockerdiag.case import Case
 from dockerdiag.registry import check
 from dockerdiag.report import Evidence, Finding, Remedy, Status
 from dockerdiag.snapshot import TextFile, Unread
 from dockerdiag_checks.commands import EditedFile
 from dockerdiag_checks.nft_files import Taking, leaves_docker_alone, own_table_first, takings
 from dockerdiag_checks.other_services import in_use, service_state
+from dockerdiag_checks.saved_rules import SAVED, masquerades, source_of, translated_subnets, untranslated_by
 from dockerdiag_checks.wording import listed, retry
 
 NEEDS = ("engine", "engine.networks", "services", "firewall_files")
 
 _CUTS_OFF = "cuts every container off"
 _LACKING = "leaves containers without them"
-SAVED = {
-    "/etc/iptables/rules.v4": ("netfilter-persistent.service", 4),
-    "/etc/iptables/rules.v6": ("netfilter-persistent.service", 6),
-    "/etc/sysconfig/iptables": ("iptables.service", 4),
-    "/etc/sysconfig/ip6tables": ("ip6tables.service", 6),
-}
-"""Who loads a file, and of which IP version its rules are."""
-_UNTRANSLATED = ("routed", "isolated")
-"""Gateway modes without translation."""
 
 
 @check(
@@ -144,7 +135,7 @@ def _saved(case: Case, file: TextFile) -> Iterator[Finding]:
     service, version = SAVED[file.path]
     evidence = Evidence(f"systemctl show {service}", _state(case, service))
     if "\n:DOCKER " not in f"\n{file.text}":
-        loses = version == 4 or (_translates(case, version) and _subnets(case, version))
+        loses = version == 4 or (_translates(case, version) and translated_subnets(case, version))
         if loses and ("*filter" in file.text or "*nat" in file.text):
             yield Finding(
                 code="saved-rules-lack-docker",
@@ -170,8 +161,8 @@ def _saved(case: Case, file: TextFile) -> Iterator[Finding]:
             evidence=(
                 *(
                     Evidence(f"{file.path}:{number}", line)
-                    for number, line in _masquerades(file)
-                    if _source(line) in gone
+                    for number, line in masquerades(file)
+                    if source_of(line) in gone
                 ),
                 *(Evidence(f"{file.path} lacks", subnet) for subnet in missing),
                 evidence,
@@ -180,42 +171,18 @@ def _saved(case: Case, file: TextFile) -> Iterator[Finding]:
         )
 
 
-def _masquerades(file: TextFile) -> Iterator[tuple[int, str]]:
-    for number, line in enumerate(file.text.splitlines(), 1):
-        if line.startswith("-A POSTROUTING ") and line.endswith("-j MASQUERADE") and " ! -o " in line:
-            yield number, line
-
-
-def _source(line: str) -> str:
-    words = line.split()
-    return words[words.index("-s") + 1] if "-s" in words else ""
-
-
-def _subnets(case: Case, version: int) -> tuple[str, ...]:
-    """The subnets whose packets the engine translates."""
-    return tuple(
-        str(subnet)
-        for network in case.networks
-        if network.bridge is not None and not network.internal and not without_translation(network)
-        if network.options.get(f"com.docker.network.bridge.gateway_mode_ipv{version}") not in _UNTRANSLATED
-        for pool in network.pools
-        if pool.subnet and (subnet := ip_network(pool.subnet, strict=False)).version == version
-    )
-
-
 def _missing(case: Case, file: TextFile) -> tuple[str, ...]:
     version = SAVED[file.path][1]
     if not _translates(case, version):
         return ()
-    saved = {_source(line) for _, line in _masquerades(file)}
-    return tuple(subnet for subnet in _subnets(case, version) if subnet not in saved)
+    return untranslated_by(case, file)
 
 
 def _gone(case: Case, file: TextFile) -> tuple[str, ...]:
     """Subnets that rules of Docker's make translate a bridge's packets for, and no network has."""
-    own = set(_subnets(case, SAVED[file.path][1]))
+    own = set(translated_subnets(case, SAVED[file.path][1]))
     bridges = re.compile(r" ! -o (?:docker0|br-[0-9a-f]{12}) ")
-    found = (_source(line) for _, line in _masquerades(file) if bridges.search(line))
+    found = (source_of(line) for _, line in masquerades(file) if bridges.search(line))
     return tuple(dict.fromkeys(subnet for subnet in found if subnet and subnet not in own))
 
 

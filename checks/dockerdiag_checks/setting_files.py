@@ -95,8 +95,8 @@ def turn_on(setting: Setting, case: Case, *, restart: bool = True) -> Remedy | N
         verify=(verify_running(name), "dockerdiag") if restart else ("dockerdiag",),
         undo=(file.restore, *in_force),
         risk=(
-            f"{restart_risk(case)} The undo lines restore the setting; rules that the engine made stay until the "
-            "next boot."
+            f"{restart_risk(case)} {_opens(setting)}The undo lines restore the setting; rules that the engine made "
+            "stay until the next boot."
             if restart
             else "None: the engine runs with true already, and is not restarted."
         ),
@@ -114,8 +114,14 @@ def _override(setting: Setting, case: Case) -> Remedy | None:
         now=(write_file(_OVERRIDE, f"[Service]\nExecStart=\nExecStart={line}"), *RESTART),
         verify=(verify_running(setting.name), "dockerdiag"),
         undo=(sh("rm", "-f", _OVERRIDE), *RESTART),
-        risk=restart_risk(case),
+        risk=f"{restart_risk(case)} {_opens(setting)}".rstrip(),
     )
+
+
+def _opens(setting: Setting) -> str:
+    if setting.name not in ("iptables", "ip6tables"):
+        return ""
+    return "The engine's rules let in whom published ports are for, past rules for the host itself (ufw's). "
 
 
 def _unit_word(word: str) -> str:

@@ -8,7 +8,17 @@ import pytest
 
 from dockerdiag.report import Remedy, Status, Verdict
 from dockerdiag.snapshot import ServiceState, TextFile
-from tests.checks.hosts import Change, cause_of, command_line, default_bridge, engine, host, judged, told
+from tests.checks.hosts import (
+    Change,
+    cause_of,
+    command_line,
+    daemon_json,
+    default_bridge,
+    engine,
+    host,
+    judged,
+    told,
+)
 
 NFT_ENGINE = "plain-trixie"
 FLUSHING = "#!/usr/sbin/nft -f\nflush ruleset\ntable inet filter {\n}\ntable ip own {\n}\n"
@@ -153,6 +163,22 @@ def test_saved_rules_of_another_day() -> None:
     assert "172.31.9.0/24" in report.cause.summary
     assert lacking.cause is not None
     assert "lacks 172.17.0.0/16" in lacking.cause.summary
+
+
+@pytest.mark.parametrize(
+    ("state", "rules", "verdict"),
+    [("enabled", OWN, Verdict.OK), ("enabled", OLD, Verdict.DEGRADED), ("disabled", OWN, Verdict.DEGRADED)],
+)
+def test_rules_that_somebody_else_brings_back_at_boot_are_no_time_bomb(
+    state: str, rules: str, verdict: Verdict
+) -> None:
+    told_to_make_none = daemon_json('{"iptables": false}')
+    loader = services(ServiceState("netfilter-persistent.service", "active", state, 1.0, 1.0))
+    report = judged(told_to_make_none, loader, files((SAVED, MASQUERADE.format(rules))))
+    assert report.verdict is verdict
+    assert (report.cause is not None and report.cause.code == "iptables-off-rules-left") is (
+        verdict is Verdict.DEGRADED
+    )
 
 
 def test_saved_rules_that_hurt_nothing() -> None:

@@ -1,6 +1,6 @@
 """Files of other firewalls that take Docker's rules away when they are loaded again; bans; the other variant."""
 
-from tests.lab.scenario import RESTART, UPLINK, Cause, Fault, Hit, Scenario, write
+from tests.lab.scenario import DAEMON_JSON, RESTART, UPLINK, Cause, Fault, Hit, Scenario, write
 from tests.lab.scenarios.ipv6 import ENGINE_TRANSLATES
 from tests.lab.scenarios.legacy_engine import LEGACY_ENGINE
 
@@ -198,6 +198,11 @@ SCENARIOS = (
     ),
     Scenario(name="nftables-conf-flushes-unused", setup=(write(NFTABLES_CONF, FLUSHING),)),
     Scenario(name="saved-rules-up-to-date", setup=(SAVE, *PERSISTENT)),
+    Scenario(
+        name="iptables-false-saved-rules",
+        setup=(SAVE, *PERSISTENT, write(DAEMON_JSON, '{"iptables": false}')),
+        reboot=True,
+    ),
     Scenario(
         name="saved-ipv6-rules-of-an-ipv4-host",
         setup=(f"mkdir -p /etc/iptables && ip6tables-save > {SAVED6}", *PERSISTENT6),
