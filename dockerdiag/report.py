@@ -64,6 +64,10 @@ class Evidence:
     text: str
 
 
+TO_FIND_OUT = "To find out"
+"""How the summary of a remedy begins that only looks."""
+
+
 @dataclass(frozen=True, slots=True)
 class Remedy:
     """What mends a finding. Each command is one shell line, complete with this host's names, quoted."""
@@ -75,6 +79,11 @@ class Remedy:
     undo: tuple[str, ...] = ()
     risk: str = ""
     """What it opens or interrupts, in a sentence."""
+
+    @property
+    def only_looks(self) -> bool:
+        """Whether it mends nothing, and finds out what is to be mended: its summary says so."""
+        return self.summary.startswith(TO_FIND_OUT)
 
 
 @dataclass(frozen=True, slots=True)

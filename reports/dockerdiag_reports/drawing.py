@@ -23,7 +23,7 @@ _TURN = 12
 _MARGIN = 14
 """Beside the columns, where the line turns without crossing a label."""
 _CHARACTER = 6.5
-"""Average width of a label's character."""
+"""Average width of a label's character, where its text is of the usual size."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,13 +91,13 @@ def stages(walk: Walk) -> tuple[Stage, ...]:
     )
 
 
-def drawing(walk: Walk, width: int, most_columns: int) -> Drawing:
-    """Lays a walk out in rows; every second one runs from right to left."""
+def drawing(walk: Walk, width: int, most_columns: int, character: float = _CHARACTER) -> Drawing:
+    """Lays a walk out in rows; every second one runs from right to left. Labels are cut to what their column holds."""
     nodes = _nodes(walk)
     out_length = next((index for index, node in enumerate(nodes) if node.mark == "target"), len(nodes)) + 1
     columns = min(max(out_length, min(6, most_columns)), most_columns)
     column = (width - 2 * _MARGIN) / columns
-    stations = tuple(_station(node, index, columns, column) for index, node in enumerate(nodes))
+    stations = tuple(_station(node, index, columns, column, character) for index, node in enumerate(nodes))
     return Drawing(
         width=width,
         height=ROW_HEIGHT * -(-len(nodes) // columns),
@@ -155,11 +155,11 @@ def _numbered(numbered: Sequence[tuple[int, Stage]]) -> list[_Node]:
     ]
 
 
-def _station(node: _Node, index: int, columns: int, column: float) -> Station:
+def _station(node: _Node, index: int, columns: int, column: float, character: float) -> Station:
     row, place = divmod(index, columns)
     if row % 2:
         place = columns - 1 - place
-    room = int(column / _CHARACTER)
+    room = int(column / character)
     return Station(
         x=round(_MARGIN + column * (place + 0.5), 1),
         y=ROW_HEIGHT * row + LINE_Y,
