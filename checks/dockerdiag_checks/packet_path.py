@@ -14,6 +14,7 @@ is told by name:
 - `local-table-late`: policy rules lead what is for the host's own addresses elsewhere, so it does not answer ARP.
 - `route-takes-answers`, `duplicate-bridge-route` (of a network that is gone), `route-refuses`, `subnet-overlap`.
 - `container-gateway-wrong`: the container routes to an address that the engine never gave it.
+- `container-address-taken`: the host has the container's address too, and takes its packets for forged.
 - `redirected-to-nobody`: a rule gives the packets another destination, and nobody is there.
 - `policy-routing`, `no-default-route`, `rp-filter-drop`; whose rules they are, where mark or table tell.
 - `rp-filter-at-boot`: a file of sysctl.d makes the reverse path filter strict, which stops packets that pass now.
@@ -61,7 +62,7 @@ from dockerdiag_checks.default_bridge import default_bridge_gone, without_defaul
 from dockerdiag_checks.host_ways import host_is_offline, no_way_out, not_meant
 from dockerdiag_checks.name_resolution import asks_for_names, names_lost
 from dockerdiag_checks.next_steps import to_find_out
-from dockerdiag_checks.path_causes import named, values, who
+from dockerdiag_checks.path_causes import ADDRESS_TAKEN, named, values, who
 from dockerdiag_checks.path_remedies import mending
 from dockerdiag_checks.redirection import REDIRECTED, leading_astray, not_redirected
 from dockerdiag_checks.reverse_path_at_boot import strict_at_boot
@@ -196,6 +197,8 @@ def _what_follows(hit: Hit, code: str) -> tuple[str, ...]:
     halt = hit.halt
     if code == "ipv6-disabled":
         return (f"bridge-lost-ip link:{halt.link}",)
+    if code == ADDRESS_TAKEN:
+        return tuple(f"subnet-overlap network:{name}" for name in hit.networks)
     if code == "local-table-late":
         return ("egress-stopped *",)
     if code not in (

@@ -38,6 +38,10 @@ _VPN_MARKS = {
 _VPN_TABLES = {52: "Tailscale makes rules for table 52"}
 
 
+ADDRESS_TAKEN = "container-address-taken"
+"""The host has the container's address too."""
+
+
 def named(case: Case, hit: Hit) -> str:
     """The stable word for what stops packets; `path-…` where it is of no kind that is known by name."""
     halt = hit.halt
@@ -56,6 +60,8 @@ def named(case: Case, hit: Hit) -> str:
         return _of_route(case, hit)
     if halt.place == WRONG_GATEWAY:
         return "container-gateway-wrong"
+    if halt.kind == "address" and halt.at in {f"address {one.journey.sent_from}" for one in hit.traced}:
+        return ADDRESS_TAKEN
     if halt.kind == "address":
         missing = halt.place.startswith("bridge ") and _bridge(case, halt.link)
         return "bridge-lost-ip" if missing else other

@@ -24,11 +24,12 @@ from dockerdiag_checks.link_remedies import (
     into_vlan,
     ipv6_on,
     keeping_off,
+    moved,
     no_port,
     without_orphan,
 )
 from dockerdiag_checks.own_network import lacks_address, own_address, refusing_route, route_by
-from dockerdiag_checks.path_causes import link_named, network_of, vpn_of
+from dockerdiag_checks.path_causes import ADDRESS_TAKEN, link_named, network_of, vpn_of
 from dockerdiag_checks.rule_commands import delete_rule, let_pass
 from dockerdiag_checks.wording import FOR_GOOD, containers_of, listed, retry, subnets_of
 
@@ -58,6 +59,12 @@ def mending(case: Case, hit: Hit, code: str) -> tuple[Remedy, ...]:
         return (_as_other_systems(case, hit),)
     if halt.kind == "time-to-live" and (removed := _without_rule(case, halt)) is not None:
         return (removed,)
+    if code == ADDRESS_TAKEN:
+        how, risk = moved(case, hit.networks)
+        summary = (
+            f"Give {listed(hit.networks, 'network')} another subnet ({how}), where this host has no address"
+        )
+        return (Remedy(summary=summary, verify=("ip address show", *retry(case)), risk=risk),)
     lost = halt.kind == "address" and halt.place.startswith("bridge ")
     if lost and (given := _bridge_address(case, hit)) is not None:
         return (given,)

@@ -91,10 +91,13 @@ def narrowed(halt: Halt) -> tuple[str, ...]:
         words = shlex.split(rule.text)
     except ValueError:
         return ()
-    if "-p" not in words or "!" in words:
+    if "-p" not in words or words[words.index("-p") - 1] == "!":
         return ()
     protocol = words[words.index("-p") + 1]
-    ports = [word for at, word in enumerate(words) if {word, words[at - 1]} & _PORTS]
+    ports: list[str] = []
+    for at, word in enumerate(words):
+        if word in _PORTS:
+            ports += [*(("!",) if words[at - 1] == "!" else ()), *words[at : at + 2]]
     module = "multiport" if set(ports) & _MULTIPORT else protocol
     return ("-p", protocol, *(("-m", module, *ports) if ports else ()))
 

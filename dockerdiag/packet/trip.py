@@ -170,9 +170,17 @@ class Trip(Movement):
         return True
 
     def _not_translated_back(self, packet: Packet) -> None:
-        """The answer stays with the host, since connection tracking did not rewrite it."""
+        """The answer stays with the host: connection tracking did not rewrite it, or to an address of the host's."""
         rule = self.tracking.untracked_by
         destination = packet.addresses.destination
+        if rule is None and destination == self.sent_from:
+            at, reason = (
+                f"address {destination}",
+                f"{destination} is an address of this host too: the answer stays here",
+            )
+            dropped = Disposition.DROPPED
+            self.trail.halt(self.world.host, "prerouting", "address", dropped, at, reason, packet)
+            return
         by = f": {rule_name(rule)} takes it out of connection tracking" if rule is not None else ""
         reason = f"the answer to {destination} is not translated back to the container{by}"
         at = rule_name(rule) if rule is not None else f"address {destination}"

@@ -60,7 +60,7 @@ def render(report: Report, options: RenderOptions) -> str:
         remedy=_first_remedy(told),
         source=_source(told),
         exhibits=exhibits,
-        exhibit_of={(each.check, each.finding.id): each.number for each in exhibits},
+        exhibit_of={(each.check, each.finding): each.number for each in exhibits},
         walks=_other_walks(harmless, told.walk),
         command=line(options.command),
         duration=options.duration,

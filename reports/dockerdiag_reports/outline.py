@@ -345,7 +345,8 @@ def _sentence(report: Report, doubts: tuple[str, ...], expected: tuple[Entry, ..
         text = "Nothing was found that keeps containers on this host from the internet"
     elif report.verdict is Verdict.UNKNOWN:
         text = "It cannot be told whether containers reach the internet"
-        text += f". {doubts[0]}" if doubts else ""
+        if doubts:
+            text = doubts[0] if doubts[0].startswith("Whether ") else f"{text}. {doubts[0]}"
     else:
         text = "Not everything is in order; the findings say what"
     text = text.strip()

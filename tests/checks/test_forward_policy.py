@@ -56,6 +56,21 @@ def test_two_rules_of_one_chain_are_passed_together_by_what_each_names() -> None
     assert [line.split()[3] for line in findings[0].remedies[0].now] == ["2", "1"]
 
 
+@pytest.mark.parametrize(
+    ("rule", "accepted"),
+    [
+        ("-p tcp -m tcp ! --dport 80 -j DROP", "-p tcp -m tcp '!' --dport 80 -j ACCEPT"),
+        (
+            "-p tcp -m multiport ! --dports 80,8080 -j REJECT",
+            "-p tcp -m multiport '!' --dports 80,8080 -j ACCEPT",
+        ),
+        ("! -p udp -j DROP", "-o eth0 -j ACCEPT"),
+    ],
+)
+def test_an_accept_names_the_ports_that_a_rule_leaves_out(rule: str, accepted: str) -> None:
+    assert now(rule, "DOCKER-USER")[0].endswith(accepted)
+
+
 def test_what_lasts_for_two_rules_of_one_chain_does_not_overwrite_each_other() -> None:
     report = judged(
         first_in("DOCKER-USER", "-i docker0 -p tcp -j DROP"),

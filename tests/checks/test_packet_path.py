@@ -391,3 +391,21 @@ def test_a_containers_route_that_refuses_is_deleted_where_another_leads_on(delet
 
     lines = now(container_namespace(refusing))
     assert ("ip route del unreachable 1.1.1.0/24 table 254" in lines[0]) is deleted
+
+
+def test_a_host_that_has_the_containers_address_too() -> None:
+    before = host().network
+    assert isinstance(before.addresses, tuple)
+    assert isinstance(before.routes, tuple)
+    lo = next(one for one in before.addresses if one.address == "127.0.0.1")
+    local = next(one for one in before.routes if one.destination == "127.0.0.1/32")
+    taken = network(
+        addresses=(*before.addresses, replace(lo, address="172.17.0.2", prefix_length=32)),
+        routes=(replace(local, destination="172.17.0.2/32", preferred_source="172.17.0.2"), *before.routes),
+        route_answers=(),
+    )
+    report = judged(taken)
+    assert cause_of(report)[:2] == ("packet-path", "container-address-taken")
+    assert "masquerade" not in {each.check for each in report.results if each.status is Status.FAIL}
+    assert report.cause is not None
+    assert report.cause.remedies[0].summary.startswith("Give network bridge another subnet")

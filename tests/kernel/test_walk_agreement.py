@@ -820,6 +820,17 @@ CASES = [
     Case(
         "time to live of 2 is enough", forward("prerouting", f"iifname {UPLINK} ip ttl set 2", priority=-150)
     ),
+    Case(
+        "the host has the sender's address too",
+        host(f"ip address add {CONTAINER}/32 dev lo"),
+        f"address {CONTAINER}",
+    ),
+    Case(
+        "the host has the sender's address too, and takes packets from it",
+        both(host(f"ip address add {CONTAINER}/32 dev lo"), sysctl(f"ipv4/conf/{BRIDGE}/accept_local", 1)),
+        f"address {CONTAINER}",
+        "reply",
+    ),
     Case("time to live of answers set late", forward("forward", f"iifname {UPLINK} ip ttl set 1")),
     Case("time to live set high", host("iptables-nft -t mangle -A PREROUTING -j TTL --ttl-set 65")),
     # the order of the bridge's own chains and br_netfilter's

@@ -1,6 +1,7 @@
 """What is wrong with one container alone: whose network it shares, which network leads it out, its proxy."""
 
 from tests.lab.scenario import WALKED, Cause, Container, Fault, Hit, Scenario, Traffic, write
+from tests.lab.wires import DEFAULT_TARGET
 
 MESH = "docker network create mesh"
 UNTRANSLATED = "docker network create --opt com.docker.network.bridge.enable_ip_masquerade=false {}"
@@ -8,6 +9,7 @@ MACVLAN = (
     "docker network create --driver macvlan --opt parent=eth0 --subnet 192.0.2.0/24 --gateway 192.0.2.1 attic"
 )
 
+PID_OF_WEB = "$(docker inspect --format '{{.State.Pid}}' web)"
 PORT = 3128
 BRIDGE = "172.17.0.1"
 UNIT = """
@@ -54,6 +56,27 @@ SIDECAR = f"docker run --detach --name proxy --restart always --network containe
 TO_PROXY = (Traffic(BRIDGE, PORT),)
 
 FAULTS = (
+    Fault(
+        name="host-has-the-containers-address",
+        break_=("ip address add 172.17.0.2/32 dev lo",),
+        mend=("ip address del 172.17.0.2/32 dev lo",),
+        cause=Cause("packet-path", ("link:docker0", "network:bridge"), ("address 172.17.0.2",)),
+        remedy=False,
+    ),
+    Fault(
+        name="container-sends-with-a-time-to-live-of-one",
+        containers=(Container(options="--sysctl net.ipv4.ip_default_ttl=1"),),
+        mend=(f"nsenter --target {PID_OF_WEB} --net sysctl -w net.ipv4.ip_default_ttl=64",),
+        cause=Cause("packet-path", "container:web", ("net.ipv4.ip_default_ttl",)),
+        lasts=False,
+    ),
+    Fault(
+        name="container-route-refuses",
+        containers=(Container(traffic=(Traffic(DEFAULT_TARGET, 443),)),),
+        break_=(f"nsenter --target {PID_OF_WEB} --net ip route add unreachable 1.1.1.0/24",),
+        mend=(f"nsenter --target {PID_OF_WEB} --net ip route del unreachable 1.1.1.0/24",),
+        cause=Cause("packet-path", "container:web", ("unreachable 1.1.1.0/24",)),
+    ),
     Fault(
         name="shared-namespace-owner-restarted",
         containers=(Container(name="vpn", hit=False), BEHIND_VPN),

@@ -38,6 +38,7 @@ table ip own {
     }
 }
 """
+FOR_ANOTHER_LINK = OWN_RULES.replace('"eth0" masquerade', '"ens3" masquerade')
 
 SCENARIOS = (
     Fault(
@@ -76,6 +77,18 @@ SCENARIOS = (
         reboot=True,
         mend=(f"rm {DAEMON_JSON}", RESTART),
         cause=Cause("iptables-flag", "*", (DAEMON_JSON, "iptables")),
+        undone=False,
+    ),
+    Fault(
+        name="iptables-false-own-rule-for-another-link",
+        break_=(
+            write(DAEMON_JSON, '{"iptables": false}'),
+            write("/etc/nftables.conf", f"flush ruleset\n{FOR_ANOTHER_LINK}"),
+            "systemctl enable nftables",
+        ),
+        reboot=True,
+        mend=("nft flush ruleset", f"rm {DAEMON_JSON}", RESTART),
+        cause=Cause("iptables-flag", "*", (DAEMON_JSON, "does not match: the packet leaves by eth0")),
         undone=False,
     ),
     Scenario(

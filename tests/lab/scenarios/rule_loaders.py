@@ -1,8 +1,20 @@
 """Files of other firewalls that take Docker's rules away when they are loaded again; bans; the other variant."""
 
-from tests.lab.scenario import DAEMON_JSON, RESTART, UPLINK, Cause, Fault, Hit, Scenario, write
+from tests.lab.scenario import (
+    DAEMON_JSON,
+    RESTART,
+    UPLINK,
+    Cause,
+    Container,
+    Fault,
+    Hit,
+    Scenario,
+    Traffic,
+    write,
+)
 from tests.lab.scenarios.ipv6 import ENGINE_TRANSLATES
 from tests.lab.scenarios.legacy_engine import LEGACY_ENGINE
+from tests.lab.wires import DEFAULT_TARGET
 
 INPUT_ONLY = """
 table inet host {
@@ -164,6 +176,18 @@ SCENARIOS = (
         ),
         mend=("iptables -D f2b-nginx 1",),
         cause=Cause("forward-policy", "network:bridge", ("f2b-nginx", "172.17.0.0/16")),
+    ),
+    Fault(
+        name="fail2ban-chain-bans-a-server",
+        break_=(
+            "iptables -N f2b-mail",
+            f"iptables -A f2b-mail -s {DEFAULT_TARGET}/32 -j DROP",
+            "iptables -A f2b-mail -j RETURN",
+            "iptables -I DOCKER-USER -j f2b-mail",
+        ),
+        containers=(Container(traffic=(Traffic(DEFAULT_TARGET, 443),)),),
+        mend=("iptables -D f2b-mail 1",),
+        cause=Cause("forward-policy", "network:bridge", ("f2b-mail", DEFAULT_TARGET)),
     ),
     Fault(
         name="crowdsec-set-bans-container",
