@@ -121,7 +121,7 @@ def _override(setting: Setting, case: Case) -> Remedy | None:
 def _opens(setting: Setting) -> str:
     if setting.name not in ("iptables", "ip6tables"):
         return ""
-    return "The engine's rules let in whom published ports are for, past rules for the host itself (ufw's). "
+    return "Published ports are then open to the outside, past the rules of the host's own firewall (ufw's). "
 
 
 def _unit_word(word: str) -> str:
