@@ -58,6 +58,7 @@ from dockerdiag_checks.translation import HOST_ADDRESS_OPTION, near_misses, subn
 from dockerdiag_checks.wording import containers_of, listed, subnets_of
 
 NEEDS = ("engine",)
+READS = ("network.addresses",)
 
 _TRANSLATES_IPV6 = (27, 0)
 """The engine that makes rules for IPv6 unless told otherwise."""
@@ -77,6 +78,7 @@ def _untracked_reply(halt: Halt) -> bool:
     group="Packets",
     place=50,
     needs=NEEDS,
+    reads=READS,
     page=__doc__,
 )
 def CHECK(case: Case) -> Iterator[Located | Finding]:  # noqa: N802 - a module's check is its constant

@@ -283,9 +283,10 @@ class Trip(Movement):
         """A process in `terrain` sends `packet`; without `source` its address is chosen here."""
         packet = replace(packet, locally_generated=True, in_link=None, in_port=None)
         decision, packet = self._depart(terrain, packet, source)
-        if decision.kind == "nowhere" and self._isolated(terrain, packet):
+        routeless = decision.lookup.outcome == "none"
+        if decision.kind == "nowhere" and self._isolated(terrain, packet, routeless=routeless):
             return End("lost", terrain, packet)
-        down = decision.lookup.outcome == "none" and self._adjacency.gone_with_its_link(terrain, packet)
+        down = routeless and self._adjacency.gone_with_its_link(terrain, packet)
         self._rulings.obstacles(terrain, "routes", decision.obstacles, packet, following=down)
         self._rulings.disagreement(terrain, "routes", decision, packet)
         if decision.kind != "nowhere" and not decision.ways:
@@ -340,15 +341,16 @@ class Trip(Movement):
         named = terrain.links.get(zone) or terrain.links.by_index.get(int(zone) if zone.isdecimal() else 0)
         return named.name if named is not None else zone
 
-    def _isolated(self, terrain: Terrain, packet: Packet) -> bool:
+    def _isolated(self, terrain: Terrain, packet: Packet, *, routeless: bool) -> bool:
         """Says that there is no way because somebody chose none: a container without network, or internal only."""
         owner = terrain.owner
         if owner is None:
             return False
         if owner.network_mode == "none":
-            if any(link.up and not link.loopback for link in terrain.links.by_name.values()):
+            wired = any(link.up and not link.loopback for link in terrain.links.by_name.values())
+            if wired and not routeless:
                 return False
-            self._without_network(terrain, packet, owner)
+            self._without_network(terrain, packet, owner, wired=wired)
             return True
         by_name = {network.name: network for network in self.world.networks}
         networks = tuple(by_name[e.network] for e in owner.endpoints if e.network in by_name)
@@ -357,14 +359,17 @@ class Trip(Movement):
         self._internal(terrain, packet, networks)
         return True
 
-    def _without_network(self, terrain: Terrain, packet: Packet, container: Container) -> End:
+    def _without_network(
+        self, terrain: Terrain, packet: Packet, container: Container, *, wired: bool = False
+    ) -> End:
+        links = ", and no link that somebody gave it leads there" if wired else ""
         self.trail.halt(
             terrain,
             "routes",
             "no-route",
             Disposition.NO_ROUTE,
             f"container {container.name} without a network",
-            f"{container.name} was started without a network",
+            f"{container.name} was started without a network{links}",
             packet,
             isolation="none",
         )

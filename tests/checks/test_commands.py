@@ -261,7 +261,8 @@ def test_an_accept_in_nft_that_knows_one_link_only(space: Space, six: bool) -> N
         ("-p tcp -m multiport --dports 80,443", "-p tcp -m multiport --dports 80,443"),
         ('-p tcp -m comment --comment "no --dport 7"', "-p tcp"),
         ("! -p udp", ""),
-        ("-p tcp -m tcp ! --dport 80", ""),
+        ("-p tcp -m tcp ! --dport 80", "-p tcp -m tcp ! --dport 80"),
+        ("-p tcp -m multiport ! --dports 80,443", "-p tcp -m multiport ! --dports 80,443"),
         ("-s 172.16.0.0/12", ""),
     ],
 )

@@ -409,3 +409,20 @@ def test_a_host_that_has_the_containers_address_too() -> None:
     assert "masquerade" not in {each.check for each in report.results if each.status is Status.FAIL}
     assert report.cause is not None
     assert report.cause.remedies[0].summary.startswith("Give network bridge another subnet")
+
+
+def test_a_container_without_network_that_somebody_gave_a_link_needs_no_way_out() -> None:
+    def alone(snapshot: Snapshot) -> Snapshot:
+        assert isinstance(snapshot.engine, Engine)
+        assert isinstance(snapshot.engine.containers, tuple)
+        (web,) = snapshot.engine.containers
+        return engine(containers=(replace(web, network_mode="none", endpoints=()),))(snapshot)
+
+    quiet = judged(alone, container_namespace(without_default))
+    assert quiet.verdict is Verdict.OK
+    assert "container-without-network" in told(quiet, Status.NOTE)
+    unreachable = Route(4, 254, "1.1.1.0/24", "unreachable")
+    refused = container_namespace(
+        lambda space: replace(space, routes=(unreachable, *space.routes), route_answers=())
+    )  # type: ignore[misc]
+    assert judged(alone, refused).verdict is Verdict.BROKEN
