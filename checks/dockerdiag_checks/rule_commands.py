@@ -108,7 +108,15 @@ def _place(halt: Halt) -> int:
 
 
 def _rule(halt: Halt) -> RuleReference | None:
-    return halt.netfilter.rule if halt.netfilter is not None else halt.rule
+    """The rule that an accept must come before, or the policy that drops at the end of its chain."""
+    stop = halt.netfilter
+    if stop is None:
+        return halt.rule
+    return stop.path[-1] if stop.path and _is_policy(stop.rule) else stop.rule
+
+
+def _is_policy(rule: RuleReference) -> bool:
+    return rule.index is None and rule.handle is None
 
 
 def _accepted(halt: Halt, subnets: Sequence[str]) -> tuple[str, ...]:

@@ -31,7 +31,7 @@ class Stop:
     """The rule, or the policy that drops (without handle and index)."""
     base_chain: RuleReference
     path: tuple[RuleReference, ...]
-    """The jumps that led there from the base chain."""
+    """The jumps that led there from the base chain; to its policy, the rule that left it before its end."""
     reason: str
     """One plain sentence; where unknown: which match, and why it cannot be judged."""
 

@@ -50,6 +50,8 @@ class Traversal:
     tracking_doubt: tuple[Unknown, RuleReference] | None = None
     """A NOTRACK rule that may or may not match."""
     notrack: RuleReference | None = None
+    left_by: RuleReference | None = None
+    """The rule of the base chain that leaves the packet to the policy before the chain's end."""
     _segments: int = 0
     _steps: int = 0
     _given_up: bool = False
@@ -65,7 +67,7 @@ class Traversal:
                 "unknown", base.own_reference(base.base_text), (), Unknown(base.doubt), reason=base.doubt
             )
         if self.walk_chain(base, (), None, depth=0):
-            self.end(*self.policy, (), None)
+            self.end(*self.policy, (self.left_by,) if self.left_by is not None else (), None)
         segments: list[list[Ending]] = [[]]
         for ending in self.endings:
             segments[-1].append(ending)
@@ -118,6 +120,8 @@ class Traversal:
             if outcome == "ended":
                 return self._join(escaped)
             if outcome == "returned":
+                if depth == 0:
+                    self.left_by = chain.reference(rule)
                 self._join(escaped)
                 return True
             # It may have returned: what follows only may happen, and the caller goes on in any case.

@@ -267,3 +267,26 @@ def test_what_is_not_to_be_banned_again(banned: str, spared: str) -> None:
     assert report.cause is not None
     assert report.cause.code == "container-banned"
     assert f"name {spared} in ignoreip" in report.cause.remedies[0].risk
+
+
+def test_an_accept_comes_before_the_rule_that_leaves_packets_to_the_policy() -> None:
+    returns = first_in("FORWARD", "-i docker0 -j RETURN")
+    report = judged(rules(":FORWARD ACCEPT", ":FORWARD DROP"), returns)
+    assert cause_of(report) == ("forward-policy", "policy-drops", "network:bridge")
+    assert report.cause is not None
+    assert any("-i docker0 -j RETURN" in piece.text for piece in report.cause.evidence)
+    (remedy,) = report.cause.remedies
+    assert remedy.now == ("iptables-legacy -I FORWARD 1 -i docker0 -o eth0 -j ACCEPT",)
+
+
+def test_an_accept_comes_before_the_goto_whose_chain_comes_to_its_end() -> None:
+    chain = rules(":FORWARD ACCEPT [0:0]\n", ":FORWARD DROP [0:0]\n:aside - [0:0]\n")
+    report = judged(
+        chain, first_in("FORWARD", "-p tcp -g aside"), first_in("FORWARD", "-s 10.9.0.0/16 -j ACCEPT")
+    )
+    assert report.cause is not None
+    answers = "-i eth0 -o docker0 -m conntrack --ctstate RELATED,ESTABLISHED"
+    assert set(report.cause.remedies[0].now) == {
+        "iptables-legacy -I FORWARD 2 -i docker0 -o eth0 -p tcp -j ACCEPT",
+        f"iptables-legacy -I FORWARD 2 {answers} -p tcp -j ACCEPT",
+    }

@@ -51,5 +51,11 @@ SCENARIOS = (
         mend=('nft insert rule inet lockdown forward iifname "docker0" accept',),
         cause=Cause("forward-policy", "*", ("inet lockdown", "forward")),
     ),
+    Fault(
+        name="forward-returns-to-the-policy",
+        break_=("iptables -P FORWARD DROP", "iptables -I FORWARD -i docker0 -j RETURN"),
+        mend=("iptables -D FORWARD -i docker0 -j RETURN",),
+        cause=Cause("forward-policy", "network:bridge", ("policy drop", "-i docker0 -j RETURN")),
+    ),
     Scenario(name="forward-policy-drop-is-normal", break_=("iptables -P FORWARD DROP",)),
 )
