@@ -259,7 +259,18 @@ def untested(report: Report) -> str:
     else:
         other = "No packet was followed, and nothing was sent."
     how = f"Another destination: dockerdiag trace {quote(names[0]) if names else 'CONTAINER'} HOST:PORT"
-    return " ".join(filter(None, (followed, other, how)))
+    return " ".join(filter(None, (followed, *_left_to_others(report), other, how)))
+
+
+def _left_to_others(report: Report) -> list[str]:
+    """Of networks whose packets were delivered: that their answers depend on routers beyond this host."""
+    delivered = {f"network:{one.network}" for one in report.walks if one.disposition is Disposition.DELIVERED}
+    return [
+        f"{finding.summary}."
+        for result in report.results
+        for finding in result.findings
+        if finding.code == "network-routed" and finding.subject in delivered
+    ]
 
 
 _OUTCOMES: Mapping[Status, str] = {

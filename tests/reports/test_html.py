@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 
 from dockerdiag.formatting import RenderOptions
-from dockerdiag.report import Cause, Evidence, Report, Status
+from dockerdiag.report import Cause, Evidence, Finding, Remedy, Report, Status
 from dockerdiag.report_json import ReportError, to_dict
 from dockerdiag_reports.html import FORMAT, read_back
 from tests.reports.hostile import ACTIVE, texts
@@ -276,3 +276,23 @@ def test_a_failure_that_is_expected_is_not_counted_as_one() -> None:
     page = FORMAT.render(report, RenderOptions())
     assert ">1 as expected<" in page
     assert ">1 failed<" not in page
+
+
+def test_what_only_looks_is_headed_so() -> None:
+    line = "dockerdiag trace web 1.1.1.1:443/tcp --probe"
+    looks = Remedy("To find out: send the packet", now=(line,), verify=(line,), risk="Sends a few packets.")
+    finding = Finding(
+        "rule-undecided",
+        Status.UNKNOWN,
+        "network:bridge",
+        "Whether it passes cannot be told",
+        remedies=(looks,),
+    )
+    page = FORMAT.render(
+        replace(UNKNOWN, results=(result("forward-policy", finding, status=Status.UNKNOWN),)), RenderOptions()
+    )
+    assert "<h3>Find out</h3>" in page
+    assert "Mend it now" not in page
+    assert "Try this first" not in page
+    assert page.count("<h3>Verify</h3>") == 0
+    assert "<h3>Mend it now</h3>" in FORMAT.render(BROKEN, RenderOptions())

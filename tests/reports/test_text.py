@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 
 from dockerdiag.formatting import RenderOptions
-from dockerdiag.report import Remedy, Report, Status
+from dockerdiag.report import Finding, Remedy, Report, Status
 from dockerdiag_reports.layout import cells
 from dockerdiag_reports.text import FORMAT
 from tests.reports.hostile import texts
@@ -147,3 +147,16 @@ def test_host_text_is_no_template_and_no_markup() -> None:
     assert "{{ 7*7 }}" in shown
     assert "49" not in shown
     assert "[red]x[/red]" in shown
+
+
+def test_a_routed_network_is_told_where_all_is_in_order() -> None:
+    summary = "Network bridge is routed, not translated: answers need a route on the next router"
+    routed = Finding("network-routed", Status.NOTE, "network:bridge", summary)
+
+    def told(*findings: Finding) -> bool:
+        noted = result("masquerade", *findings, status=Status.NOTE)
+        return summary in " ".join(text(replace(OK, results=(*OK.results, noted))).split())
+
+    assert told(routed)
+    assert not told()
+    assert not told(replace(routed, subject="network:unused"))
