@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from ipaddress import ip_address, ip_network
+from itertools import islice
 
 from dockerdiag.case import MASQUERADE_OPTION, Case, Hit, is_default_bridge, without_translation
 from dockerdiag.packet.indexing import Prefix, prefix
@@ -85,12 +86,13 @@ def near_misses(case: Case, hit: Hit) -> tuple[Evidence, ...]:
         for table, chain in ruleset.base_chains("inet", "postrouting")
         if chain.hooking is not None and chain.hooking.type == "nat"
     }
-    return tuple(
+    near = (
         Evidence(f"{where(found)}, rule {found.index}, does not match: {why}", found.text)
         for table in nat.values()
         for chain in table.chains.values()
         for found, why in _missing_narrowly(case, hit, chain)
-    )[:3]
+    )
+    return tuple(islice(near, 3))
 
 
 def _missing_narrowly(case: Case, hit: Hit, chain: Chain) -> Iterator[tuple[RuleReference, str]]:
