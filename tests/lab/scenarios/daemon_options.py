@@ -83,7 +83,7 @@ SCENARIOS = (
         name="iptables-false-own-rule-for-another-link",
         break_=(
             write(DAEMON_JSON, '{"iptables": false}'),
-            write("/etc/nftables.conf", f"flush ruleset\n{FOR_ANOTHER_LINK}"),
+            write("/etc/nftables.conf", FOR_ANOTHER_LINK),
             "systemctl enable nftables",
         ),
         reboot=True,
