@@ -202,6 +202,17 @@ def test_a_check_is_explained_without_docstrings() -> None:
     assert stripped.stdout == plain.stdout
 
 
+@pytest.mark.parametrize(
+    "command", ["", "check", "trace", "collect", "diff", "reveal", "checks", "explain", "demo"]
+)
+def test_help_is_the_same_without_docstrings(command: str) -> None:
+    told, bare = (run(*command.split(), "--help", PYTHONOPTIMIZE=level).stdout for level in ("", "2"))
+    assert bare == told
+    described = told.partition("\n\n")[2]
+    assert described.startswith("  ")
+    assert described[2].isupper()
+
+
 def test_demo_needs_no_docker() -> None:
     ran = run("demo")
     assert ran.returncode == 2

@@ -9,9 +9,9 @@ from dockerdiag.cli.errors import fail_usage, say
 from dockerdiag.cli.options import complete_check
 
 
-@app.command("checks")
+@app.command("checks", help="List what can be asked.")
 def list_checks() -> int:
-    """List what can be asked."""
+    """Prints every check by its group, and tells of those that could not be loaded."""
     from dockerdiag.registry import checks  # noqa: PLC0415
 
     known, broken = checks()
@@ -26,13 +26,15 @@ def list_checks() -> int:
     return 0
 
 
-@app.command("explain")
+@app.command(
+    "explain", help="Show a check's page: what it asks, why it matters, what is normal, and what mends it."
+)
 def explain(
     check: Annotated[
         str, typer.Argument(metavar="CHECK", help="A check's name.", autocompletion=complete_check)
     ],
 ) -> int:
-    """Show a check's page: what it asks, why it matters, what is normal, and what mends it."""
+    """Prints the page of one check."""
     from dockerdiag.registry import checks  # noqa: PLC0415
 
     known = {one.name: one for one in checks()[0]}

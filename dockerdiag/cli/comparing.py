@@ -15,12 +15,15 @@ SECONDS = 60.0
 """How long to read one file, and to judge one snapshot, may take."""
 
 
-@app.command("diff")
+@app.command(
+    "diff",
+    help="Tell what changed, what changed the verdict first. Ends with 0 where nothing did, else with 1.",
+)
 def diff(
     old: Annotated[Path, typer.Argument(metavar="OLD", help="A snapshot or a report (JSON or HTML).")],
     new: Annotated[Path, typer.Argument(metavar="NEW", help="Another, of a later time.")],
 ) -> int:
-    """Tell what changed, what changed the verdict first. Ends with 0 where nothing did, else with 1."""
+    """Compares two files; ends with 1 where they differ."""
     from dockerdiag.asked import Asked, AskedError  # noqa: PLC0415
     from dockerdiag.changes import compared_reports, compared_snapshots  # noqa: PLC0415
     from dockerdiag.diagnosis import diagnose  # noqa: PLC0415

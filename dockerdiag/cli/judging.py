@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from dockerdiag.time_limit import TimeLimit
 
 
-@app.command("check")
+@app.command("check", help="Find out what keeps containers from the internet (the default command).")
 def check_host(
     context: typer.Context,
     container: Annotated[
@@ -77,7 +77,7 @@ def check_host(
     root: Root = None,
     no_plugins: NoPlugins = False,
 ) -> int:
-    """Find out what keeps containers from the internet (the default command)."""
+    """Judges this host, or what a file tells of one; ends with the verdict's code."""
     from dockerdiag.asked import AskedError  # noqa: PLC0415 - as all imports within commands: when used
     from dockerdiag.time_limit import TimeLimit  # noqa: PLC0415
 
@@ -139,7 +139,10 @@ def check_host(
         fail_usage(str(error))
 
 
-@app.command("trace")
+@app.command(
+    "trace",
+    help="Show one packet's way and its answer's, hop by hop, with the rule or setting that decides each.",
+)
 def trace(
     context: typer.Context,
     container: Annotated[str, typer.Argument(metavar="CONTAINER", help="Whose packet (name or id).")],
@@ -159,7 +162,7 @@ def trace(
     root: Root = None,
     no_plugins: NoPlugins = False,
 ) -> int:
-    """Show one packet's way and its answer's, hop by hop, with the rule or setting that decides each."""
+    """Walks one packet; ends with the code of its disposition."""
     from dockerdiag.asked import Asked, AskedError, Inbound  # noqa: PLC0415
     from dockerdiag.time_limit import TimeLimit  # noqa: PLC0415
 
@@ -200,13 +203,13 @@ def trace(
     return delivery.deliver(report, prepared, verbose=True)
 
 
-@app.command("demo")
+@app.command("demo", help="Show a report on a recorded host that is really broken; needs no Docker.")
 def demo(
     format_name: FormatName = "text",
     output: Outputs = [],  # noqa: B006
     verbose: Verbose = False,
 ) -> int:
-    """Show a report on a recorded host that is really broken; needs no Docker."""
+    """Judges the embedded snapshot; ends with its verdict's code."""
     from dockerdiag.asked import Asked  # noqa: PLC0415
     from dockerdiag.diagnosis import diagnose  # noqa: PLC0415
     from dockerdiag.snapshot.store import loads  # noqa: PLC0415
@@ -218,7 +221,9 @@ def demo(
     return delivery.deliver(report, prepared, verbose=verbose)
 
 
-@app.command("collect")
+@app.command(
+    "collect", help="Save what was read, to be judged elsewhere with --from. Credentials are left out."
+)
 def collect(
     output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="Where to; .gz compresses.")],
     to: Annotated[
@@ -230,7 +235,7 @@ def collect(
     timeout: Timeout = 60,
     root: Root = None,
 ) -> int:
-    """Save what was read, to be judged elsewhere with --from. Credentials are left out."""
+    """Reads this host into a file, without a judgement."""
     from dockerdiag.snapshot.store import dump  # noqa: PLC0415
     from dockerdiag.time_limit import TimeLimit  # noqa: PLC0415
 

@@ -15,7 +15,7 @@ MAXIMUM_FILE = 256 * 1024 * 1024
 """Bytes that are read at most."""
 
 
-@app.command("reveal")
+@app.command("reveal", help="Put real names back into a redacted file, on the host that made it.")
 def reveal(
     file: Annotated[
         Path, typer.Argument(metavar="FILE", help="A report in any format or a snapshot, redacted here.")
@@ -28,7 +28,7 @@ def reveal(
         typer.Option("--map", metavar="ID", help="Which map, where the file does not name it."),
     ] = None,
 ) -> int:
-    """Put real names back into a redacted file, on the host that made it."""
+    """Writes a file again with what its map restores."""
     from dockerdiag.redaction_maps import RedactionMaps  # noqa: PLC0415
 
     text = _text(file)
