@@ -33,6 +33,7 @@ from dockerdiag.report import (
 )
 from dockerdiag.snapshot import NOT_PROBED, PREDATED, Engine, Snapshot, Unread
 from dockerdiag.snapshot.masking import credentials_in
+from dockerdiag.snapshot.secrets import mask_text
 from dockerdiag.time_limit import UNLIMITED, TimeIsUp, TimeLimit
 from dockerdiag.unread import part_named, unread_parts
 from dockerdiag.version import __version__
@@ -300,7 +301,8 @@ def _judge(check: Check, case: Case | None, limit: TimeLimit, missing: str) -> t
     except TimeIsUp:
         return Result(check.name, check.title, Status.UNKNOWN, limit.reason), []
     except ApartError as error:
-        fault = f"an error in the check that the package {check.distribution} brings: {error}"
+        told = mask_text(str(error)).text  # another package may read what it likes
+        fault = f"an error in the check that the package {check.distribution} brings: {told}"
         return Result(check.name, check.title, Status.UNKNOWN, fault), []
     except Exception as error:  # noqa: BLE001 - one check's fault must not end the others
         fault = f"an error in the check itself: {type(error).__name__}: {error}"
@@ -349,7 +351,8 @@ def _located(found: Finding | Located, place: int) -> tuple[Finding, int]:
 
 
 def _not_loaded(broken: Broken) -> Result:
-    reason = f"the package {broken.distribution} brings a check that cannot be loaded: {broken.reason}"
+    told = mask_text(broken.reason).text
+    reason = f"the package {broken.distribution} brings a check that cannot be loaded: {told}"
     return Result(broken.name, broken.name, Status.UNKNOWN, reason)
 
 

@@ -17,6 +17,7 @@ from typing import Any
 from dockerdiag.bounded_file import read_bounded
 from dockerdiag.dataclass import dataclass
 from dockerdiag.report import Finding, Status
+from dockerdiag.snapshot.secrets import mask_text
 
 MAXIMUM_SIZE = 1024 * 1024
 """Bytes of a configuration file."""
@@ -111,4 +112,4 @@ def _expectation(entry: Any, place: str) -> Expectation:
     until = entry.get("until")
     if until is not None and (not isinstance(until, date) or isinstance(until, datetime)):
         raise ConfigurationError(f"{place}: until is a day, written 2027-06-30 without quotes")
-    return Expectation(entry["code"], subject, entry["reason"].strip(), until)
+    return Expectation(entry["code"], subject, mask_text(entry["reason"].strip()).text, until)

@@ -1,6 +1,7 @@
 """Credentials of many kinds as they stand in files, comments and logs, each with a value of its own."""
 
 import base64
+import json
 import random
 import string
 from collections.abc import Callable
@@ -74,6 +75,18 @@ KINDS: dict[str, Callable[[str], str]] = {
         f"posted to https://api.telegram.org/bot1234567:{value}/sendMessage"
     ),
     "a hash of a password": lambda value: f"basicauth.users=admin:$2y$05${value}",
+    "a hash of a directory": lambda value: f"kept as {{SSHA}}{value}",
+    "a key of JSON within JSON within JSON": lambda value: json.dumps(
+        {"outer": json.dumps({"inner": json.dumps({"password": f'a"{value}'})})}
+    ),
+    "a flag in a list": lambda value: json.dumps(["dockerd", "--api-token", value, "--debug"]),
+    "a variable in a list of objects": lambda value: json.dumps([{"name": "DB_PASSWORD", "value": value}]),
+    "a variable that is encoded": lambda value: f"https%3A%2F%2Fstore.example%3Faccess_token%3D{value}%26x",
+    "userinfo that is encoded": lambda value: f"http://operator%3A{value}%40proxy.example:3128",
+    "userinfo without a scheme's name": lambda value: f"invalid proxy //operator:{value}@proxy.example:3128",
+    "a password in a sentence": lambda value: f"the password is 7{value}, they say",
+    "a key in a query": lambda value: f"https://maps.example/tiles?key={value}",
+    "a variable as Ruby has it": lambda value: f":password => '{value}'",
 }
 
 OF_SEVERAL_LINES: dict[str, Callable[[str], str]] = {
@@ -84,6 +97,15 @@ OF_SEVERAL_LINES: dict[str, Callable[[str], str]] = {
     "a key of PGP": lambda value: (
         f"-----BEGIN PGP PRIVATE KEY BLOCK-----\n\n{value}\n-----END PGP PRIVATE KEY BLOCK-----"
     ),
+    "userinfo of a URL that is continued": lambda value: (
+        f"is\nEnvironment=HTTP_PROXY=http://operator:\\\n{value}@proxy.example:3128\nnext:"
+    ),
+    "a flag whose value is continued": lambda value: (
+        f"is\nExecStart=/usr/bin/dockerd --api-token \\\n  {value} \\\n  --debug\nnext:"
+    ),
+    "a variable that is continued": lambda value: f"is\nEnvironment=DB_PASSWORD=\\\n{value}\nnext:",
+    "a name that is continued": lambda value: f"is\nDB_PASS\\\nWORD={value}\nnext:",
+    "a variable of a list of YAML": lambda value: f"is\n- name: DB_PASSWORD\n  value: {value}\nnext:",
     "a block of YAML": lambda value: f"is\npassword: |\n  {value}\n  {value}\nnext:",
     "a folded block of YAML": lambda value: f"is\n- client_secret: >-\n    {value}\n\n    more\n  next:",
     "a value of YAML on the next line": lambda value: f"is\npassword:\n  {value}\nnext:",

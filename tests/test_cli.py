@@ -179,6 +179,19 @@ def test_collect_writes_a_snapshot_that_judges_the_same(tmp_path: Path) -> None:
     assert run("--from", plain).returncode == run("--from", packed).returncode == 3
 
 
+def test_a_snapshot_that_somebody_wrote_shows_no_credential(tmp_path: Path) -> None:
+    written = json.loads(gzip.decompress(DEGRADED.read_bytes()))
+    written["host"]["architecture"] = "http://ops:zQ7xhunter@store.example"
+    written["engine"]["containers"][0]["image"] = "token=zQ7xhunter"
+    path = tmp_path / "host.json"
+    path.write_text(json.dumps(written))
+    for form in ("text", "json"):
+        told = run("--from", path, "-v", "-f", form)
+        assert told.returncode == 1
+        assert "zQ7xhunter" not in told.stdout
+        assert "http://***@store.example" in told.stdout
+
+
 def test_checks_are_listed_and_explained() -> None:
     listed = run("checks")
     names = [line.split()[0] for line in listed.stdout.splitlines() if line.startswith("  ")]

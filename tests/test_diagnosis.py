@@ -145,6 +145,13 @@ def test_a_check_that_cannot_be_loaded_is_its_packages_fault() -> None:
     assert "some-package" in (report.results[0].reason or "")
 
 
+def test_why_a_check_cannot_be_loaded_shows_no_credential() -> None:
+    broken = Broken("stranger", "a-package", "ValueError: no answer from http://ops:zQ7xhunter@store.example")
+    (result,) = diagnose(host(), Asked(), (), (broken,)).results
+    assert result.reason is not None
+    assert result.reason.endswith("http://***@store.example")
+
+
 def test_names_that_are_not_there_are_the_askers_error() -> None:
     for asked in (Asked.parse(containers=["nobody"]), Asked.parse(networks=["nowhere"])):
         with pytest.raises(AskedError):

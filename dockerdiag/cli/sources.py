@@ -129,6 +129,7 @@ def load_file(path: Path, known: "Mapping[str, Format]", limit: "TimeLimit") -> 
 
 def _loaded(path: Path, known: "Mapping[str, Format]") -> "Snapshot | Report":
     from dockerdiag.asked import AskedError  # noqa: PLC0415
+    from dockerdiag.snapshot.masking import without_credentials  # noqa: PLC0415
     from dockerdiag.snapshot.store import SnapshotError, load  # noqa: PLC0415
 
     reasons: list[str] = []
@@ -139,7 +140,8 @@ def _loaded(path: Path, known: "Mapping[str, Format]") -> "Snapshot | Report":
             except (OSError, ValueError) as error:
                 reasons.append(f"as a report: {getattr(error, 'strerror', None) or error}")
     try:
-        return load(path)
+        # Whoever made it may have known fewer forms of credentials, or written it by hand.
+        return without_credentials(load(path))
     except SnapshotError as error:
         raise AskedError(f"{path} cannot be read: {'; '.join((*reasons, str(error)))}") from None
 

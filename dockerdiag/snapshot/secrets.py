@@ -8,8 +8,11 @@ bounded, so that time grows with the length of the text alone.
 """
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
+from itertools import zip_longest
+from typing import NamedTuple
 
 from dockerdiag.dataclass import dataclass
 
@@ -43,7 +46,17 @@ _SECRET_WORDS = frozenset(
             "sas",
             "secret",
         ),
-        *("masterauth", "requirepass", "secrets", "sig", "signature", "token", "tokens"),
+        *(
+            "kennwort",
+            "masterauth",
+            "passwort",
+            "requirepass",
+            "secrets",
+            "sig",
+            "signature",
+            "token",
+            "tokens",
+        ),
     )
 )
 _SECRET_PARTS = (
@@ -51,11 +64,15 @@ _SECRET_PARTS = (
         "accesskey",
         "apikey",
         "authkey",
+        "basicauth",
         "credential",
+        "passcode",
+        "passkey",
         "passphrase",
         "passwd",
         "password",
         "privatekey",
+        "proxyuser",
         "secret",
     ),
     *("accountkey", "encryptionkey", "masterkey", "sharedkey", "signingkey", "token"),
@@ -91,6 +108,7 @@ _KNOWN_TOKENS = re.compile(
           | AIza[\w-]{20,255} | ya29\.[\w-]{16,1024} | tskey-[\w-]{8,255} | hv[bsr]\.[\w-]{16,1024}
           | SG\.[\w-]{16,64}\.[\w-]{16,64}
           | (?:AKIA|ASIA)[0-9A-Z]{16} | eyJ[\w-]{8,4096}\.[\w-]{2,4096}(?:\.[\w-]{0,4096})? )
+      | \{S?SHA\d{0,3}\}[\w+/=]{8,512}
       | \$(?:1|2[abxy]|5|6|7|y|gy|apr1|argon2id?|scrypt)\$[\w./$=,+-]{8,512}
     """,
     re.VERBOSE,
@@ -101,7 +119,11 @@ _HOOK = re.compile(
     re.IGNORECASE,
 )
 """Addresses that whoever knows them may post to."""
-_HEADER_CREDENTIAL = re.compile(r"\b(Basic|Bearer)(\s{1,4})(?!\*\*\*)([\w.~+/=-]{8,8192})", re.IGNORECASE)
+_QUERY_KEY = re.compile(r"([?&]key=)(?!\*\*\*)[\w.~%-]{8,512}")
+_HEADER_CREDENTIAL = re.compile(
+    r"\b((?:Basic|Bearer)\s{1,4}|(?:Negotiate|NTLM)\s{1,4}(?=(?-i:YI|TlRM|o[XY])))(?!\*\*\*)[\w.~+/=-]{8,8192}",
+    re.IGNORECASE,
+)
 
 
 _REPEATED = 4096
@@ -127,22 +149,79 @@ def _mask_remembered(text: str) -> Masked:
 
 
 def _mask(text: str) -> Masked:
-    text, known = _substitute(_KNOWN_TOKENS, lambda match: MASK + "\n" * match[0].count("\n"), text)
-    text, hooks = _substitute(_HOOK, lambda match: match[1] + MASK, text)
-    # Userinfo first: a password may look like an assignment itself.
-    text, urls = _mask_urls(text)
-    text, proxies = _substitute(_PROXY_ASSIGNMENT, _mask_proxy, text)
-    text, encoded = _substitute(_ENCODED_USERINFO, lambda match: match[1] + MASK, text)
-    text, bare = _substitute(_BARE_USERINFO, lambda match: f"{match[1]}{MASK}@", text)
-    text, parameters = _substitute(_PARAMETERS, lambda match: match[1] + MASK, text)
-    text, assigned = _mask_assignments(text)
-    text, flags = _substitute(_FLAG_AND_VALUE, _mask_flag, text)
-    text, options = _mask_options(text)
-    text, headers = _substitute(_HEADER_CREDENTIAL, lambda match: match[1] + match[2] + MASK, text)
-    replaced = (
-        known + hooks + parameters + assigned + flags + options + headers + urls + encoded + proxies + bare
-    )
-    return Masked(text, replaced)
+    # As whoever reads it joins the lines, first; then as it stands, for a word that begins a line begins there.
+    joined, cuts = _joined(text)
+    replaced = 0
+    if cuts:
+        joined, cuts, replaced = _masked_by_rules(joined, cuts)
+        text = _cut(joined, cuts)
+    text, _, more = _masked_by_rules(text, [])
+    return Masked(text, replaced + more)
+
+
+class _Edit(NamedTuple):
+    """What is put in the place of some characters."""
+
+    start: int
+    end: int
+    text: str
+
+
+_Rule = Callable[[str], Iterable[_Edit]]
+_Cut = tuple[int, str]
+"""Where something was taken out, and what it was."""
+
+_UNSEEN = re.compile(
+    r"\\\n|\x1b\[[0-9;?]{0,16}[A-Za-z]|[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]"
+)
+"""What stands between two characters that are one word to whoever reads them: a line continued, a colour, no width."""
+
+
+def _joined(text: str) -> tuple[str, list[_Cut]]:
+    kept: list[str] = []
+    cuts: list[_Cut] = []
+    position = length = 0
+    for match in _UNSEEN.finditer(text):
+        kept.append(text[position : match.start()])
+        length += len(kept[-1])
+        cuts.append((length, match[0]))
+        position = match.end()
+    return ("".join((*kept, text[position:])), cuts) if cuts else (text, cuts)
+
+
+def _cut(text: str, cuts: Iterable[_Cut]) -> str:
+    kept: list[str] = []
+    position = 0
+    for at, taken in cuts:
+        kept += (text[position:at], taken)
+        position = at
+    return "".join((*kept, text[position:]))
+
+
+def _masked_by_rules(text: str, cuts: list[_Cut]) -> tuple[str, list[_Cut], int]:
+    """The text, where its cuts are then (those within a credential behind its mask), and how many were replaced."""
+    replaced = 0
+    for rule in _RULES:
+        edits = list(rule(text))
+        if not edits:
+            continue
+        replaced += len(edits)
+        kept: list[str] = []
+        moved: list[_Cut] = []
+        position = length = 0
+        pending = deque(cuts)
+        for edit in edits:
+            while pending and pending[0][0] <= edit.start:
+                at, taken = pending.popleft()
+                moved.append((length + at - position, taken))
+            length += edit.start - position + len(edit.text)
+            while pending and pending[0][0] < edit.end:
+                moved.append((length, pending.popleft()[1]))
+            kept += (text[position : edit.start], edit.text)
+            position = edit.end
+        moved += ((length + at - position, taken) for at, taken in pending)
+        text, cuts = "".join((*kept, text[position:])), moved
+    return text, cuts, replaced
 
 
 def mask_variable(name: str, value: str) -> Masked:
@@ -150,7 +229,9 @@ def mask_variable(name: str, value: str) -> Masked:
     if is_secret_name(name):
         return Masked(value, 0) if value in ("", MASK) else Masked(MASK, 1)
     if name.lower() in PROXY_VARIABLES - {"no_proxy"}:
-        return _mask_proxy_value(value)
+        masked = _mask_proxy_value(value)
+        if masked != value:
+            return Masked(masked, 1)
     return mask_text(value)
 
 
@@ -177,19 +258,32 @@ def mask_arguments(arguments: Sequence[str]) -> tuple[str, ...]:
     return tuple(masked)
 
 
+def _by(pattern: re.Pattern[str], replacement: Callable[[re.Match[str]], str]) -> _Rule:
+    """The rule that puts the replacement in each match's place."""
+
+    def edits(text: str) -> Iterator[_Edit]:
+        for match in pattern.finditer(text):
+            new = replacement(match)
+            if new != match[0]:
+                yield _Edit(*match.span(), new)
+
+    return edits
+
+
 # -- names and their values ----------------------------------------------------------------------------------
 
 _ASSIGNMENT = re.compile(
     r"""(?P<line>^[ \t]{0,32}(?:export[ \t]{1,8})?)?
         (?P<open>["'])?
         (?<![\w.-])(?P<name>-{0,2}[A-Za-z_][\w.-]{0,127})
-        (?P<close>\\?["'])?
-        (?P<separator>[ \t]{0,8}[=:][ \t]{0,8})""",
+        (?P<close>\\{0,31}["'])?
+        (?P<separator>[ \t]{0,8}(?:=>|:=|[=:])[ \t]{0,8})""",
     re.VERBOSE | re.MULTILINE,
 )
 _QUOTED = {quote: re.compile(rf"{quote}((?:\\.|[^\\{quote}\n]|\\\n)*){quote}?") for quote in "\"'"}
 _UNTIL_QUOTE = {quote: re.compile(rf"(?:\\.|[^\\{quote}\n]|\\\n)*") for quote in "\"'"}
-_ESCAPED_QUOTED = re.compile(r'\\"((?:[^"\\\n]|\\[^"])*)\\"')
+_ESCAPED_QUOTED = re.compile(r'(\\{1,31})"((?:(?!(?<!\\)\1")[^\n])*)')
+"""A text within JSON within JSON, to any depth, as far as a quote that is escaped as its first."""
 _REST_OF_LINE = re.compile(r"(?:\\\n|[^\n])*")
 _LIST = re.compile(r"\[[^\]\[{}]{0,65536}\]")
 _AUTHORIZATION = re.compile(
@@ -217,30 +311,20 @@ _PROSE = re.compile(
 """After `token: ` in a sentence of a log these begin an explanation, not a credential."""
 
 
-def _mask_assignments(text: str) -> tuple[str, int]:
+def _assignments(text: str) -> Iterator[_Edit]:
     """Masks what follows a secret name and `=` or `:`, as far as the quoting around it says."""
-    kept: list[str] = []
-    position = replaced = 0
+    position = 0
     while match := _ASSIGNMENT.search(text, position):
-        kept.append(text[position : match.end()])
         position = match.end()
         if not is_secret_name(match["name"].lstrip("-")) or _names_a_host(text, match):
             continue
         span = _value(text, match)
         if span is None:
             continue
-        start, end = span
-        value = text[start:end]
-        kept.append(text[position:start])
-        position = end
-        if value.replace("\\\n", "").strip() in ("", MASK, "null"):
-            kept.append(value)
-            continue
-        ends = re.findall(r"\\?\n", value)
-        kept.append(MASK + "".join(ends))
-        replaced += 1
-    kept.append(text[position:])
-    return "".join(kept), replaced
+        start, position = span
+        value = text[start:position]
+        if value.replace("\\\n", "").strip() not in ("", MASK, "null"):
+            yield _Edit(start, position, MASK + "".join(re.findall(r"\\?\n", value)))
 
 
 def _names_a_host(text: str, name: re.Match[str]) -> bool:
@@ -285,9 +369,9 @@ def _value(text: str, name: re.Match[str]) -> tuple[int, int] | None:
     if text[start : start + 1] in ('"', "'"):
         found = _QUOTED[text[start]].match(text, start)
         return found.span(1) if found else None
-    if text.startswith('\\"', start):
+    if text[start : start + 1] == "\\":
         found = _ESCAPED_QUOTED.match(text, start)
-        return found.span(1) if found else None
+        return found.span(2) if found else None
     if text[start : start + 1] == "[":
         found = _LIST.match(text, start)
         return (found.start() + 1, found.end() - 1) if found else None
@@ -307,13 +391,56 @@ def _value(text: str, name: re.Match[str]) -> tuple[int, int] | None:
     return found.span() if found else None
 
 
-_FLAG_AND_VALUE = re.compile(
-    r"(?<![\w-])(--?([A-Za-z][\w-]{1,127})[ \t]{1,8}[\"']?)(?!-|[\"'\s]|\*\*\*(?:[\s\"']|$))([^\s\"']{1,4096})"
+_FLAG = re.compile(
+    r"(?<![\w-])--?(?P<name>[A-Za-z][\w-]{1,127})"
+    r"(?:[ \t]{1,8}[\"']?|(?P<quote>\\{0,31}[\"']),\s{0,16}(?P=quote))(?!-)"
 )
+_ENTRY = re.compile(
+    r"""\b(?:name|key)\\{0,31}["']?\s{0,4}[:=]\s{0,4}\\{0,31}["']?(?P<name>[A-Za-z_][\w.-]{0,127})\\{0,31}["']?
+        \s{0,32},?\s{0,32}\\{0,31}["']?value\\{0,31}["']?\s{0,4}[:=]\s{0,4}(?:\\{0,31}["'])?""",
+    re.VERBOSE | re.IGNORECASE,
+)
+"""A variable as a list of objects has it."""
+_WORD = re.compile(
+    r"""(?<=[^\\]["'])(?:\\.|[^"'\\\n]){1,4096}|(?<=["'])[^"'\\\n]{1,4096}|[^\s"'\\,}\]]{1,4096}"""
+)
+_ENCODED_NAME = re.compile(
+    r"(?:(?<![\w.-])|(?<=%[0-9A-F]{2}))(?P<name>[A-Za-z_][\w.-]{0,127})"
+    r"(?:%{1,2}22)?(?:%{1,2}20)?%{1,2}3[AD](?:%{1,2}2[02]){0,2}",
+    re.IGNORECASE,
+)
+_ENCODED_VALUE = re.compile(r"(?:(?!%{1,2}(?:0A|2[26C]|7D))[^\s\"'&]){1,4096}", re.IGNORECASE)
+_TOLD = re.compile(
+    r"""(?<![\w.-])((?:[\w.-]{0,64}(?:password|passwd|passphrase|secret|token)|pwd?)
+        [ \t]{1,4}(?:(?:is|was)[ \t]{1,4})?["'`]?)
+        (?=[^\s\d]{0,64}\d)(?=[^\sA-Za-z]{0,64}[A-Za-z])[\w+=!$^&*~-]{8,256}(?=[\s"'`,;)\]}]|\.(?:\s|$)|$)""",
+    re.VERBOSE | re.IGNORECASE,
+)
+"""In a sentence, or behind a word of a configuration, what mixes letters and digits as no word does."""
 
 
-def _mask_flag(match: re.Match[str]) -> str:
-    return match[1] + MASK if is_secret_name(match[2]) else match[0]
+def _by_name(head: re.Pattern[str], value: re.Pattern[str]) -> _Rule:
+    """The rule that masks the value behind each head whose `name` is secret."""
+
+    def edits(text: str) -> Iterator[_Edit]:
+        position = 0
+        for match in head.finditer(text):
+            if match.start() < position or not is_secret_name(match["name"]):
+                continue
+            found = value.match(text, match.end())
+            if found is not None and found[0] != MASK:
+                position = found.end()
+                yield _Edit(*found.span(), MASK)
+
+    return edits
+
+
+def _mask_option(match: re.Match[str]) -> str:
+    value = match["value"]
+    if value.strip("\"'") == MASK or value.startswith("$"):
+        return match[0]
+    quote = value[0] if value[0] in "\"'" else ""
+    return f"{match['option']}{quote}{MASK}{quote}"
 
 
 _ARGUMENT = r"""(?P<value>"(?:\\.|[^"\\\n]){1,1024}"|'[^'\n]{1,1024}'|[^\s"'|;]{1,1024})"""
@@ -322,7 +449,7 @@ _PAIR = (
     r"""|[^\s"':]{1,128}:[^\s"']{1,1024})"""
 )
 _OPTIONS = tuple(
-    (frozenset(programs.split()), re.compile(pattern))
+    (frozenset(programs.split()), _by(re.compile(pattern), _mask_option))
     for programs, pattern in (
         (
             "curl",
@@ -349,33 +476,19 @@ _OPTION_WORD = re.compile(
 _TAKES_PASSWORD = re.compile(r"--password-stdin|\bchpasswd\b|\bsudo[ \t]{1,8}-S\b")
 
 
-def _mask_options(text: str) -> tuple[str, int]:
+def _options(text: str) -> Iterator[_Edit]:
     """Masks what programs are given as a password by an option that has no telling name."""
     words = list(_OPTION_WORD.finditer(text))
-    if not words:
-        return text, 0
-    kept = [text[: words[0].end()]]
-    replaced = 0
-    for word, following in zip(words, [*words[1:], None], strict=True):
-        end = following.end() if following is not None else len(text)
-        head, newline, rest = text[word.end() : end].partition("\n")
+    for word, following in zip_longest(words, words[1:]):
         if word[0] in ("echo", "printf") and not _TAKES_PASSWORD.search(text, word.end(), word.end() + 1024):
-            kept += (head, newline, rest)
             continue
-        for programs, pattern in _OPTIONS:
+        end = following.end() if following is not None else len(text)
+        head = text[word.end() : end].partition("\n")[0]
+        for programs, rule in _OPTIONS:
             if word[0] in programs:
-                head, found = _substitute(pattern, _mask_option, head)
-                replaced += found
-        kept += (head, newline, rest)
-    return "".join(kept), replaced
-
-
-def _mask_option(match: re.Match[str]) -> str:
-    value = match["value"]
-    if value.strip("\"'") == MASK or value.startswith("$"):
-        return match[0]
-    quote = value[0] if value[0] in "\"'" else ""
-    return f"{match['option']}{quote}{MASK}{quote}"
+                yield from (
+                    _Edit(edit.start + word.end(), edit.end + word.end(), edit.text) for edit in rule(head)
+                )
 
 
 # -- userinfo ------------------------------------------------------------------------------------------------
@@ -387,9 +500,8 @@ _LIKE_A_HOST = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_][\w.-]*)(?::\d{1,5
 _REST_OF_PASSWORD = re.compile(r"[ \t\"'][^\n]{0,128}@(?=[\w\[])")
 
 
-def _mask_urls(text: str) -> tuple[str, int]:
-    kept: list[str] = []
-    position = replaced = 0
+def _urls(text: str) -> Iterator[_Edit]:
+    position = 0
     for match in _URL.finditer(text):
         if match.start() < position:
             continue
@@ -405,11 +517,8 @@ def _mask_urls(text: str) -> tuple[str, int]:
         # A user's name alone is a credential where it is a token, but for ssh.
         if userinfo == MASK or (match[1].lower() == "ssh://" and ":" not in userinfo):
             continue
-        kept += (text[position : match.start(2)], MASK)
         position = match.start(2) + end
-        replaced += 1
-    kept.append(text[position:])
-    return "".join(kept), replaced
+        yield _Edit(match.start(2), position, MASK)
 
 
 def _userinfo_end(rest: str) -> int | None:
@@ -440,37 +549,42 @@ _PROXY_ASSIGNMENT = re.compile(
 )
 _PROXY_USERINFO = re.compile(r"((?:[A-Za-z][A-Za-z0-9+.-]{0,31}:(?:\\?/){2})?)(.*)@", re.DOTALL)
 _ENCODED_USERINFO = re.compile(
-    r"(%{1,2}3A(?:%{1,2}2F){2})(?!\*\*\*)(?:(?!%{1,2}40)[^\s\"'&]){1,512}(?=%{1,2}40)", re.IGNORECASE
+    r"(%{1,2}3A(?:%{1,2}2F){2}|(?:^|(?<=[\s\"'=,;(/]))(?=[^\s\"'=&@:/%]{1,128}%{1,2}3A))"
+    r"(?!\*\*\*)(?:(?!%{1,2}40)[^\s\"'&/]){1,512}(?=%{1,2}40)",
+    re.IGNORECASE | re.MULTILINE,
 )
 _BARE_USERINFO = re.compile(
-    r"((?:^|(?<=[\s\"'=,;({\[])))(?!\*\*\*)(?![A-Za-z][A-Za-z0-9+.-]{0,31}://)"
+    r"((?:^|(?<=[\s\"'=,;({\[]))(?://)?)(?!\*\*\*)(?![A-Za-z][A-Za-z0-9+.-]{0,31}://)"
     r"[^\s\"'=,;:@/(){}\[\]]{1,128}:(?!\\?/\\?/)[^\s\"']{1,256}@(?!sha\d{3}:)(?=[\w\[])",
     re.MULTILINE,
 )
 
 
 def _mask_proxy(match: re.Match[str]) -> str:
-    return match[1] + _mask_proxy_value(match[2]).text
+    return match[1] + _mask_proxy_value(match[2])
 
 
-def _mask_proxy_value(value: str) -> Masked:
+def _mask_proxy_value(value: str) -> str:
     """A proxy's value is one URL, with or without its scheme: what stands before the last `@` is userinfo."""
     found = _PROXY_USERINFO.match(value)
-    if found is None or found[2] == MASK:
-        return mask_text(value) if found is None and "://" not in value else Masked(value, 0)
-    return Masked(found[1] + MASK + value[found.end() - 1 :], 1)
+    return value if found is None else found[1] + MASK + value[found.end() - 1 :]
 
 
-def _substitute(
-    pattern: re.Pattern[str], replacement: Callable[[re.Match[str]], str], text: str
-) -> tuple[str, int]:
-    """`re.subn` that counts only what really changed."""
-    changed = 0
-
-    def replace(match: re.Match[str]) -> str:
-        nonlocal changed
-        new = replacement(match)
-        changed += new != match[0]
-        return new
-
-    return pattern.sub(replace, text), changed
+_RULES: tuple[_Rule, ...] = (
+    _by(_KNOWN_TOKENS, lambda match: MASK + "\n" * match[0].count("\n")),
+    _by(_HOOK, lambda match: match[1] + MASK),
+    # Userinfo first: a password may look like an assignment itself.
+    _urls,
+    _by(_PROXY_ASSIGNMENT, _mask_proxy),
+    _by(_ENCODED_USERINFO, lambda match: match[1] + MASK),
+    _by(_BARE_USERINFO, lambda match: f"{match[1]}{MASK}@"),
+    _by(_PARAMETERS, lambda match: match[1] + MASK),
+    _by_name(_ENTRY, _WORD),
+    _by_name(_ENCODED_NAME, _ENCODED_VALUE),
+    _by(_QUERY_KEY, lambda match: match[1] + MASK),
+    _assignments,
+    _by_name(_FLAG, _WORD),
+    _options,
+    _by(_HEADER_CREDENTIAL, lambda match: match[1] + MASK),
+    _by(_TOLD, lambda match: match[1] + MASK),
+)

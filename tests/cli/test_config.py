@@ -131,3 +131,11 @@ def test_every_format_shows_what_is_expected_and_why(tmp_path: Path, form: str) 
     ran = run("--from", DEGRADED, "--config", config, "-f", form)
     assert ran.returncode == 0
     assert "routed by munin (until 2099-12-31)" in " ".join(ran.stdout.split())
+
+
+def test_a_credential_in_a_reason_is_shown_nowhere(tmp_path: Path) -> None:
+    config = tmp_path / "dockerdiag.toml"
+    config.write_text('[[expected]]\ncode = "*"\nreason = "see https://ops:zQ7xhunter@wiki.example/1"\n')
+    told = run("--from", DEGRADED, "--config", config, "-f", "json").stdout
+    assert "zQ7xhunter" not in told
+    assert "https://***@wiki.example/1" in told

@@ -43,6 +43,17 @@ def secrets_without(excluded: str) -> st.SearchStrategy[str]:
         (f"Authorization: Basic {SECRET}==", "Authorization: ***"),
         (f"sent Bearer {SECRET} to", "sent Bearer *** to"),
         (f'msg="login \\"password\\":\\"{SECRET}\\" ok"', 'msg="login \\"password\\":\\"***\\" ok"'),
+        (
+            f"ExecStart=/usr/bin/dockerd \\\n  --api-token \\\n  {SECRET} \\\n  --dns 1.1.1.1",
+            "ExecStart=/usr/bin/dockerd \\\n  --api-token \\\n  *** \\\n  --dns 1.1.1.1",
+        ),
+        (f"HTTP_PROXY=http://user:a\\\n{SECRET}@proxy:3128", "HTTP_PROXY=http://***\\\n@proxy:3128"),
+        (f"with \x1b[36mpassword\x1b[0m={SECRET} next", "with \x1b[36mpassword\x1b[0m=*** next"),
+        (f"pass\u200bword={SECRET}", "pass\u200bword=***"),
+        (f'["--token", "{SECRET}", "--dns"]', '["--token", "***", "--dns"]'),
+        (f"http_proxy=user%3A{SECRET}%40proxy:3128", "http_proxy=***%40proxy:3128"),
+        (f'<add key="Password" value="{SECRET}"/>', '<add key="Password" value="***"/>'),
+        (f"Negotiate YIIabcdef{SECRET}", "Negotiate ***"),
         (f"-----BEGIN RSA PRIVATE KEY-----\n{SECRET}\n-----END RSA PRIVATE KEY-----", "***\n\n"),
     ],
 )
@@ -86,6 +97,12 @@ def test_credentials_go_and_the_rest_stays(text: str, masked: str) -> None:
         "npm_config_registry=https://registry.example",
         "task-scheduler-of-a-very-long-name-without-any-key",
         "container auth: connection refused",
+        "failed to negotiate compression with auth 10.0.0.1:5000",
+        "no such secret registry.example2:5000/v2",
+        "container token docker_gwbridge br-0123456789ab",
+        '[{"name": "registry", "value": "10.0.0.1"}]',
+        "http://proxy%3A3128/%40scope",
+        "ExecStart=/usr/bin/dockerd \\\n  -H fd:// \\\n  --dns 1.1.1.1",
     ],
 )
 def test_what_holds_no_credential_stays_as_it_is(text: str) -> None:
@@ -146,6 +163,7 @@ def test_a_flags_value_is_the_next_argument() -> None:
 def test_a_proxy_variable_is_userinfo_up_to_the_last_at() -> None:
     assert mask_variable("HTTPS_PROXY", f"http://us er:{SECRET}\"'@x@proxy:1").text == "http://***@proxy:1"
     assert mask_variable("no_proxy", "a@b,localhost").text == "a@b,localhost"
+    assert mask_variable("http_proxy", f"http://user%3A{SECRET}%40proxy:1").text == "http://***%40proxy:1"
 
 
 @given(
@@ -215,6 +233,16 @@ def test_masking_twice_changes_nothing_more_and_keeps_lines(text: str) -> None:
         "$2y$",
         "sk_live_",
         "eyJaaaaaaaaa.",
+        "http_proxy=http://",
+        'token=\\\\\\"',
+        '"--token", "',
+        "name: PASSWORD value: ",
+        "token%3D",
+        "a%3A",
+        "password is ",
+        "a_token.",
+        "token=\x1b[0m",
+        "?key=",
     ],
 )
 def test_time_grows_with_the_text_alone(piece: str) -> None:
