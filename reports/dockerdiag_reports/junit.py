@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
 from dockerdiag.formatting import Format, RenderOptions
-from dockerdiag.report import Disposition, Finding, Report, Result, Status, Walk, worst
+from dockerdiag.report import Cause, Disposition, Finding, Report, Result, Status, Walk, worst
 from dockerdiag_reports.last_word import last_word
 from dockerdiag_reports.outline import (
     asked,
@@ -56,10 +56,11 @@ def _grouped(report: Report, groups: Mapping[str, str]) -> dict[str, list[Elemen
     """The test cases by their suite's name; one suite where there is no case, since a server wants to see one."""
     if not report.results:
         return {_UNGROUPED: [_of_walk(walk) for walk in report.walks]}
+    follows = frozenset(entry.finding.id for entry in outline(report).explained)
     cases: dict[str, list[Element]] = {}
     for result in report.results:
         group = groups.get(result.check, _UNGROUPED)
-        cases.setdefault(group, []).append(_of_check(result, group))
+        cases.setdefault(group, []).append(_of_check(result, group, report.cause, follows))
     return cases
 
 
@@ -83,16 +84,19 @@ def _properties(report: Report) -> Iterator[tuple[str, str]]:
     yield from ((f"host.{name}", value) for name, value in host_facts(report))
 
 
-def _of_check(result: Result, group: str) -> Element:
+def _of_check(result: Result, group: str, cause: Cause | None, follows: frozenset[str]) -> Element:
+    def told(finding: Finding) -> str:
+        return _told(finding, cause if finding.id in follows else None)
+
     counting = [finding for finding in result.findings if finding.expected is None]
     status = worst(finding.status for finding in counting) if result.findings else result.status
     telling = [finding for finding in counting if finding.status is status]
     summary = telling[0].summary if telling else result.reason or result.title
     kind = telling[0].code if telling else status.value
-    case = _case(result.check, status, summary, f"{status.value}.{kind}", map(_told, telling))
+    case = _case(result.check, status, summary, f"{status.value}.{kind}", map(told, telling))
     if group != _UNGROUPED:
         case.set("classname", f"{_UNGROUPED}.{group}")
-    quiet = [_told(finding) for finding in result.findings if finding not in telling]
+    quiet = [told(finding) for finding in result.findings if finding not in telling]
     SubElement(case, "system-out").text = "\n\n".join((result.title, *quiet)) + "\n"
     return case
 
@@ -121,13 +125,24 @@ def _case(name: str, status: Status, message: str, kind: str, texts: Iterable[st
     return case
 
 
-def _told(finding: Finding) -> str:
+def _told(finding: Finding, follows_from: Cause | None) -> str:
     expected = f" (expected: {finding.expected})" if finding.expected is not None else ""
     rows = [f"{finding.status.value}: {finding.code} on {finding.subject}{expected}", finding.summary]
     rows += [f"at {each.source}: {each.text}" for each in finding.evidence]
+    if follows_from is not None:
+        # What mends the cause mends this; its own commands would be for nothing, or last where they should not.
+        rows.append(f"follows from: {follows_from.code} on {follows_from.subject}")
+        return "\n".join(rows)
     for remedy in finding.remedies[:1]:
-        rows += [f"fix: {remedy.summary}", *(f"    {command}" for command in remedy.now or remedy.lasting)]
+        rows += [f"fix: {remedy.summary}", *_commands(remedy.now or remedy.lasting)]
+        rows += [f"risk: {remedy.risk}"] if remedy.risk else []
+        if remedy.now and remedy.lasting:
+            rows += ["lasting:", *_commands(remedy.lasting)]
     return "\n".join(rows)
+
+
+def _commands(commands: Iterable[str]) -> Iterator[str]:
+    return (f"    {command}" for command in commands)
 
 
 FORMAT = Format(name="junit", suffixes=(".xml",), media_type="application/xml; charset=utf-8", render=render)

@@ -136,3 +136,22 @@ def test_the_duration_is_told_where_it_is_known() -> None:
     text = FORMAT.render(OK, RenderOptions(duration=1.5))
     assert 'time="1.500"' in text
     assert "time=" not in FORMAT.render(OK, RenderOptions()).replace("timestamp=", "")
+
+
+def recorded_host(name: str) -> Element:
+    return parsed(next(one for one in recorded() if name_of(one) == name).report())
+
+
+def test_a_remedy_is_told_with_what_it_opens_and_what_makes_it_last() -> None:
+    (failure,) = recorded_host("bridge-forwarding-off-trixie").iter("failure")
+    told = (failure.text or "").split("\n")
+    assert "    sysctl -w net.ipv4.conf.docker0.forwarding=1" in told
+    assert told[told.index("lasting:") + 1].startswith("    mkdir -p /etc/sysctl.d && printf ")
+    assert any(line.startswith("risk: ") for line in told)
+
+
+def test_what_follows_from_the_cause_has_no_remedy_of_its_own() -> None:
+    cause, consequence = recorded_host("daemon-json-iptables-false-bookworm").iter("failure")
+    assert "\nfix: " in (cause.text or "")
+    assert (consequence.text or "").endswith("\nfollows from: iptables-off on engine:lab")
+    assert "\nfix: " not in (consequence.text or "")
