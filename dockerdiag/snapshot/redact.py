@@ -36,10 +36,13 @@ KEPT = (
     "public domains such as docker.io, and the last label of every domain",
 )
 
+# A hardware address with dashes or dots has a letter, which dates and versions have not, or is what stands for one.
 # A length follows its address behind a slash, or as nft's JSON has it, also where that is a text within JSON.
 _TOKEN = re.compile(
     r"""(?<![A-Za-z0-9:])(?P<frame>[0-9A-Fa-f]{2}(?::[0-9A-Fa-f]{2}){13})(?![A-Za-z0-9:])
-      | (?<![A-Za-z0-9:])(?P<mac>[0-9A-Fa-f]{2}(?::[0-9A-Fa-f]{2}){5})(?![A-Za-z0-9:])
+      | (?<![A-Za-z0-9:])(?P<mac>[0-9A-Fa-f]{2}(?::[0-9A-Fa-f]{2}){5}
+          | (?=02-00-|[\d-]{0,16}[A-Fa-f])[0-9A-Fa-f]{2}(?:-[0-9A-Fa-f]{2}){5}
+          | (?=0200\.|[\d.]{0,13}[A-Fa-f])[0-9A-Fa-f]{4}(?:\.[0-9A-Fa-f]{4}){2})(?![A-Za-z0-9:])
       | (?<![A-Za-z0-9])(?P<six>[0-9A-Fa-f]{0,4}(?::[0-9A-Fa-f]{0,4}){2,7}(?:(?<=:)\d{1,3}(?:\.\d{1,3}){3})?)
         (?![A-Za-z0-9:]|\.\d)(?:/(?P<length6>\d{1,3})(?!\d)|\\?",\ ?\\?"len\\?":\ ?(?P<nft6>\d+))?
       | (?<![0-9.])(?P<four>\d{1,3}(?:\.\d{1,3}){3})(?!\.?\d)
@@ -142,10 +145,8 @@ class RedactionMap:
         macs = {new: old for old, new in self.macs.items()}
 
         def original(match: re.Match[str]) -> str:
-            if match["frame"]:
+            if match["frame"] or match["mac"]:
                 return _by_macs(match[0], macs)
-            if match["mac"]:
-                return macs.get(match["mac"], match[0])
             if match["word"]:
                 return _around_addresses(match[0], lambda word: _by_parts(word, names.get), self.revealed)
             return _address(match, self.addresses.restore) or _words_within(match[0], names.get)
@@ -413,12 +414,19 @@ class _Replacer:
 
 def _macs(octets: str) -> tuple[str, ...]:
     """The hardware addresses in a frame's header as the kernel logs it, to whom and from whom; or the only one."""
-    return (octets[:17], octets[18:35]) if len(octets) > 17 else (octets,)
+    digits = re.sub("[^0-9a-f]", "", octets.lower())
+    return tuple(":".join(re.findall("..", mac)) for mac in (digits[:12], digits[12:24]) if mac)
 
 
 def _by_macs(octets: str, macs: Mapping[str, str]) -> str:
-    told = ":".join(macs.get(mac, mac) for mac in _macs(octets))
-    return told + octets[len(told) :]
+    """What stands for them, as they are written: with colons, with dashes, or as three numbers."""
+    found = _macs(octets)
+    if all(mac not in macs for mac in found):
+        return octets
+    told = ":".join(macs.get(mac, mac) for mac in found)
+    if octets[4] == ".":
+        return ".".join(re.findall("....", told.replace(":", "")))
+    return told.replace(":", octets[2]) + octets[len(told) :]
 
 
 def _around_addresses(word: str, on_word: Callable[[str], str], on_address: Callable[[str], str]) -> str:

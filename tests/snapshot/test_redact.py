@@ -291,6 +291,23 @@ def test_the_header_of_a_frame_is_two_hardware_addresses() -> None:
     assert names.revealed(redacted.kernel_log[0].text) == text
 
 
+@pytest.mark.parametrize(
+    "written", ["02:42:AC:11:0A:02", "02-42-ac-11-0a-02", "02-42-AC-11-0A-02", "0242.ac11.0a02"]
+)
+def test_a_hardware_address_is_the_same_however_it_is_written(plain: Snapshot, written: str) -> None:
+    lines = (
+        LogLine(0, "kernel", f"from 02:42:ac:11:0a:02 or {written} at 2026.1124.0911 24-11-26-09-11-00"),
+    )
+    redacted, redaction_map = redact(replace(plain, kernel_log=lines), KEY)
+    assert isinstance(redacted.kernel_log, tuple)
+    told = redacted.kernel_log[0].text
+    first, other = re.findall(r"from (\S+) or (\S+) at 2026\.1124\.0911 24-11-26-09-11-00", told)[0]
+    assert first != "02:42:ac:11:0a:02"
+    assert re.sub(r"\W", "", other) == first.replace(":", "")
+    assert re.sub(r"\w", "", other) == re.sub(r"\w", "", written)
+    assert redaction_map.revealed(told).lower() == lines[0].text.lower()
+
+
 def test_an_ipv4_address_within_an_ipv6_one_is_replaced_as_by_itself() -> None:
     snapshot = load(FOLDER / "plain-trixie.json.gz")
     text = "172.17.0.2 10.20.30.40 ::ffff:172.17.0.2 [::ffff:172.17.0.2]:53 64:ff9b::10.20.30.40"
