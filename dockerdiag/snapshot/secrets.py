@@ -419,6 +419,11 @@ _TOLD = re.compile(
 """In a sentence, or behind a word of a configuration, what mixes letters and digits as no word does."""
 
 
+def _where(character: str, rule: _Rule) -> _Rule:
+    """The rule, not asked about texts without that character, which most are."""
+    return lambda text: rule(text) if character in text else ()
+
+
 def _by_name(head: re.Pattern[str], value: re.Pattern[str]) -> _Rule:
     """The rule that masks the value behind each head whose `name` is secret."""
 
@@ -576,11 +581,11 @@ _RULES: tuple[_Rule, ...] = (
     # Userinfo first: a password may look like an assignment itself.
     _urls,
     _by(_PROXY_ASSIGNMENT, _mask_proxy),
-    _by(_ENCODED_USERINFO, lambda match: match[1] + MASK),
+    _where("%", _by(_ENCODED_USERINFO, lambda match: match[1] + MASK)),
     _by(_BARE_USERINFO, lambda match: f"{match[1]}{MASK}@"),
     _by(_PARAMETERS, lambda match: match[1] + MASK),
     _by_name(_ENTRY, _WORD),
-    _by_name(_ENCODED_NAME, _ENCODED_VALUE),
+    _where("%", _by_name(_ENCODED_NAME, _ENCODED_VALUE)),
     _by(_QUERY_KEY, lambda match: match[1] + MASK),
     _assignments,
     _by_name(_FLAG, _WORD),
