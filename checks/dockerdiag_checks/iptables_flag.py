@@ -272,13 +272,6 @@ def _presumed(case: Case) -> tuple[Evidence, ...]:
     return (Evidence(origin.source, origin.text.strip()), Evidence("but", running.reason))
 
 
-def _emptied(case: Case) -> bool:
-    """Whether somebody flushed the engine's rules and left the chains, which lead nobody anywhere."""
-    firewall = case.snapshot.network.firewall
-    saved = [text for text in (firewall.iptables_nft, firewall.iptables_legacy) if isinstance(text, str)]
-    return case.backend() != "nft" and not any(" -j DOCKER" in text for text in saved)
-
-
 def _saved(case: Case) -> bool:
     """Whether a service brings rules of Docker's make back at boot, for every network."""
     files = case.snapshot.firewall_files
@@ -293,7 +286,7 @@ def _saved(case: Case) -> bool:
 
 
 def _elsewhere(case: Case) -> Finding:
-    if case.has_docker_rules() and not _emptied(case) and not _saved(case):
+    if case.has_docker_rules() and _lost(case) != _TABLES and not _saved(case):
         remedy = turn_on(case.settings["iptables"], case)
         return Finding(
             code="iptables-off-rules-left",
