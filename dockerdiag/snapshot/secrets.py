@@ -282,7 +282,7 @@ _ASSIGNMENT = re.compile(
 )
 _QUOTED = {quote: re.compile(rf"{quote}((?:\\.|[^\\{quote}\n]|\\\n)*){quote}?") for quote in "\"'"}
 _UNTIL_QUOTE = {quote: re.compile(rf"(?:\\.|[^\\{quote}\n]|\\\n)*") for quote in "\"'"}
-_ESCAPED_QUOTED = re.compile(r'(\\{1,31})"((?:(?!(?<!\\)\1")[^\n])*)')
+_ESCAPED_QUOTED = re.compile(r"(\\{1,31}[\"'])((?:(?!(?<!\\)\1)[^\n])*)")
 """A text within JSON within JSON, to any depth, as far as a quote that is escaped as its first."""
 _REST_OF_LINE = re.compile(r"(?:\\\n|[^\n])*")
 _LIST = re.compile(r"\[[^\]\[{}]{0,65536}\]")
