@@ -52,20 +52,18 @@ from dockerdiag_checks.rule_commands import iptables
 from dockerdiag_checks.saved_rules import SAVED, untranslated_by
 from dockerdiag_checks.setting_files import evidence_of, turn_on, verify_running
 from dockerdiag_checks.translation import near_misses, translate, translate_all
-from dockerdiag_checks.wording import FOR_GOOD, listed, retry
+from dockerdiag_checks.wording import FOR_GOOD, containers_of, retry
 
 NEEDS = ("engine", "daemons")
 READS = ("firewall_files", "network.firewall", "service", "services")
 
+_RULE = r"^(?:\[\d+:\d+\] )?-A "
+_TRANSLATES = r"POSTROUTING -s \S+ ! -o \S+ -j (?:MASQUERADE|SNAT)\b"
 _MET = {
-    table: re.compile(rf"^(?:\[\d+:\d+\] )?-A (?:{'|'.join(rules)})", re.MULTILINE)
-    for table, rules in {
-        "nat": (
-            r"(?:PREROUTING|OUTPUT) .*-j DOCKER$",
-            r"POSTROUTING -s \S+ ! -o \S+ -j (?:MASQUERADE|SNAT)\b",
-        ),
-        "filter": (r"FORWARD .*-j DOCKER(?:-FORWARD|-ISOLATION-STAGE-1|-INGRESS)?$",),
-    }.items()
+    "nat": re.compile(rf"{_RULE}(?:(?:PREROUTING|OUTPUT) .*-j DOCKER$|{_TRANSLATES})", re.MULTILINE),
+    "filter": re.compile(
+        rf"{_RULE}FORWARD .*-j DOCKER(?:-FORWARD|-ISOLATION-STAGE-1|-INGRESS)?$", re.MULTILINE
+    ),
 }
 """By table, what leads into the engine's own chains, and how it translates a network."""
 _TABLES = frozenset(_MET)
@@ -85,13 +83,13 @@ def CHECK(case: Case) -> Iterator[Finding | Located]:  # noqa: N802 - a module's
     """At most one finding: who makes the rules."""
     running = case.settings["iptables"].running
     hits = case.missing_rules()
+    unanswered = _unanswered(hits)
     place = min((hit.place for hit in hits), default=0)
     if value_of(running) is True:
         lost = _lost(case) if hits else frozenset()
         if lost == _TABLES:
             yield Located(_gone(case, hits), place)
-        elif "nat" in lost and any(map(_unanswered_ipv4, hits)):
-            unanswered = tuple(hit for hit in hits if hit.halt.kind == "unanswered")
+        elif "nat" in lost and any(hit.halt.packet.family == 4 for hit in unanswered):
             yield Located(_nat_gone(case, unanswered), min(hit.place for hit in unanswered))
     elif case.presumed_value("iptables") is False:
         yield Located(_off(case, hits), place) if hits else _elsewhere(case)
@@ -123,11 +121,7 @@ def _to_find_out(case: Case) -> Remedy:
 def _off(case: Case, hits: tuple[Hit, ...]) -> Finding:
     setting = case.settings["iptables"]
     remedy = turn_on(setting, case)
-    near = tuple(
-        dict.fromkeys(
-            each for hit in hits if hit.halt.kind == "unanswered" for each in near_misses(case, hit)
-        )
-    )
+    near = tuple(dict.fromkeys(each for hit in _unanswered(hits) for each in near_misses(case, hit)))
     others = "and no rule of others fits its containers" if near else ""
     return Finding(
         code="iptables-off",
@@ -172,8 +166,8 @@ def _what_follows(case: Case, hits: tuple[Hit, ...]) -> tuple[str, ...]:
     return ("masquerade-missing *", "forward-accepts-missing *", *dict.fromkeys(rejected))
 
 
-def _unanswered_ipv4(hit: Hit) -> bool:
-    return hit.halt.kind == "unanswered" and hit.halt.packet.family == 4
+def _unanswered(hits: tuple[Hit, ...]) -> tuple[Hit, ...]:
+    return tuple(hit for hit in hits if hit.halt.kind == "unanswered")
 
 
 def _lost(case: Case) -> frozenset[str]:
@@ -222,7 +216,7 @@ def _nat_gone(case: Case, hits: tuple[Hit, ...]) -> Finding:
         subject=case.engine_subject,
         summary=(
             "The engine made rules in table nat when it started, and none of them is left: something flushed it. "
-            f"Nobody can answer {listed(sorted({name for hit in hits for name in hit.containers}), 'container')}"
+            f"Nobody can answer {containers_of(*hits)}"
         ),
         count=_count(hits),
         explains=("masquerade-missing *",),

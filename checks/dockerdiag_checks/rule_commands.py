@@ -112,11 +112,7 @@ def _rule(halt: Halt) -> RuleReference | None:
     stop = halt.netfilter
     if stop is None:
         return halt.rule
-    return stop.path[-1] if stop.path and _is_policy(stop.rule) else stop.rule
-
-
-def _is_policy(rule: RuleReference) -> bool:
-    return rule.index is None and rule.handle is None
+    return stop.path[-1] if stop.path and halt.kind == "policy" else stop.rule
 
 
 def _accepted(halt: Halt, subnets: Sequence[str]) -> tuple[str, ...]:

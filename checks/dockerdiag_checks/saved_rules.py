@@ -1,10 +1,10 @@
 """Files of iptables rules that a service loads at boot, and what they hold of Docker's."""
 
 from collections.abc import Iterator
-from ipaddress import ip_network
 
 from dockerdiag.case import Case, without_translation
 from dockerdiag.snapshot import TextFile
+from dockerdiag_checks.subnets import subnets_in
 
 SAVED = {
     "/etc/iptables/rules.v4": ("netfilter-persistent.service", 4),
@@ -37,8 +37,8 @@ def translated_subnets(case: Case, version: int) -> tuple[str, ...]:
         for network in case.networks
         if network.bridge is not None and not network.internal and not without_translation(network)
         if network.options.get(f"com.docker.network.bridge.gateway_mode_ipv{version}") not in _UNTRANSLATED
-        for pool in network.pools
-        if pool.subnet and (subnet := ip_network(pool.subnet, strict=False)).version == version
+        for subnet in subnets_in(network)
+        if subnet.version == version
     )
 
 

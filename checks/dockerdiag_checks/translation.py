@@ -5,7 +5,8 @@ from ipaddress import ip_address, ip_network
 from itertools import islice
 
 from dockerdiag.case import MASQUERADE_OPTION, Case, Hit, is_default_bridge, without_translation
-from dockerdiag.packet.indexing import Prefix, prefix
+from dockerdiag.packet.indexing import holds
+from dockerdiag.packet.packet import IPAddress
 from dockerdiag.packet.rules import Chain, Nat, Ruleset
 from dockerdiag.report import Evidence, Remedy, RuleReference
 from dockerdiag.snapshot import Container, Network, Unread
@@ -86,43 +87,38 @@ def near_misses(case: Case, hit: Hit) -> tuple[Evidence, ...]:
         for table, chain in ruleset.base_chains("inet", "postrouting")
         if chain.hooking is not None and chain.hooking.type == "nat"
     }
+    addresses = case.snapshot.network.addresses
+    own = None if isinstance(addresses, Unread) else [ip_address(one.address) for one in addresses]
     near = (
         Evidence(f"{where(found)}, rule {found.index}, does not match: {why}", found.text)
         for table in nat.values()
         for chain in table.chains.values()
-        for found, why in _missing_narrowly(case, hit, chain)
+        for found, why in _missing_narrowly(hit, chain, own)
     )
     return tuple(islice(near, 3))
 
 
-def _missing_narrowly(case: Case, hit: Hit, chain: Chain) -> Iterator[tuple[RuleReference, str]]:
+def _missing_narrowly(
+    hit: Hit, chain: Chain, own: list[IPAddress] | None
+) -> Iterator[tuple[RuleReference, str]]:
+    """With `own`, the host's addresses; None where they were not read."""
     packet = hit.halt.packet
     source, leaves_by = packet.addresses.source, packet.out_link or hit.halt.link
-    own = prefix(str(source))
     for rule in chain.rules:
         _, out_link, subnet, _ = rule.key()
         if out_link in (None, leaves_by):
             # A subnet that is some link's has a rule of its own by right.
-            missed = subnet is not None and not _within(own, subnet) and not _is_on_a_link(case, subnet)
+            missed = (
+                subnet is not None
+                and own is not None
+                and not any(holds(subnet, one) for one in (source, *own))
+            )
             why = f"the packet comes from {source}"
         else:
-            missed = leaves_by is not None and (subnet is None or _within(own, subnet))
+            missed = leaves_by is not None and (subnet is None or holds(subnet, source))
             why = f"the packet leaves by {leaves_by}"
         if missed and any(isinstance(item, Nat) and item.manipulation == "source" for item in rule.items):
             yield chain.reference(rule), why
-
-
-def _within(one: Prefix | None, subnet: Prefix) -> bool:
-    if one is None or one[0] != subnet[0] or one[1] < subnet[1]:
-        return False
-    return one[2] >> (one[1] - subnet[1]) == subnet[2]
-
-
-def _is_on_a_link(case: Case, subnet: Prefix) -> bool:
-    addresses = case.snapshot.network.addresses
-    return isinstance(addresses, Unread) or any(
-        _within(prefix(address.address), subnet) for address in addresses
-    )
 
 
 def _lasting(

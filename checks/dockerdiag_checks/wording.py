@@ -28,11 +28,12 @@ def sentence(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
-def containers_of(hit: Hit) -> str:
-    """Whose packets meet it."""
-    if hit.containers:
-        return listed(hit.containers, "container")
-    return f"a container in {listed(hit.networks, 'network')}"
+def containers_of(*hits: Hit) -> str:
+    """Whose packets meet them."""
+    names = tuple(dict.fromkeys(name for hit in hits for name in hit.containers))
+    if names:
+        return listed(names, "container")
+    return f"a container in {listed(tuple(dict.fromkeys(name for hit in hits for name in hit.networks)), 'network')}"
 
 
 def retry(case: Case) -> tuple[str, ...]:

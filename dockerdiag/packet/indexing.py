@@ -30,6 +30,11 @@ def prefix(address: str, length: str | int | None = None) -> Prefix | None:
     return (version, size, number >> (bits - size)) if 0 <= size <= bits else None
 
 
+def holds(subnet: Prefix, address: IPAddress) -> bool:
+    """Whether an address is in a subnet."""
+    return _leading(address, subnet[:2]) == subnet[2]
+
+
 class Index:
     """The positions of rules by their keys."""
 

@@ -517,12 +517,9 @@ class Router:
     def is_own(self, address: IPAddress) -> bool | None:
         """Whether it is an address of this namespace, of a VRF's links too; None: not known."""
         kind = self.address_type(address)
-        tables = () if kind in ("local", None) else self.links.vrfs.values()
-        return (
-            None
-            if kind is None
-            else (kind == "local" or any(self._local_in(table, address) for table in tables))
-        )
+        if kind is None:
+            return None
+        return kind == "local" or any(self._local_in(table, address) for table in self.links.vrfs.values())
 
     def _local_in(self, table: int, address: IPAddress) -> bool:
         found = self.fib.in_table(table, Query(address))
