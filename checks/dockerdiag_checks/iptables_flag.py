@@ -55,7 +55,7 @@ from dockerdiag_checks.translation import near_misses, translate, translate_all
 from dockerdiag_checks.wording import FOR_GOOD, containers_of, retry
 
 NEEDS = ("engine", "daemons")
-READS = ("firewall_files", "network.firewall", "service", "services")
+READS = ("firewall_files", "network.addresses", "network.firewall", "service", "services")
 
 _RULE = r"^(?:\[\d+:\d+\] )?-A "
 _TRANSLATES = r"POSTROUTING -s \S+ ! -o \S+ -j (?:MASQUERADE|SNAT)\b"
