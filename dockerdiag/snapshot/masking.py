@@ -23,6 +23,7 @@ _ADDRESS = re.compile(r"[0-9a-f.:/]*")
 """Digits and these letters alone make no name and no form of a credential."""
 
 _NO_PARTS = (str, int, float, type(None))
+_NO_TEXT = frozenset((int, float, bool, type(None)))
 
 T = TypeVar("T")
 
@@ -64,20 +65,25 @@ def _masked(value: T) -> T:
     elif isinstance(value, Firewall):
         rules: dict[str, Any] = {one.name: _rules(getattr(value, one.name)) for one in fields(value)}
         masked = replace(value, **rules)
+    elif isinstance(value, tuple):
+        items = _each_masked(value)
+        masked = value if all(map(is_, items, value)) else items
     elif isinstance(value, Mapping):
         masked = {key: _named(key, item) for key, item in value.items()}
-    elif isinstance(value, tuple):
-        items = tuple(map(_masked, value))
-        masked = value if all(map(is_, items, value)) else items
     elif names := field_names(value):
-        changed = {}
-        for name in names:
-            old = getattr(value, name)
-            new = _masked(old)
-            if new is not old:
-                changed[name] = new
+        values = field_values(value)
+        changed = {
+            name: new
+            for name, old, new in zip(names, values, _each_masked(values), strict=True)
+            if new is not old
+        }
         masked = replace(masked, **changed) if changed else value
     return cast("T", masked)
+
+
+def _each_masked(values: tuple[Any, ...]) -> tuple[Any, ...]:
+    # Most are numbers, or nothing: there are hundreds of thousands.
+    return tuple([one if type(one) in _NO_TEXT else _masked(one) for one in values])
 
 
 def _named(name: object, value: object) -> object:
