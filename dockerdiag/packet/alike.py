@@ -13,6 +13,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
 from dockerdiag.dataclass import replace
 from dockerdiag.packet.own_rules import OwnRules, written_addresses
+from dockerdiag.packet.packet import as_address
 from dockerdiag.packet.world import Terrain, World
 from dockerdiag.snapshot.model import Container, Firewall, Link, NetworkNamespace, RouteAnswer, Unread
 
@@ -50,7 +51,7 @@ class Likeness:
         owner = terrain.owner
         links = terrain.links
         addresses = [
-            ip_address(address.address)
+            as_address(address.address)
             for name in links.by_name
             for family in (4, 6)
             for address in links.addresses(name, family) or ()

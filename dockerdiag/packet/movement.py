@@ -1,6 +1,5 @@
 """How a packet gets from namespace to namespace: in by links and bridges, through routing, out again."""
 
-from ipaddress import ip_address
 from typing import Literal
 
 from dockerdiag.dataclass import dataclass, replace
@@ -8,7 +7,7 @@ from dockerdiag.packet import beginning, ethernet
 from dockerdiag.packet.adjacency import Adjacency
 from dockerdiag.packet.fib import describe_route
 from dockerdiag.packet.flow import Flow, Narrowing, Translation
-from dockerdiag.packet.packet import IPAddress, Packet
+from dockerdiag.packet.packet import IPAddress, Packet, as_address
 from dockerdiag.packet.resolution import Resolution, Side
 from dockerdiag.packet.routing import Decision, Way
 from dockerdiag.packet.rulings import Rulings
@@ -127,7 +126,7 @@ class Movement:
         if station is None or station.terrain is None or station.link is None:
             return None
         for address in station.terrain.links.addresses(station.link.name, packet.family) or ():
-            network = self.world.network_of(station.container, ip_address(address.address))
+            network = self.world.network_of(station.container, as_address(address.address))
             if network is not None:
                 return network.bridge
         return None

@@ -4,7 +4,7 @@ A field that is not known is None or a range; a match on it is then neither true
 """
 
 from functools import lru_cache
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Literal
 
 from dockerdiag.dataclass import dataclass
@@ -32,6 +32,16 @@ def prefix(written: str) -> IPv4Network | IPv6Network:
         ValueError: it is none.
     """
     return ip_network(written, strict=False)
+
+
+@lru_cache(maxsize=1 << 16)
+def as_address(written: str) -> IPAddress:
+    """An address as snapshots write it; each walk meets the same few again.
+
+    Raises:
+        ValueError: it is none.
+    """
+    return ip_address(written)
 
 
 def zone_of(address: IPAddress) -> str | None:

@@ -2,13 +2,21 @@
 
 from collections.abc import Iterable
 from functools import cached_property
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, ip_address
+from ipaddress import IPv4Address
 from typing import Literal
 
 from dockerdiag.dataclass import dataclass, replace
 from dockerdiag.packet.fib import LOOPBACK, Fib, Lookup, Query, describe_route, describe_rule
 from dockerdiag.packet.links import VALID, Links
-from dockerdiag.packet.packet import PROTOCOL_NUMBERS, Connection, IPAddress, Packet, PortRange, Tuple
+from dockerdiag.packet.packet import (
+    PROTOCOL_NUMBERS,
+    Connection,
+    IPAddress,
+    Packet,
+    PortRange,
+    Tuple,
+    as_address,
+)
 from dockerdiag.packet.source_address import UNUSABLE, SourceAddresses
 from dockerdiag.report import Disposition
 from dockerdiag.snapshot.model import (
@@ -28,6 +36,7 @@ LOCAL_TABLE_LATE = "the table `local` is asked too late, or never"
 _LOCAL_TABLE = 255
 _LOCAL_TYPES = ("local", "broadcast", "anycast", "multicast")
 _NOBODY = -1
+_BROADCAST = IPv4Address("255.255.255.255")
 _REFUSAL_DISPOSITIONS = {
     "blackhole": Disposition.DROPPED,
     "unreachable": Disposition.REJECTED,
@@ -173,7 +182,7 @@ class Router:
 
     def _odd_addresses(self, packet: Packet, in_link: str) -> Iterable[Obstacle]:
         source, destination = packet.addresses.source, packet.addresses.destination
-        if source.is_multicast or source == IPv4Address("255.255.255.255") or _zeronet(source):
+        if source.is_multicast or source == _BROADCAST or _zeronet(source):
             yield _martian(f"{source} is no source address that the kernel takes from a link")
         if in_link == LOOPBACK or not (source.is_loopback or destination.is_loopback):
             return
@@ -344,7 +353,7 @@ class Router:
 
     def _choose_source(self, destination: IPAddress, lookup: Lookup) -> IPAddress | None:
         if lookup.route is not None and lookup.route.preferred_source:
-            return ip_address(lookup.route.preferred_source)
+            return as_address(lookup.route.preferred_source)
         if lookup.type == "local":
             return destination
         scope = lookup.route.scope if lookup.route is not None else "global"
@@ -370,7 +379,7 @@ class Router:
         if toward.version == 4 and source is not None and self.address_type(source) == "local":
             return source
         usable = (a for a in own if (a.scope == "link" or a.family == 4) and not UNUSABLE & set(a.flags))
-        return next((ip_address(address.address) for address in usable), None)
+        return next((as_address(address.address) for address in usable), None)
 
     # -- lookups ------------------------------------------------------------------------------------
 
@@ -445,7 +454,7 @@ class Router:
             name = self.links.name(hop.link)
             if name is not None:
                 limit = lookup.route if lookup.route is not None and lookup.route.mtu else None
-                ways.append(Way(name, ip_address(hop.gateway) if hop.gateway else None, limit))
+                ways.append(Way(name, as_address(hop.gateway) if hop.gateway else None, limit))
         return tuple(dict.fromkeys(ways))
 
     def _answering(self, lookup: Lookup) -> tuple[NextHop, ...]:
@@ -499,7 +508,7 @@ class Router:
         if address.is_multicast:
             return "multicast"
         if address.version == 4:
-            if _zeronet(address) or address == IPv4Address("255.255.255.255"):
+            if _zeronet(address) or address == _BROADCAST:
                 return "broadcast"
             found = self.fib.in_table(_LOCAL_TABLE, Query(address))
         else:
@@ -555,7 +564,7 @@ class Router:
             own = self._by_preference(link, family)
             if own is None:
                 return None
-            found += [ip_address(address.address) for address in own] or self._everywhere[family]
+            found += [as_address(address.address) for address in own] or self._everywhere[family]
         return tuple(found)
 
     @cached_property
@@ -563,7 +572,7 @@ class Router:
         """What a link without addresses borrows from the others."""
         return {
             family: [
-                ip_address(address.address)
+                as_address(address.address)
                 for name in self.links.by_name
                 if name != LOOPBACK
                 for address in self._by_preference(name, family) or []
@@ -674,6 +683,4 @@ def _martian(reason: str) -> Obstacle:
 
 
 def _zeronet(address: IPAddress) -> bool:
-    return (
-        address in IPv4Network("0.0.0.0/8") if isinstance(address, IPv4Address) else address == IPv6Address(0)
-    )
+    return int(address) >> (24 if isinstance(address, IPv4Address) else 0) == 0

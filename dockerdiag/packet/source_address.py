@@ -1,11 +1,11 @@
 """Which of a machine's addresses the kernel sends from: `inet_select_addr`, and for IPv6 the choice of RFC 6724."""
 
 from collections.abc import Iterator
-from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
+from ipaddress import IPv4Address, IPv6Address, IPv6Network
 from itertools import chain
 
 from dockerdiag.packet.links import Links
-from dockerdiag.packet.packet import IPAddress, prefix
+from dockerdiag.packet.packet import IPAddress, as_address, prefix
 from dockerdiag.snapshot.model import Address, NetworkNamespace, Unread
 
 UNUSABLE = frozenset({"tentative", "dadfailed"})
@@ -64,7 +64,7 @@ class SourceAddresses:
         near = [address for address in own if gateway is not None and _holds(address, gateway)]
         # Those of other links are looked for where the link has none: a large host has thousands.
         chosen = next(chain(near, own, self._of_other_links(scope)), None)
-        return ip_address(chosen.address) if chosen is not None else None
+        return as_address(chosen.address) if chosen is not None else None
 
     def _of_other_links(self, scope: int) -> Iterator[Address]:
         for name in self._links.by_name:
@@ -86,7 +86,7 @@ class SourceAddresses:
         ]
         if not candidates:
             return None
-        return ip_address(max(candidates, key=lambda one: one[0])[1].address)
+        return as_address(max(candidates, key=lambda one: one[0])[1].address)
 
     def _is_up(self, name: str) -> bool:
         link = self._links.get(name)

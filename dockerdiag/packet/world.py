@@ -2,13 +2,12 @@
 
 from collections.abc import Iterator
 from functools import cached_property
-from ipaddress import ip_address
 
 from dockerdiag.dataclass import dataclass
 from dockerdiag.packet.ipsec import Ipsec
 from dockerdiag.packet.links import Links
 from dockerdiag.packet.netfilter import Ruleset, parse
-from dockerdiag.packet.packet import IPAddress, prefix
+from dockerdiag.packet.packet import IPAddress, as_address, prefix
 from dockerdiag.packet.routing import Router
 from dockerdiag.snapshot.model import Container, Link, Neighbour, Network, NetworkNamespace, Snapshot, Unread
 
@@ -210,14 +209,14 @@ class World:
         if isinstance(terrain, Unread) or terrain.links.unread:
             told = [text for e in container.endpoints for text in (e.address, e.address6) if text]
             reason = terrain.reason if isinstance(terrain, Unread) else terrain.links.unread or ""
-            yield Station(container, None, None, None, reason), tuple(ip_address(text) for text in told)
+            yield Station(container, None, None, None, reason), tuple(as_address(text) for text in told)
             return
         for link in terrain.links.by_name.values():
             if link.loopback:
                 continue
             texts = [a.address for family in (4, 6) for a in terrain.links.addresses(link.name, family) or ()]
             port = self.host_end(link) if link.kind == "veth" else None
-            yield Station(container, terrain, link, port), tuple(ip_address(text) for text in texts)
+            yield Station(container, terrain, link, port), tuple(as_address(text) for text in texts)
 
     @cached_property
     def _by_port(self) -> dict[int, Station]:
