@@ -14,7 +14,7 @@ from dockerdiag.packet.packet import IPAddress, without_zone, zone_of
 from dockerdiag.packet.walk import Walker
 from dockerdiag.probed import Compared
 from dockerdiag.report import Disposition, Finding, Status
-from dockerdiag.snapshot import Container, Engine, Network, Snapshot, Unread
+from dockerdiag.snapshot import Container, Endpoint, Engine, Network, Snapshot, Unread
 
 
 class Located(NamedTuple):
@@ -173,7 +173,20 @@ class Case:
 
     def network(self, name: str | None) -> Network | None:
         """The network of that name."""
-        return next((one for one in self.networks if one.name == name), None)
+        return None if name is None else self._networks_by_name.get(name)
+
+    @cached_property
+    def _networks_by_name(self) -> dict[str, Network]:
+        return {one.name: one for one in reversed(self.networks)}
+
+    @cached_property
+    def ends(self) -> dict[str, tuple[tuple[Container, Endpoint], ...]]:
+        """The containers on each network, by its name, with their ends on it."""
+        found: dict[str, list[tuple[Container, Endpoint]]] = {}
+        for container in self.containers:
+            for endpoint in container.endpoints:
+                found.setdefault(endpoint.network, []).append((container, endpoint))
+        return {name: tuple(ends) for name, ends in found.items()}
 
     def asked_about(self, containers: Iterable[str]) -> bool:
         """Whether somebody asked about one of these containers by name."""

@@ -27,6 +27,7 @@ larger neighbour table. Subnets of networks that are there do not change.
 - Linux, Documentation/networking/ip-sysctl.rst: `neigh/default/gc_thresh3`
 """
 
+from collections import Counter
 from collections.abc import Iterator
 from ipaddress import ip_address, ip_network
 from itertools import chain
@@ -136,7 +137,7 @@ def _covered(case: Case, routes: list[str], refused: tuple[Evidence, ...]) -> Fi
 def _addresses(case: Case, network: Network) -> Iterator[Finding]:
     if network.bridge is None:
         return
-    ends = [(one, end) for one in case.containers for end in one.endpoints if end.network == network.name]
+    ends = case.ends.get(network.name, ())
     used = {ip_address(end.address) for _, end in ends if end.address}
     waiting = [one.name for one, end in ends if one.state == "created" and not end.address]
     for pool in network.pools:
@@ -176,9 +177,11 @@ def _ports(case: Case) -> Iterator[Finding]:
     links = case.snapshot.network.links
     if isinstance(links, Unread):
         return
+    by_name = {one.name: one for one in links}
+    ports_of = Counter(one.master for one in links)
     for network in case.networks:
-        bridge = next((one for one in links if one.name == network.bridge), None)
-        ports = sum(one.master == bridge.index for one in links) if bridge is not None else 0
+        bridge = by_name.get(network.bridge or "")
+        ports = ports_of[bridge.index] if bridge is not None else 0
         if bridge is None or ports < _NEAR:
             continue
         yield Finding(

@@ -54,12 +54,7 @@ def CHECK(case: Case) -> Iterator[Located]:  # noqa: N802 - a module's check is 
     links = Links(case.snapshot.network)
     for network in case.networks:
         parent = network.options.get("parent", "")
-        names = tuple(
-            container.name
-            for container in case.containers
-            if container.state == "running"
-            and any(one.network == network.name for one in container.endpoints)
-        )
+        names = tuple(one.name for one, _ in case.ends.get(network.name, ()) if one.state == "running")
         if network.driver not in ("macvlan", "ipvlan") or not parent or not names:
             continue
         link = links.get(parent)

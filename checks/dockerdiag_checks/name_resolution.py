@@ -113,9 +113,13 @@ class Resolution:
 
 def resolutions(case: Case) -> tuple[Resolution, ...]:
     """Those of the running containers that are walked; left out are those that nothing is to leave."""
+    by_name: dict[str, list[Traced]] = {}
+    for one in case.traced:
+        for name in dict.fromkeys(one.containers):
+            by_name.setdefault(name, []).append(one)
     found = []
     for container in case.containers:
-        traced = tuple(one for one in case.traced if container.name in one.containers)
+        traced = tuple(by_name.get(container.name, ()))
         file = container.resolv_conf
         if not traced or container.pid is None or not isinstance(file, TextFile):
             continue
