@@ -12,7 +12,7 @@ from dockerdiag.case import Case, Located, Traced
 from dockerdiag.configuration.daemon import daemon_settings
 from dockerdiag.dataclass import replace
 from dockerdiag.destination import Destination, DestinationError
-from dockerdiag.packet.plan import Errand, bindings, errands, inbound, journeys
+from dockerdiag.packet.plan import Errand, bindings, errands, inbound
 from dockerdiag.packet.walk import Journey, Walker
 from dockerdiag.packet.world import World
 from dockerdiag.probed import Walked, compare, corrected
@@ -37,6 +37,7 @@ from dockerdiag.snapshot.secrets import mask_text
 from dockerdiag.time_limit import UNLIMITED, TimeIsUp, TimeLimit
 from dockerdiag.unread import part_named, unread_parts
 from dockerdiag.version import __version__
+from dockerdiag.walking import walked
 
 _MOST_SECONDS = 10.0
 """How long one check of another package may take."""
@@ -191,7 +192,7 @@ def _case(snapshot: Snapshot, asked: Asked) -> Case:
     if asked.inbound is not None:
         return replace(case, traced=_from_outside(case, walker, containers[0], asked.inbound))
     planned = errands(walker.world, containers, asked.networks, destinations, _named(case))
-    traced = tuple(_traced(errand, journey) for errand, journey in journeys(walker, planned))
+    traced = tuple(_traced(errand, journey) for errand, journey in walked(walker, planned))
     probed = compare(walker.world, [Walked(one.containers, one.journey) for one in traced])
     traced = tuple(replace(one, journey=corrected(one.journey, probed)) for one in traced)
     return replace(case, traced=traced, probed=probed, walker=walker)
