@@ -183,6 +183,8 @@ class Likeness:
             if not text:
                 return text
             lasting = _OF_THE_MOMENT.sub("", text)
+            if not any(name in lasting for name in replaced):
+                return lasting  # as most are: to look at each word takes ten times as long
             return re.sub(
                 r"127\.0\.0\.11:(?P<port>\d+)|[\w.:]+",
                 lambda m: replaced.get(m["port"] or m[0], m[0]),

@@ -222,7 +222,7 @@ class World:
     def _by_port(self) -> dict[int, Station]:
         return {station.port.index: station for station, _ in self._stations if station.port is not None}
 
-    @property
+    @cached_property
     def container_addresses(self) -> frozenset[str]:
         """Every address of a container's own link."""
         return frozenset(self._by_address)

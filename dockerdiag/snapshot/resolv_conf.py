@@ -1,6 +1,7 @@
 """What a resolv.conf says: to programs in its directives, and of the engine's doings in its comments."""
 
 import re
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
 from dockerdiag.dataclass import dataclass
@@ -56,6 +57,7 @@ class ResolvConf:
         return any(server.address == EMBEDDED for server in self.servers)
 
 
+@lru_cache(maxsize=1024)
 def parse_resolv_conf(text: str) -> ResolvConf:
     """Reads the text of a resolv.conf as resolv.conf(5) and Docker's engines have it."""
     servers: list[Server] = []
