@@ -2,12 +2,17 @@
 
 import ipaddress
 import os
+import socket
 import struct
 import sys
 from collections.abc import Iterator
-from typing import Literal
+from contextlib import suppress
+from typing import ClassVar, Literal
 
 from dockerdiag.readers.errors import ReadError
+from dockerdiag.readers.messages import Decoders, Message
+from dockerdiag.readers.modules import presence
+from dockerdiag.readers.netlink import Netlink
 from dockerdiag.snapshot import Listener
 
 _TCP_LISTEN, _UDP_BOUND = "0A", "07"
@@ -15,12 +20,19 @@ _MAXIMUM_TABLE = 64 * 1024 * 1024
 _PAGE = 4096
 """The smallest there is."""
 _LONGEST_LINE = 512
-_TABLES: tuple[tuple[str, Literal["tcp", "udp"], str], ...] = (
-    ("tcp", "tcp", _TCP_LISTEN),
-    ("tcp6", "tcp", _TCP_LISTEN),
-    ("udp", "udp", _UDP_BOUND),
-    ("udp6", "udp", _UDP_BOUND),
-)
+_TCP, _UDP = ("tcp", "tcp6"), ("udp", "udp6")
+# linux/sock_diag.h and inet_diag.h
+_NETLINK_SOCK_DIAG, _SOCK_DIAG_BY_FAMILY = 4, 20
+_QUESTION = struct.Struct("=BBxxI48x")
+"""`struct inet_diag_req_v2`: family, protocol, and which states."""
+
+
+class _SocketMessage(Message):
+    """`struct inet_diag_msg`."""
+
+    fixed = struct.Struct("=BBxx2s2x16s48x")
+    fields = ("family", "state", "port", "address")
+    decoders: ClassVar[Decoders] = {}
 
 
 def read_listeners() -> tuple[Listener, ...]:
@@ -30,11 +42,31 @@ def read_listeners() -> tuple[Listener, ...]:
         OSError: where the kernel's tables cannot be read.
         ReadError: where one is too large.
     """
-    return tuple(dict.fromkeys(_all()))
+    return tuple(dict.fromkeys((*_listening(), *_in_tables("udp", _UDP, _UDP_BOUND))))
 
 
-def _all() -> Iterator[Listener]:
-    for table, protocol, state in _TABLES:
+def _listening() -> tuple[Listener, ...]:
+    """TCP's: its tables hold the connections of all namespaces, of which the kernel looks at each to tell of one."""
+    # To ask where it is not loaded would load it.
+    if presence("tcp_diag") == "present":
+        with (
+            suppress(OSError),
+            Netlink(_NETLINK_SOCK_DIAG, {_SOCK_DIAG_BY_FAMILY: _SocketMessage}) as netlink,
+        ):
+            return tuple(_asked(netlink))
+    return tuple(_in_tables("tcp", _TCP, _TCP_LISTEN))
+
+
+def _asked(netlink: Netlink) -> Iterator[Listener]:
+    for family, length in ((socket.AF_INET, 4), (socket.AF_INET6, 16)):
+        question = _QUESTION.pack(family, socket.IPPROTO_TCP, 1 << int(_TCP_LISTEN, 16))
+        for found in netlink.dump(_SOCK_DIAG_BY_FAMILY, question):
+            address = ipaddress.ip_address(found["address"][:length])
+            yield Listener("tcp", str(address), int.from_bytes(found["port"]))
+
+
+def _in_tables(protocol: Literal["tcp", "udp"], tables: tuple[str, ...], state: str) -> Iterator[Listener]:
+    for table in tables:
         try:
             text = _table(table)
         except FileNotFoundError:

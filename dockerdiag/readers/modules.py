@@ -17,6 +17,7 @@ _SYMBOLS = {
     "ip_set": "ip_set_test",
     "ip_tables": "ipt_do_table",
     "ip6_tables": "ip6t_do_table",
+    "tcp_diag": "tcp_diag_dump",
 }
 """A function of each that other parts of the kernel call or point to, so that its name stays in /proc/kallsyms."""
 _MAXIMUM_LISTING = 64 * 1024 * 1024

@@ -27,8 +27,10 @@ _HARMLESS_TARGETS = ('"/dev/null"', '"/dev/tty"')
 _MESSAGE = re.compile(r"nlmsg_type=([^,}]+)")
 # XFRM_MSG_GETPOLICY's number is RTM_DELADDR's, which the kernel refuses without an address: this is a header alone.
 _ASKS_POLICIES = re.compile(r"nlmsg_len=16, nlmsg_type=0x15\b[^,}]*")
+# SOCK_DIAG_BY_FAMILY's is RTM_NEWADDR's: this is the length of a question about TCP's sockets (and SOCK_DESTROY is 0x15).
+_ASKS_SOCKETS = re.compile(r"nlmsg_len=72, nlmsg_type=0x14\b[^,}]*")
 _COMPAT = re.compile(r"nlmsg_type=(?:NFNL_SUBSYS_NFT_COMPAT|0xb)")
-_ASKS = re.compile(r"GET|IPSET_CMD_(?:PROTOCOL|LIST|HEADER)")
+_ASKS = re.compile(r"GET|SOCK_DIAG_BY_FAMILY|IPSET_CMD_(?:PROTOCOL|LIST|HEADER)")
 # By number where strace cannot tell the socket's protocol, which is another namespace's: subsystem and message of
 # nf_tables (linux/netfilter/nf_tables.h), its compatibility layer and ipsets.
 _ASKING_NUMBERS = {
@@ -111,7 +113,8 @@ def _is_change(name: str, rest: str, program: str) -> bool:
 def _is_request_to_change(rest: str) -> bool:
     if "NLM_F_CREATE" in rest or "NLM_F_REPLACE" in rest:
         return True
-    return not all(map(_asks, _MESSAGE.findall(_ASKS_POLICIES.sub("", rest))))
+    others = _ASKS_SOCKETS.sub("", _ASKS_POLICIES.sub("", rest))
+    return not all(map(_asks, _MESSAGE.findall(others)))
 
 
 def _asks(kind: str) -> bool:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from dockerdiag.packet.netfilter import parse
-from dockerdiag.readers import firewall, namespaces, visit
+from dockerdiag.readers import firewall, listeners, namespaces, visit
 from dockerdiag.readers.deadline import Deadline
 from dockerdiag.readers.legacy import same_rules
 from dockerdiag.readers.namespace import read_namespace
@@ -139,29 +139,39 @@ def listening(namespace, sockets: str) -> Iterator[None]:
             server.kill()
 
 
-def test_listeners_are_those_of_the_namespace(namespace) -> None:
+@pytest.mark.parametrize("tcp_diag", ["present", "absent", "refused"])
+def test_listeners_are_those_of_the_namespace(namespace, monkeypatch, tcp_diag: str) -> None:
+    if tcp_diag == "refused":
+        monkeypatch.setattr(listeners, "_NETLINK_SOCK_DIAG", 31)  # which no kernel has
+        tcp_diag = "present"
+    monkeypatch.setattr(listeners, "presence", lambda _: tcp_diag)
     sockets = """
 made = []
-for family, kind, address in ((2, 1, "127.0.0.1"), (2, 2, "0.0.0.0"), (10, 1, "::1")):
+for family, kind, address in ((2, 1, "127.0.0.1"), (2, 2, "0.0.0.0"), (10, 1, "::1"), (10, 2, "::1")):
     one = socket.socket(family, kind); one.bind((address, 5353)); made.append(one)
     kind == 1 and one.listen()
 """
     with listening(namespace, sockets):
-        listeners = namespace.read().listeners
-    assert set(listeners) == {
+        found = namespace.read().listeners
+    assert set(found) == {
         Listener("tcp", "127.0.0.1", 5353),
         Listener("udp", "0.0.0.0", 5353),
         Listener("tcp", "::1", 5353),
+        Listener("udp", "::1", 5353),
     }
 
 
+@pytest.mark.parametrize("tcp_diag", ["present", "absent"])
 @pytest.mark.parametrize("number", [25, 26, 27, 28, 100], ids=str)
-def test_more_listeners_than_the_kernel_tells_at_once(namespace, number: int) -> None:
+def test_more_listeners_than_the_kernel_tells_at_once(
+    namespace, monkeypatch, number: int, tcp_diag: str
+) -> None:
+    monkeypatch.setattr(listeners, "presence", lambda _: tcp_diag)
     with listening(
         namespace, f"made = [socket.create_server(('', port)) for port in range(2000, {2000 + number})]"
     ):
-        listeners = namespace.read().listeners
-    assert {one.port for one in listeners} == set(range(2000, 2000 + number))
+        found = namespace.read().listeners
+    assert {one.port for one in found} == set(range(2000, 2000 + number))
 
 
 RULES = """
