@@ -41,6 +41,7 @@ from dockerdiag.snapshot import (
     RouteAnswer,
     ServiceUnit,
     Snapshot,
+    TextFile,
     Unread,
 )
 from dockerdiag.snapshot.masking import without_credentials
@@ -82,6 +83,15 @@ def collect(seconds: float, destinations: tuple[str, ...], progress: Progress, r
         deadline.at_most(seconds * _FIRST_SHARE),
         progress,
     )
+    dependent = SideBySide(
+        {
+            "daemon_json": partial(_daemon_json, tree, others),
+            "programs": lambda: read_programs(tree, others.awaited("daemons")),
+            "packages": partial(_packages, tree, others, deadline),
+        },
+        deadline,
+        progress,
+    )
     share = deadline.at_most(seconds * _ENGINE_SHARE)
     # A little less for the engine itself, so that it can still say what did not answer.
     answering = deadline.at_most(share.seconds * 0.95)
@@ -104,18 +114,7 @@ def collect(seconds: float, destinations: tuple[str, ...], progress: Progress, r
     engine = _with_bridges_seen(engine, network)
     network = replace(network, route_answers=_route_answers(network, engine, containers, asked))
     service, journal = _pair(found["service"])
-    daemons = found["daemons"]
-    told = () if isinstance(daemons, Unread) else daemons
-    unit = service if isinstance(service, ServiceUnit) else None
-    dependent = SideBySide(
-        {
-            "daemon_json": partial(read_daemon_json, tree, told, unit),
-            "programs": partial(read_programs, tree, daemons),
-            "packages": partial(read_packages, tree, service, found["boot_sysctls"], deadline),
-        },
-        deadline,
-        progress,
-    ).results()
+    found |= dependent.results()
     snapshot = Snapshot(
         taken_at=taken_at,
         tool_version=__version__,
@@ -123,9 +122,9 @@ def collect(seconds: float, destinations: tuple[str, ...], progress: Progress, r
         network=network,
         namespaces=namespaces,
         engine=engine,
-        daemons=daemons,
+        daemons=found["daemons"],
         service=service,
-        daemon_json=dependent["daemon_json"],
+        daemon_json=found["daemon_json"],
         boot_sysctls=found["boot_sysctls"],
         resolv_conf=found["resolv_conf"],
         hosts_file=found["hosts_file"],
@@ -138,8 +137,8 @@ def collect(seconds: float, destinations: tuple[str, ...], progress: Progress, r
         firewall_files=found["firewall_files"],
         shims=found["shims"],
         client_proxies=found["client_proxies"],
-        programs=dependent["programs"],
-        packages=dependent["packages"],
+        programs=found["programs"],
+        packages=found["packages"],
     )
     return without_credentials(snapshot)
 
@@ -166,6 +165,17 @@ def _service_and_journal(tree: Tree, deadline: Deadline, manager: Manager | None
     failed = unit is not None and "failed" in (unit.active_state, unit.sub_state)
     name = unit.name if unit is not None else UNITS[0]
     return service, unread_on_error(partial(read_journal, name, deadline, failed=failed))
+
+
+def _daemon_json(tree: Tree, others: SideBySide) -> TextFile | None:
+    daemons, (service, _) = others.awaited("daemons"), _pair(others.awaited("service"))
+    told = () if isinstance(daemons, Unread) else daemons
+    return read_daemon_json(tree, told, service if isinstance(service, ServiceUnit) else None)
+
+
+def _packages(tree: Tree, others: SideBySide, deadline: Deadline) -> dict[str, str]:
+    service, _ = _pair(others.awaited("service"))
+    return read_packages(tree, service, others.awaited("boot_sysctls"), deadline)
 
 
 def _pair(found: Any) -> tuple[Any, Any]:

@@ -5,6 +5,7 @@ import queue
 import time
 from collections.abc import Callable, Mapping
 from functools import partial
+from threading import Event
 from typing import Any, TypeVar
 
 from dockerdiag.readers.errors import ReadError, reason
@@ -95,14 +96,26 @@ class SideBySide:
         self._deadline = deadline
         self._progress = progress
         self._answers: queue.SimpleQueue[tuple[str, Any]] = queue.SimpleQueue()
+        self._found: dict[str, Any] = {}
+        self._done = {name: Event() for name in parts}
         for name, function in parts.items():
             try:
                 in_thread(partial(self._answer, name, function))
             except ReadError as error:
-                self._answers.put((name, Unread(reason(error))))
+                self._told(name, Unread(reason(error)))
 
     def _answer(self, name: str, function: Callable[[], Any]) -> None:
-        self._answers.put((name, unread_on_error(function)))
+        self._told(name, unread_on_error(function))
+
+    def _told(self, name: str, result: Any) -> None:
+        self._found[name] = result
+        self._done[name].set()
+        self._answers.put((name, result))
+
+    def awaited(self, name: str) -> Any:
+        """What one of them returned, for another thread that depends on it; `Unread` as in `results`."""
+        self._done[name].wait(self._deadline.remaining)
+        return self._found.get(name, Unread(self._deadline.passed))
 
     def results(self) -> dict[str, Any]:
         """What each returned; `Unread` for what failed, or is open when the deadline passes."""

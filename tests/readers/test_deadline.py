@@ -31,6 +31,26 @@ def test_they_work_side_by_side() -> None:
     assert sorted(results.values()) == [0, 1]
 
 
+def test_one_takes_what_another_found() -> None:
+    begin, forever = threading.Event(), threading.Event()
+
+    def first() -> int:
+        begin.wait(5)
+        return 20
+
+    parts = {"first": first, "slow": forever.wait, "broken": lambda: 1 / 0}
+    others = SideBySide(parts, Deadline(1))
+    dependent = SideBySide({"second": lambda: others.awaited("first") + 1}, Deadline(5))
+    begin.set()
+    assert dependent.results() == {"second": 21}
+    assert (
+        others.awaited("broken") == others.awaited("broken") == Unread("ZeroDivisionError: division by zero")
+    )
+    assert others.awaited("slow") == Unread("not read within 1 s")
+    assert others.results()["first"] == 20
+    forever.set()
+
+
 def test_one_call_within_a_deadline() -> None:
     forever = threading.Event()
     assert within(Deadline(5), lambda: "answer") == "answer"
