@@ -1,3 +1,5 @@
+import errno
+import os
 import sys
 import time
 
@@ -52,6 +54,22 @@ def test_one_that_ends_and_leaves_a_child_with_its_output_does_not_hold_us() -> 
     with pytest.raises(ReadError, match="no answer"):
         run(python(code), Deadline(0.5))
     assert time.monotonic() - started < 3
+
+
+@pytest.mark.parametrize("told_by_the_kernel", [True, False])
+def test_one_that_closes_its_output_and_goes_on(
+    monkeypatch: pytest.MonkeyPatch, *, told_by_the_kernel: bool
+) -> None:
+    def refuse(_: int) -> int:
+        raise OSError(errno.ENOSYS, "as before Linux 5.3")
+
+    if not told_by_the_kernel:
+        monkeypatch.setattr(os, "pidfd_open", refuse)
+    assert run(["sh", "-c", "exec >&- 2>&-; sleep 0.2; exit 3"], Deadline(20)).status == 3
+    started = time.monotonic()
+    with pytest.raises(ReadError, match=r"sh: no answer within 0\.3 s"):
+        run(["sh", "-c", "exec >&- 2>&-; sleep 60"], Deadline(0.3))
+    assert time.monotonic() - started < 10
 
 
 def test_one_that_prints_without_end_is_ended() -> None:
