@@ -300,14 +300,23 @@ class Case:
 
     def lacks_accepts(self, halt: Halt) -> bool:
         """Whether the policy of the engine's own FORWARD chain drops it: its accepts are not there."""
+        untouched = halt.netfilter is None or not halt.netfilter.path
+        return halt.kind == "policy" and untouched and self.comes_after_accepts(halt)
+
+    def comes_after_accepts(self, halt: Halt) -> bool:
+        """Whether it is in the engine's own FORWARD chain, where the engine puts its accepts before all else."""
         rule = halt.rule
-        if halt.kind != "policy" or halt.namespace is not None or rule is None or rule.backend == "nft":
+        if halt.kind not in ("rule", "policy") or halt.namespace is not None or rule is None:
             return False
-        if halt.netfilter is not None and halt.netfilter.path:
+        stop = halt.netfilter
+        base = rule if stop is None else stop.base_chain
+        # What DOCKER-USER refuses is asked before those accepts.
+        between = {rule.chain, *(jump.chain for jump in stop.path)} if stop is not None else {rule.chain}
+        if base.backend == "nft" or any(chain.startswith("DOCKER") for chain in between):
             return False
         # Where none of its chains is left, which variant it writes to cannot be told.
-        own = rule.backend == self.backend() or not self.has_docker_rules()
-        return own and (rule.table, rule.chain) == ("filter", "FORWARD")
+        own = base.backend == self.backend() or not self.has_docker_rules()
+        return own and (base.table, base.chain) == ("filter", "FORWARD")
 
     def _chosen(self, hit: Hit) -> bool:
         """Whether only networks are hit whose own option asks for no translation."""

@@ -15,7 +15,8 @@ setting is often copied as the way to make ufw work; it also switches off rules 
 
 Rules that the engine did make are gone when somebody flushes them (`nft flush ruleset`, `iptables -t nat -F`, a
 firewall's restart): it makes them when it starts, and not again. A flushed table keeps the engine's chains, and no rule
-leads there.
+leads there. What the firewall's own last rule of FORWARD then refuses (Oracle Cloud's images, Shorewall) follows from
+that, for the engine puts its accepts before it.
 
 ## What is normal and not reported
 
@@ -40,6 +41,7 @@ from collections.abc import Iterator
 
 from dockerdiag.case import Case, Hit, Located
 from dockerdiag.configuration.settings import Unknown, value_of
+from dockerdiag.packet.flow import Halt
 from dockerdiag.registry import check
 from dockerdiag.report import Evidence, Finding, Remedy, Status
 from dockerdiag.snapshot import Unread
@@ -82,17 +84,17 @@ _NAT = "chain DOCKER, and no rule that leads there; none that translates a netwo
 def CHECK(case: Case) -> Iterator[Finding | Located]:  # noqa: N802 - a module's check is its constant
     """At most one finding: who makes the rules."""
     running = case.settings["iptables"].running
-    hits = case.missing_rules()
+    hits, refused = case.missing_rules(), _refused(case)
     unanswered = _unanswered(hits)
     place = min((hit.place for hit in hits), default=0)
     if value_of(running) is True:
-        lost = _lost(case) if hits else frozenset()
+        lost = _lost(case) if hits or refused else frozenset()
         if lost == _TABLES:
-            yield Located(_gone(case, hits), place)
+            yield Located(_gone(case, hits, refused), min(hit.place for hit in (*hits, *refused)))
         elif "nat" in lost and any(hit.halt.packet.family == 4 for hit in unanswered):
             yield Located(_nat_gone(case, unanswered), min(hit.place for hit in unanswered))
     elif case.presumed_value("iptables") is False:
-        yield Located(_off(case, hits), place) if hits else _elsewhere(case)
+        yield Located(_off(case, hits, refused if unanswered else ()), place) if hits else _elsewhere(case)
     elif hits:
         reason = running.reason if isinstance(running, Unknown) else "its value is none"
         yield Finding(
@@ -118,7 +120,7 @@ def _to_find_out(case: Case) -> Remedy:
     )
 
 
-def _off(case: Case, hits: tuple[Hit, ...]) -> Finding:
+def _off(case: Case, hits: tuple[Hit, ...], refused: tuple[Hit, ...]) -> Finding:
     setting = case.settings["iptables"]
     remedy = turn_on(setting, case)
     near = tuple(dict.fromkeys(each for hit in _unanswered(hits) for each in near_misses(case, hit)))
@@ -132,9 +134,9 @@ def _off(case: Case, hits: tuple[Hit, ...]) -> Finding:
             f"{others or 'and nobody else makes those that its containers need'}"
         ),
         count=_count(hits),
-        explains=_what_follows(case, hits),
+        explains=_what_follows(case, hits, refused),
         evidence=(*(evidence_of(setting) or _presumed(case)), *near),
-        remedies=(remedy or _by_hand(case), *_one_rule(case, hits)),
+        remedies=(remedy or _by_hand(case), *(_one_rule(case, hits) if not refused else ())),
     )
 
 
@@ -161,9 +163,29 @@ def _count(hits: tuple[Hit, ...]) -> int:
     return max(len({name for hit in hits for name in hit.containers}), 1)
 
 
-def _what_follows(case: Case, hits: tuple[Hit, ...]) -> tuple[str, ...]:
-    rejected = (f"rule-rejects {case.subject(hit)}" for hit in hits if hit.halt.kind == "rule")
-    return ("masquerade-missing *", "forward-accepts-missing *", *dict.fromkeys(rejected))
+def _what_follows(case: Case, hits: tuple[Hit, ...], refused: tuple[Hit, ...]) -> tuple[str, ...]:
+    by_firewalld = (f"rule-rejects {case.subject(hit)}" for hit in hits if hit.halt.kind == "rule")
+    by_forward = (
+        f"{code} {case.subject(hit)}"
+        for hit in refused
+        for code in ("rule-rejects", "rule-drops", "policy-drops")
+    )
+    return ("masquerade-missing *", "forward-accepts-missing *", *dict.fromkeys((*by_firewalld, *by_forward)))
+
+
+def _refused(case: Case) -> tuple[Hit, ...]:
+    """What is refused where the engine's accepts would have come first, as by a firewall's last rule in FORWARD.
+
+    Not where something elsewhere stops the same network's packets too, which would stop them all the same.
+    """
+    stopped = case.hits(_at_a_rule)
+    after = tuple(hit for hit in stopped if all(map(case.comes_after_accepts, hit.halts)))
+    elsewhere = {case.subject(hit) for hit in stopped if hit not in after}
+    return tuple(hit for hit in after if case.subject(hit) not in elsewhere)
+
+
+def _at_a_rule(halt: Halt) -> bool:
+    return halt.certain and halt.kind in ("rule", "policy") and halt.namespace is None
 
 
 def _unanswered(hits: tuple[Hit, ...]) -> tuple[Hit, ...]:
@@ -187,7 +209,7 @@ def _lost(case: Case) -> frozenset[str]:
     return frozenset(table for table, own in _MET.items() if not any(map(own.search, saved)))
 
 
-def _gone(case: Case, hits: tuple[Hit, ...]) -> Finding:
+def _gone(case: Case, hits: tuple[Hit, ...], refused: tuple[Hit, ...]) -> Finding:
     place = "nft" if case.backend() == "nft" else iptables(case.backend(), 4)
     if case.has_docker_rules():
         lacks = _NAT
@@ -195,11 +217,11 @@ def _gone(case: Case, hits: tuple[Hit, ...]) -> Finding:
         lacks = "no table docker-bridges" if case.backend() == "nft" else "no chain DOCKER in any table"
     return Finding(
         code="engine-rules-gone",
-        status=_status(hits),
+        status=_status((*hits, *refused)),
         subject=case.engine_subject,
         summary="The engine made its rules when it started, and none of them is left: something flushed them",
-        count=_count(hits),
-        explains=_what_follows(case, hits),
+        count=_count((*hits, *refused)),
+        explains=_what_follows(case, hits, refused),
         evidence=(
             Evidence(place, lacks),
             *after_engine(case),

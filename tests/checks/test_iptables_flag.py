@@ -1,3 +1,5 @@
+import pytest
+
 from dockerdiag.dataclass import replace
 from dockerdiag.report import Status, Verdict
 from dockerdiag.snapshot import Snapshot
@@ -123,6 +125,50 @@ def test_another_tables_policy_does_not_follow_from_flushed_rules() -> None:
     report = judged(without_rules, with_table(mangle))
     assert cause_of(report)[1] == "policy-drops"
     assert told(report)["engine-rules-gone"].explains == ("masquerade-missing network:bridge",)
+
+
+LAST_RULES = pytest.mark.parametrize(
+    "last",
+    ["-A FORWARD -j REJECT --reject-with icmp-host-prohibited", "-A FORWARD -j reject\n-A reject -j DROP"],
+)
+
+
+def forward(last: str) -> Change:
+    """A firewall's own table, with these as the last rules of FORWARD."""
+    return with_table(
+        f"*filter\n:FORWARD DROP [0:0]\n:DOCKER-USER - [0:0]\n:reject - [0:0]\n{last}\nCOMMIT\n"
+    )
+
+
+@LAST_RULES
+def test_what_a_firewalls_last_rule_refuses_follows_from_flushed_rules(last: str) -> None:
+    report = judged(without_rules, forward(last))
+    assert cause_of(report) == ("iptables-flag", "engine-rules-gone", "engine:lab")
+    assert report.cause is not None
+    refused = "rule-rejects" if "REJECT" in last else "rule-drops"
+    assert f"{refused} network:bridge" in report.cause.explains
+    assert report.cause.remedies[0].now == ("systemctl restart docker",)
+
+
+@LAST_RULES
+def test_what_a_firewalls_last_rule_refuses_follows_from_an_engine_that_makes_none(last: str) -> None:
+    report = judged(*off(), without_rules, forward(last))
+    assert cause_of(report)[1] == "iptables-off"
+    assert report.cause is not None
+    assert len(report.cause.remedies) == 1  # to translate alone would not help
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        "-A FORWARD -j DOCKER-USER\n-A DOCKER-USER -j DROP",
+        "-A FORWARD -j REJECT\nCOMMIT\n*mangle\n:FORWARD ACCEPT [0:0]\n-A FORWARD -j DROP",
+    ],
+)
+def test_what_would_refuse_all_the_same_is_a_cause_of_its_own(before: str) -> None:
+    report = judged(without_rules, forward(before))
+    assert cause_of(report)[1] == "rule-drops"
+    assert "rule-drops network:bridge" not in told(report)["engine-rules-gone"].explains
 
 
 def test_a_file_changed_since_does_not_matter_where_the_engine_tells_that_it_translates() -> None:
