@@ -72,6 +72,12 @@ def _untracked_reply(halt: Halt) -> bool:
     return halt.kind == "rule" and halt.netfilter is None and halt.namespace is None
 
 
+def _is_untracked(halt: Halt) -> bool:
+    """Whether a rule takes the packet or its answer out of connection tracking for sure."""
+    untracked = halt.packet.connection.state == "untracked" and halt.rule is not None
+    return _unanswered(halt) and halt.certain and untracked
+
+
 @check(
     "masquerade",
     title="Will a container's address be rewritten to one that gets answers?",
@@ -106,7 +112,7 @@ def _unanswered_network(case: Case, hit: Hit, network: Network | None) -> Findin
     if status is Status.UNKNOWN:
         found = _finding(case, hit, network, "masquerade-undecided", status, hit.halt.reason, ())
         return replace(found, remedies=to_find_out(case, hit))
-    if hit.halt.packet.connection.state == "untracked" and hit.halt.rule is not None:
+    if _is_untracked(hit.halt) and hit.halt.rule is not None:
         return _untracked(case, hit, network, status, hit.halt.rule)
     if network is not None and without_translation(network):
         return _option_off(case, hit, network)
@@ -188,14 +194,16 @@ def _ip_masq_off(case: Case, hit: Hit, network: Network, status: Status) -> Find
 
 
 def _untracked(case: Case, hit: Hit, network: Network | None, status: Status, rule: RuleReference) -> Finding:
+    # Of the request and its answer, mended by itself, neither mends anything.
+    untracked = [
+        (traced, halt) for traced in hit.traced for halt in traced.journey.halts if _is_untracked(halt)
+    ]
     # Where it is taken out, the packet has come in and is not yet routed.
     entered = [
         halt
         if halt.direction == "reply"
         else replace(halt, packet=replace(halt.packet, in_link=traced.journey.entry, out_link=None))
-        for traced in hit.traced
-        for halt in traced.journey.halts
-        if any(halt is one for one in hit.halts)
+        for traced, halt in untracked
     ]
     way = " and ".join({"out": "on the way out", "reply": "on the way back"}[one] for one in hit.directions)
     return Finding(
@@ -208,7 +216,7 @@ def _untracked(case: Case, hit: Hit, network: Network | None, status: Status, ru
         ),
         count=hit.count,
         evidence=(Evidence(where(rule), rule.text),),
-        remedies=accepted(case, hit, let_pass(entered, subnets_of(case, hit))),
+        remedies=accepted(case, hit, let_pass(entered, subnets_of(case, hit)), passed=entered),
     )
 
 

@@ -36,7 +36,7 @@ def accepted(
     if rule is None or not changes:
         return ()
     places = listed(list(dict.fromkeys(chains)) or [rule.chain], "chain")
-    return (_let_pass(case, hit, rule, changes, places, passed or hit.halts), *_without(case, hit, rule))
+    return (_let_pass(case, hit, rule, changes, places, passed or hit.halts), *_without(case, hit, rule, passed))
 
 
 def _let_pass(
@@ -58,15 +58,14 @@ def _let_pass(
     if None not in services:
         ports = [f"{port}/{protocol}" for protocol, port in sorted(one for one in services if one)]
         opens = f"Lets {way} ask this host at port {' and '.join(ports)}, and opens nothing else."
-    before_routing = [
-        halt for halt in hit.halts if halt.direction == "reply" and halt.packet.out_link is None
-    ]
+    before_routing = [halt for halt in passed if halt.direction == "reply" and halt.packet.out_link is None]
     if before_routing:
         # There an answer still has the host's own address, and looks like any packet for the host.
         answer = before_routing[0].packet
+        sent = f"what {way} sends and " if any(halt.direction == "out" for halt in passed) else ""
         opens = (
-            f"Lets all{only} that comes in by {answer.in_link} for {answer.addresses.destination} pass the rest of "
-            f"{places}: what another rule there refuses is let in too."
+            f"Lets {sent}all{only} that comes in by {answer.in_link} for {answer.addresses.destination} pass the rest "
+            f"of {places}: what another rule there refuses is let in too."
         )
     flag = "ip6tables" if rule.family == "ip6" else "iptables"
     if case.lacks_accepts(hit.halt) and case.running_value(flag) is True:
@@ -88,12 +87,12 @@ def _let_pass(
     )
 
 
-def _without(case: Case, hit: Hit, rule: RuleReference) -> tuple[Remedy, ...]:
+def _without(case: Case, hit: Hit, rule: RuleReference, passed: Sequence[Halt]) -> tuple[Remedy, ...]:
     """Deletes the rule, and those behind it that would stop the same packets in the same base chain."""
     if _is_engines(case, rule):
         # It drops what no other rule of the engine's has let through, as they all do with answers.
         return (rules_made_again(case),) if hit.directions == ("reply",) else ()
-    rules = _in_turn(hit, rule)
+    rules = _in_turn(hit, rule, passed)
     # A policy cannot be deleted; a map of verdicts lets others pass, who would be stopped without it.
     if any(_is_engines(case, one) or one.index is None or _maps(one) for one in rules):
         return ()
@@ -116,11 +115,15 @@ def _without(case: Case, hit: Hit, rule: RuleReference) -> tuple[Remedy, ...]:
     )
 
 
-def _in_turn(hit: Hit, rule: RuleReference) -> tuple[RuleReference, ...]:
-    """That rule, and what else certainly stops its packets before their base chain lets them go; first places first."""
+def _in_turn(hit: Hit, rule: RuleReference, passed: Sequence[Halt]) -> tuple[RuleReference, ...]:
+    """That rule, and what else certainly stops its packets before their base chain lets them go; first places first.
+
+    Where none is stopped, but taken out of connection tracking: what takes the request and its answer out.
+    """
+    following = [halt for halt in stopped_in_turn(hit) if halt.direction in hit.directions]
     found = {_place(rule): rule}
-    for halt in stopped_in_turn(hit):
-        if halt.rule is not None and halt.direction in hit.directions:
+    for halt in following if hit.halt.netfilter is not None else passed:
+        if halt.rule is not None:
             found.setdefault(_place(halt.rule), halt.rule)
     return tuple(found[place] for place in sorted(found))
 

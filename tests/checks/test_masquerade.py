@@ -172,6 +172,23 @@ def test_an_answer_that_is_not_tracked_is_not_translated_back() -> None:
     assert list(told(report)) == ["connection-untracked"]
 
 
+def test_a_request_and_its_answer_that_are_not_tracked_are_mended_together() -> None:
+    query, answer = "-p udp -m udp --dport 53", "-p udp -m udp --sport 53"
+    taken_out = [f"-A PREROUTING {ports} -j CT --notrack" for ports in (query, answer)]
+    raw = f"*raw\n:PREROUTING ACCEPT [0:0]\n[0:0] {taken_out[0]}\n[0:0] {taken_out[1]}\nCOMMIT\n"
+    report = judged(with_table(raw))
+    assert cause_of(report) == ("masquerade", "connection-untracked", "network:bridge")
+    assert report.cause is not None
+    accepting, deleting = report.cause.remedies
+    tool = "iptables-legacy -t raw"
+    assert accepting.now == (
+        f"{tool} -I PREROUTING 2 -i eth0 -d 198.51.100.2 {answer} -j ACCEPT",
+        f"{tool} -I PREROUTING 1 -i docker0 -s 172.17.0.0/16 {query} -j ACCEPT",
+    )
+    assert "what another rule there refuses is let in too" in accepting.risk
+    assert deleting.now == tuple(f"{tool} {rule.replace('-A', '-D')}" for rule in taken_out)
+
+
 def test_ip_masq_off_is_the_engines_and_says_where() -> None:
     report = judged(
         DELETED,
