@@ -54,7 +54,7 @@ from dockerdiag_checks.name_resolution import names_lost
 from dockerdiag_checks.next_steps import to_find_out
 from dockerdiag_checks.other_services import after_engine
 from dockerdiag_checks.rule_commands import let_pass, with_alike
-from dockerdiag_checks.rule_remedies import accepted, stopped_in_turn, where
+from dockerdiag_checks.rule_remedies import accepted, hands_to_program, stopped_in_turn, where
 from dockerdiag_checks.variants import (
     in_other_variant,
     is_leftover,
@@ -64,6 +64,7 @@ from dockerdiag_checks.variants import (
 from dockerdiag_checks.wording import containers_of, subnets_of
 
 NEEDS = ("engine",)
+UNSERVED = ", which hands them to a queue that no program takes from"
 READS = ("network.firewall", "service", "services")
 
 
@@ -114,6 +115,7 @@ def _stopped(case: Case, hit: Hit, status: Status) -> Finding:
         subject=case.subject(hit),
         summary=f"{_packets(hit)} of {containers_of(hit)} are {word} {directions} {what}"
         + (f": {firewalld.PANIC}" if firewalld.panics(rule) else "")
+        + (UNSERVED if rule is not None and hands_to_program(rule) else "")
         + (f": {ban.who} has banned {ban.member}" if ban is not None else _other_variant(case, hit)),
         count=hit.count,
         explains=(*names_lost(hit), *(("egress-stopped *",) if firewalld.panics(rule) else ())),

@@ -1,6 +1,7 @@
 """Remedies for a rule that stops packets, and that rule's place in words."""
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
 
 from dockerdiag.case import Case, Hit
 from dockerdiag.packet.flow import Halt
@@ -9,6 +10,8 @@ from dockerdiag_checks.commands import AtEngineStart, Change, sh
 from dockerdiag_checks.engine_restart import restart_risk, rules_made_again
 from dockerdiag_checks.rule_commands import asked_service, delete_rule, iptables, narrowed
 from dockerdiag_checks.wording import listed, retry
+
+_QUEUES = re.compile(r" -j (?:NF)?QUEUE\b|(?:^| )queue(?: |$)")
 
 
 def where(rule: RuleReference) -> str:
@@ -36,7 +39,10 @@ def accepted(
     if rule is None or not changes:
         return ()
     places = listed(list(dict.fromkeys(chains)) or [rule.chain], "chain")
-    return (_let_pass(case, hit, rule, changes, places, passed or hit.halts), *_without(case, hit, rule, passed))
+    return (
+        _let_pass(case, hit, rule, changes, places, passed or hit.halts),
+        *_without(case, hit, rule, passed),
+    )
 
 
 def _let_pass(
@@ -83,8 +89,36 @@ def _let_pass(
         lasting=lasting,
         verify=retry(case),
         undo=(*(change.undo for change in changes), *undo),
-        risk=f"{opens} {later}",
+        risk=" ".join((opens, *_instead(case, hit, rule), later)),
     )
+
+
+def _instead(case: Case, hit: Hit, rule: RuleReference) -> Iterator[str]:
+    """What the admin may rather want to do than to let packets pass a rule that does what it is meant to."""
+    if hands_to_program(rule):
+        yield (
+            "They pass unseen by the program that is to take them from the queue (an IDS, say): start that instead, "
+            "where it is wanted."
+        )
+    elif "out" in hit.directions and _refuses_host(case, hit):
+        yield (
+            "This host's own packets there are refused too: where that is a VPN's kill switch, bring the VPN up "
+            "instead."
+        )
+
+
+def hands_to_program(rule: RuleReference) -> bool:
+    """Whether a rule that stops packets does so since no program takes them from its queue."""
+    return _QUEUES.search(rule.text) is not None
+
+
+def _refuses_host(case: Case, hit: Hit) -> bool:
+    flow = hit.traced[0].journey.flow if hit.traced else None
+    if flow is None or flow.port is None or flow.protocol not in ("tcp", "udp"):
+        return False
+    own = case.from_host(flow.destination, flow.port, flow.protocol)
+    halts = own.halts if own is not None else ()
+    return any(halt.certain and halt.place == "output" and halt.rule is not None for halt in halts)
 
 
 def _without(case: Case, hit: Hit, rule: RuleReference, passed: Sequence[Halt]) -> tuple[Remedy, ...]:

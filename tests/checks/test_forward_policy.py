@@ -290,3 +290,21 @@ def test_an_accept_comes_before_the_goto_whose_chain_comes_to_its_end() -> None:
         "iptables-legacy -I FORWARD 2 -i docker0 -o eth0 -p tcp -j ACCEPT",
         f"iptables-legacy -I FORWARD 2 {answers} -p tcp -j ACCEPT",
     }
+
+
+def test_a_queue_that_no_program_takes_from_is_told_as_such() -> None:
+    report = judged(first_in("FORWARD", "-j NFQUEUE --queue-balance 0:3"), network(packet_queues=()))
+    assert cause_of(report) == ("forward-policy", "rule-drops", "network:bridge")
+    assert report.cause is not None
+    assert report.cause.summary.endswith("which hands them to a queue that no program takes from")
+    assert "start that instead" in report.cause.remedies[0].risk
+
+
+@pytest.mark.parametrize(("output", "told_so"), [("-o eth0 -j DROP", True), ("-o tun0 -j DROP", False)])
+def test_a_kill_switch_is_thought_of_where_the_hosts_own_packets_are_refused_too(
+    output: str, told_so: bool
+) -> None:
+    report = judged(first_in("FORWARD", "-o eth0 -j DROP"), first_in("OUTPUT", output))
+    assert cause_of(report)[1] == "rule-drops"
+    assert report.cause is not None
+    assert ("kill switch" in report.cause.remedies[0].risk) is told_so
