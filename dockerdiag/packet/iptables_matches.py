@@ -39,7 +39,6 @@ UNKNOWABLE = {
     "osf": "the sender's system is not known",
     "quota": "how much of the quota is used up is not known",
     "realm": "the routing realm is not known",
-    "socket": "whether a transparent proxy's socket takes the packet is not known",
     "statistic": "chance or a counter decides",
     "string": "the packet's content is not known",
     "time": "it depends on the time of day",
@@ -66,6 +65,10 @@ def _is_rate(extension: Extension) -> bool:
 
 def _is_excess(extension: Extension) -> bool:
     """Whether a limit must be exceeded. One that never was is not exceeded by the one packet that is walked."""
+    if extension.name == "recent":
+        asked = extension.option("--rcheck", "--update")
+        hits = extension.option("--hitcount")
+        return asked is not None and not asked.inverted and hits is not None and hits.value not in ("0", "1")
     limit = extension.option(*_ABOVE)
     return limit is not None and not limit.inverted and limit.value != "0"
 
@@ -146,21 +149,9 @@ class MatchReader:
         if name == "set":
             return [set_match(extension, self.sets, self.version)]
         readers: Mapping[str, Mapping[str, Callable[[Option], Match]]] = _MATCHES
-        if name in ("conntrack", "state"):
-            # One match with several conditions that a packet without a connection answers together.
-            return [iptables_conntrack.read(extension)]
-        if name == "rpfilter":
-            return [_rpfilter(extension)]
-        if name == "addrtype":
-            return [_addrtype(extension)]
-        if name == "recent":
-            return [_recent(extension)]
-        if name == "policy":
-            return [_policy(extension)]
-        if name == "owner":
-            return [_owner(extension)]
-        if name == "cgroup":
-            return [_cgroup]
+        whole: Mapping[str, Callable[[Extension], Match]] = _WHOLE
+        if name in whole:
+            return [whole[name](extension)]
         if name == "multiport":
             return [_multiport(option) for option in extension.options]
         options = readers.get(name)
@@ -431,11 +422,15 @@ def _owner(extension: Extension) -> Match:
     return match
 
 
-def _cgroup(view: View) -> Truth:
+def _cgroup(_: Extension) -> Match:
     """No control group, not even one that is negated, holds a packet without a local socket."""
-    if view.packet.locally_generated or (view.hook == "input" and view.packet.connection.state != "new"):
-        return Unknown("match cgroup: the process's control group is not known")
-    return False
+
+    def match(view: View) -> Truth:
+        if view.packet.locally_generated or (view.hook == "input" and view.packet.connection.state != "new"):
+            return Unknown("match cgroup: the process's control group is not known")
+        return False
+
+    return match
 
 
 _OF_OWNERS = ("--uid-owner", "--gid-owner", "--socket-exists")
@@ -463,6 +458,13 @@ def _recent(extension: Extension) -> Match:
         strange = _strange(extension, "--set", "--name", "--rsource", "--rdest", "--mask")
         return strange or (lambda _: not inverted)
     return unknown_match("match recent: the list of recent addresses is not known")
+
+
+def _socket(extension: Extension) -> Match:
+    """A socket that listens at no address of its own is left out, but with `--nowildcard`."""
+    of_all = extension.option("--nowildcard") is not None
+    strange = _strange(extension, "--transparent", "--nowildcard", "--restore-skmark")
+    return strange or (lambda view: matching.has_socket(view, of_all=of_all))
 
 
 def _policy(extension: Extension) -> Match:
@@ -604,3 +606,15 @@ _MATCHES: Mapping[str, Mapping[str, Callable[[Option], Match]]] = {
     "tos": {"--tos": _type_of_service},
     "devgroup": {"--src-group": _link_group, "--dst-group": _link_group},
 }
+_WHOLE: Mapping[str, Callable[[Extension], Match]] = {
+    "addrtype": _addrtype,
+    "cgroup": _cgroup,
+    "conntrack": iptables_conntrack.read,
+    "owner": _owner,
+    "policy": _policy,
+    "recent": _recent,
+    "rpfilter": _rpfilter,
+    "socket": _socket,
+    "state": iptables_conntrack.read,
+}
+"""Those whose conditions are answered together, as by a packet without a connection."""

@@ -31,17 +31,18 @@ def reception(namespace: NetworkNamespace, packet: Packet) -> Reception | None:
     if port.low != port.high or not packet.destination_known:
         return Reception("unread", "which port it is for is not known")
     at_port = [one for one in namespace.listeners if (one.protocol, one.port) == (packet.protocol, port.low)]
-    for listener in sorted(at_port, key=lambda one: _bound_to(one) != destination):
-        if _takes(_bound_to(listener), destination):
+    for listener in sorted(at_port, key=lambda one: listens_at(one) != destination):
+        if _takes(listens_at(listener), destination):
             return Reception("taken", _taken_by(listener, destination))
     where = _socket(destination, port.low)
     if not at_port:
         return Reception("refused", f"nothing listens on {where}/{packet.protocol}")
-    others = ", ".join(dict.fromkeys(_socket(_bound_to(one), one.port) for one in at_port))
+    others = ", ".join(dict.fromkeys(_socket(listens_at(one), one.port) for one in at_port))
     return Reception("refused", f"nothing listens on {where}/{packet.protocol}, only on {others}")
 
 
-def _bound_to(listener: Listener) -> IPAddress:
+def listens_at(listener: Listener) -> IPAddress:
+    """The address that a socket listens at."""
     address = ip_address(listener.address)
     mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
     return mapped or address
@@ -55,7 +56,7 @@ def _takes(bound_to: IPAddress, destination: IPAddress) -> bool:
 
 
 def _taken_by(listener: Listener, destination: IPAddress) -> str:
-    bound_to = _bound_to(listener)
+    bound_to = listens_at(listener)
     text = f"{_socket(bound_to, listener.port)}/{listener.protocol} takes it in"
     if isinstance(destination, IPv4Address) and bound_to.version == 6:
         text += ", unless that socket is for IPv6 alone, which /proc does not tell"

@@ -1,9 +1,10 @@
 """What matches of both tools ask in the same way."""
 
 from ipaddress import ip_address
+from typing import Literal
 
 from dockerdiag.dataclass import dataclass, replace
-from dockerdiag.packet.packet import IPAddress
+from dockerdiag.packet.packet import IPAddress, PortRange
 from dockerdiag.packet.rules import Change, Choice, Match, Verdict
 from dockerdiag.packet.truth import Truth, Unknown
 from dockerdiag.packet.view import View
@@ -132,6 +133,36 @@ def _queues(first: int, last: int) -> str:
     return f"queue {first}" if first == last else f"one of the queues {first} to {last}"
 
 
+def has_socket(view: View, *, of_all: bool) -> Literal[False] | Unknown:
+    """Whether this namespace may have a socket for a packet, as the kernel looks for one.
+
+    For a first packet it must listen where that is sent to; an answer's has sent the first packet. What a transparent
+    proxy has taken is not walked on.
+
+    Args:
+        view: The packet.
+        of_all: Whether a socket that listens at every address counts.
+    """
+    packet, reply = view.packet, view.packet.connection.direction == "reply"
+    if packet.protocol not in ("tcp", "udp"):
+        return False
+    doubt = Unknown("whether a transparent proxy's socket takes the packet is not known")
+    # An answer is looked for under the address that it is translated back to: by IPv4, and once it is tracked.
+    translated = packet.family == 4 and view.has_connection
+    if packet.locally_generated or (reply and packet.connection.source_nat and not translated):
+        return doubt
+    asked = packet.connection.original
+    address = asked.source if reply else packet.addresses.destination
+    ports = asked.source_port if reply else packet.addresses.destination_port
+    if ports is None or not (reply or packet.destination_known):
+        return doubt
+    kind = address_type(view, address, None) if reply else "unicast"
+    if isinstance(kind, Unknown) or kind == "local":
+        return doubt
+    listens = view.surroundings.is_listened_on(packet.protocol, ports, None if of_all else address)
+    return False if listens is False else doubt
+
+
 def unless_never_seen(match: Match) -> Match:
     """A match of a rule that met no packet so far: what is not known of a packet is then not what it asks for."""
 
@@ -154,7 +185,7 @@ def nobody_listens(port: int | None) -> Match:
         wanted = port if port is not None else own.low if own is not None and own.low == own.high else None
         if wanted is None or view.packet.protocol not in ("tcp", "udp"):
             return Unknown("whether a transparent proxy's socket takes the packet is not known")
-        listens = view.surroundings.is_listened_on(view.packet.protocol, wanted)
+        listens = view.surroundings.is_listened_on(view.packet.protocol, PortRange.one(wanted))
         if listens is None:
             return Unknown("whether a transparent proxy's socket takes the packet was not read")
         return not listens

@@ -209,6 +209,11 @@ def _bridge_name(view: View, port: str | None, bridge: str | None) -> Value:
     return bridge or ABSENT
 
 
+def _socket(view: View) -> Value:
+    found = matching.has_socket(view, of_all=True)
+    return found if isinstance(found, Unknown) else ABSENT
+
+
 def _socket_user(view: View) -> Value:
     if view.packet.locally_generated and view.packet.sender is not None:
         return view.packet.sender
@@ -581,7 +586,7 @@ _READERS: Mapping[str, Callable[[Json], Expression]] = {
     "numgen": lambda _: unknown_expression("chance or a counter decides"),
     "jhash": lambda _: unknown_expression("a hash decides"),
     "symhash": lambda _: unknown_expression("a hash decides"),
-    "socket": lambda _: unknown_expression("whether a local socket takes the packet is not known"),
+    "socket": lambda _: Expression(_socket, "integer"),
     "osf": lambda _: unknown_expression("the sender's system is not known", "word"),
     "rt": _route,
     "ipsec": lambda _: unknown_expression("IPsec policies are not known"),

@@ -8,6 +8,7 @@ from typing import Literal
 from dockerdiag.dataclass import dataclass, replace
 from dockerdiag.packet.fib import LOOPBACK, Fib, Lookup, Query, describe_route, describe_rule
 from dockerdiag.packet.links import VALID, Links
+from dockerdiag.packet.listening import listens_at
 from dockerdiag.packet.packet import (
     PROTOCOL_NUMBERS,
     Connection,
@@ -590,12 +591,15 @@ class Router:
         own = self.links.get(link)
         return None if own is None else own.kind or ""
 
-    def is_listened_on(self, protocol: str, port: int) -> bool | None:
+    def is_listened_on(self, protocol: str, ports: PortRange, at: IPAddress | None = None) -> bool | None:
         """Whether a socket of this namespace listens there; None where they were not read."""
         listeners = self._namespace.listeners
         if isinstance(listeners, Unread):
             return None
-        return any((one.protocol, one.port) == (protocol, port) for one in listeners)
+        return any(
+            one.protocol == protocol and ports.low <= one.port <= ports.high and at in (None, listens_at(one))
+            for one in listeners
+        )
 
     def served_queues(self) -> tuple[int, ...] | None:
         """Numbers of the queues that a program takes packets from; None where they were not read."""

@@ -2,7 +2,7 @@
 
 from typing import Protocol
 
-from dockerdiag.packet.packet import IPAddress
+from dockerdiag.packet.packet import IPAddress, PortRange
 
 
 class Surroundings(Protocol):
@@ -38,8 +38,8 @@ class Surroundings(Protocol):
     def link_kind(self, link: str) -> str | None:
         """The kind of `link` (`bridge`, `veth` …), empty for hardware."""
 
-    def is_listened_on(self, protocol: str, port: int) -> bool | None:
-        """Whether any socket listens on a port, at whatever address."""
+    def is_listened_on(self, protocol: str, ports: PortRange, at: IPAddress | None = None) -> bool | None:
+        """Whether any socket listens on one of these ports, at whatever address or at that one alone."""
 
     def served_queues(self) -> tuple[int, ...] | None:
         """Numbers of the queues that a program takes packets from (NFQUEUE)."""

@@ -61,8 +61,8 @@ class HostSurroundings:
     def link_kind(self, link: str) -> str | None:
         return "bridge" if link.startswith("br") else "veth" if link else None
 
-    def is_listened_on(self, protocol: str, port: int) -> bool | None:
-        del protocol, port
+    def is_listened_on(self, protocol: str, ports: PortRange, at: IPAddress | None = None) -> bool | None:
+        del protocol, ports, at
         return False
 
     def served_queues(self) -> tuple[int, ...]:

@@ -49,8 +49,8 @@ class Surroundings:
     def link_kind(self, link: str) -> str | None:
         return {"docker0": "bridge", "eth0": ""}.get(link)
 
-    def is_listened_on(self, protocol: str, port: int) -> bool | None:
-        return (protocol, port) == ("tcp", 9040)
+    def is_listened_on(self, protocol: str, ports: PortRange, at: IPAddress | None = None) -> bool | None:
+        return protocol == "tcp" and ports.low <= 9040 <= ports.high and at is None
 
     def served_queues(self) -> tuple[int, ...] | None:
         return self.queues

@@ -1,6 +1,7 @@
 """Each match of iptables: whether it holds for a container's packet, or cannot be judged."""
 
 from dataclasses import replace
+from ipaddress import ip_address
 
 import pytest
 
@@ -63,6 +64,7 @@ MATCHING = (
 )
 
 UNMATCHING = (
+    "-m socket --transparent",
     "-s 10.0.0.0/8",
     "-i eth0",
     "-o docker+",
@@ -107,7 +109,6 @@ UNKNOWN = (
     "-p tcp -m multiport --sports 40000:41000",
     "-m policy --dir in --pol ipsec",
     "-m conntrack --ctexpire 30",
-    "-m socket --transparent",
     "-m set --match-set nets dst --packets-gt 5",
     "-m addrtype --dst-type LOCAL --strange",
     "-m rpfilter --strange",
@@ -130,6 +131,16 @@ SETS = (
     IpSet("links", "hash:net,iface", "inet", ("0.0.0.0/0,docker wildcard", "0.0.0.0/0,eth0 nomatch")),
     IpSet("odd", "hash:ip,port", "inet", ("203.0.113.10,icmp:8/0", "203.0.113.10,gre:0")),
 )
+
+
+def translated(packet: Packet) -> Packet:
+    return replace(packet, connection=replace(packet.connection, source_nat=True))
+
+
+def sent_by_host() -> Packet:
+    packet = outgoing()
+    own = replace(packet.addresses, source=ip_address("198.51.100.2"))
+    return replace(packet, addresses=own, connection=replace(packet.connection, original=own))
 
 
 def _verdict(match: str, packet: Packet | None = None) -> str:
@@ -277,3 +288,24 @@ def test_an_option_of_a_target_that_is_not_known_is_told(target: str) -> None:
         "unknown",
         f"the option --strange of target {target.partition(' ')[0]} is not known to this program",
     )
+
+
+@pytest.mark.parametrize(
+    ("words", "packet", "verdict"),
+    [
+        ("--transparent", outgoing(port=9040), "accept"),
+        ("--transparent --nowildcard", outgoing(port=9040), "unknown"),
+        ("--nowildcard", outgoing("udp", port=9040), "accept"),
+        ("--nowildcard", outgoing("icmp"), "accept"),
+        ("--nowildcard --novelty", outgoing(), "unknown"),
+        ("--transparent", translated(reply_to(outgoing())), "accept"),
+        ("--transparent", translated(reply_to(outgoing(destination="fd00:9::1"))), "unknown"),
+        ("--transparent", reply_to(outgoing(destination="fd00:9::1")), "accept"),
+        # The host's own, whose socket is there.
+        ("--transparent", reply_to(sent_by_host()), "unknown"),
+    ],
+)
+def test_a_socket_is_looked_for_where_the_packet_is_sent_to(words: str, packet: Packet, verdict: str) -> None:
+    rules = filter_table(f"FORWARD -m socket {words} -j DROP")
+    firewall = Firewall(nft="", iptables_legacy=rules, ip6tables_legacy=rules)
+    assert at(firewall, packet).verdict == verdict

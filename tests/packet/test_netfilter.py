@@ -131,6 +131,10 @@ CONTENT = "FORWARD -m string --algo bm --string x -j DROP"
         ((CONTENT,), "unknown"),
         (("[0:0] FORWARD -m connlimit --connlimit-above 3 -j DROP",), "accept"),
         (("[0:0] FORWARD -m connlimit --connlimit-above 0 -j DROP",), "unknown"),
+        (("[0:0] FORWARD -m recent --update --seconds 9 --hitcount 20 --name x -j DROP",), "accept"),
+        (("[1:60] FORWARD -m recent --update --seconds 9 --hitcount 20 --name x -j DROP",), "unknown"),
+        (("[0:0] FORWARD -m recent --rcheck --hitcount 1 --name x -j DROP",), "unknown"),
+        (("[0:0] FORWARD -m recent ! --rcheck --hitcount 20 --name x -j DROP",), "unknown"),
     ],
 )
 def test_what_traffic_never_had_is_not_met(rules: tuple[str, ...], verdict: str) -> None:

@@ -122,6 +122,8 @@ UNMATCHING: tuple[dict[str, Any], ...] = (
     match({"meta": {"key": "skuid"}}, 0, "!="),
     match({"payload": {"protocol": "arp", "field": "operation"}}, "request"),
     match({"ct": {"key": "ip6 daddr", "dir": "original"}}, "fd00::1", "!="),
+    match({"socket": {"key": "transparent"}}, 1),
+    match({"socket": {"key": "transparent"}}, 1, "!="),
 )
 
 UNKNOWN: tuple[dict[str, Any], ...] = (
@@ -134,7 +136,6 @@ UNKNOWN: tuple[dict[str, Any], ...] = (
     match({"payload": {"protocol": "vlan", "field": "id"}}, 3),
     match({"payload": {"protocol": "ether", "field": "saddr"}}, "02:00:00:00:00:01"),
     match({"numgen": {"mode": "random", "mod": 2}}, 0),
-    match({"socket": {"key": "transparent"}}, 1),
     match({"ct": {"key": "helper"}}, "ftp"),
     match(DADDR, {"nosuchliteral": 3}),
     match("not an expression", 3),
