@@ -79,7 +79,7 @@ def _is_content(extension: Extension) -> bool:
     return content is not None and not content.inverted
 
 
-_HEADERS = frozenset({"dscp", "hl", "length", "tos", "ttl"})
+_HEADERS = frozenset({"dscp", "hl", "length", "tcpmss", "tos", "ttl"})
 """Matches on what the walk knows of its own packets at most, and never of their answers."""
 
 
@@ -555,16 +555,15 @@ def _segment_size(option: Option) -> Match:
     def match(view: View) -> Truth:
         if "syn" not in view.packet.tcp_flags:
             return option.inverted
-        if smallest <= _SEGMENTS[0] and _SEGMENTS[1] <= largest:
+        if smallest <= matching.SEGMENTS.low and matching.SEGMENTS.high <= largest:
             return not option.inverted
-        if largest < _SEGMENTS[0] or _SEGMENTS[1] < smallest:
+        if largest < matching.SEGMENTS.low or matching.SEGMENTS.high < smallest:
             return option.inverted
         return Unknown("the TCP segment size is not known")
 
     return match
 
 
-_SEGMENTS = (536, 65495)
 _PORTS = {
     "--sport": _source_port,
     "--source-port": _source_port,

@@ -66,6 +66,10 @@ def tcp_flag_names(text: str) -> frozenset[str]:
     return frozenset() if names == "none" else frozenset(names.split(","))
 
 
+SEGMENTS = PortRange(536, 65495, "TCP segment size")
+"""What a SYN announces: some size that links of at least 576 bytes make."""
+
+
 def address_type(view: View, address: IPAddress | Unknown, link: str | None) -> str | Unknown:
     """The type of `address` as the kernel's address lookup has it."""
     if isinstance(address, Unknown):

@@ -450,6 +450,12 @@ def _extension_header(body: Json) -> Expression:
     return constant(ABSENT if "field" in body else False, "truth")
 
 
+def _tcp_option(body: Json) -> Expression:
+    if (body.get("name"), body.get("field")) != ("maxseg", "size"):
+        return unknown_expression("the packet's TCP options are not known", "truth")
+    return Expression(lambda view: matching.SEGMENTS if "syn" in view.packet.tcp_flags else ABSENT, "integer")
+
+
 # -- connection tracking ----------------------------------------------------------------------------------------
 
 
@@ -582,7 +588,7 @@ _READERS: Mapping[str, Callable[[Json], Expression]] = {
     "fib": _fib,
     "exthdr": _extension_header,
     "ip option": lambda _: constant(False, "truth"),
-    "tcp option": lambda _: unknown_expression("the packet's TCP options are not known", "truth"),
+    "tcp option": _tcp_option,
     "numgen": lambda _: unknown_expression("chance or a counter decides"),
     "jhash": lambda _: unknown_expression("a hash decides"),
     "symhash": lambda _: unknown_expression("a hash decides"),

@@ -209,7 +209,7 @@ def _asks_for_excess(name: str, body: Json) -> bool:
     )
 
 
-_HEADERS = frozenset({"dscp", "hoplimit", "length", "ttl"})
+_HEADERS = frozenset({"dscp", "hoplimit", "length", "size", "ttl"})
 """What the walk knows of its own packets at most, and never of their answers."""
 
 
@@ -217,7 +217,7 @@ def _asks_for_headers(name: str, body: Json) -> bool:
     left = body.get("left") if name == "match" and isinstance(body, dict) else None
     if not isinstance(left, dict):
         return False
-    read = [part for part in (left.get("payload"), left.get("meta")) if isinstance(part, dict)]
+    read = [left[kind] for kind in ("payload", "meta", "tcp option") if isinstance(left.get(kind), dict)]
     return any(part.get("field") in _HEADERS or part.get("key") == "length" for part in read)
 
 

@@ -127,6 +127,7 @@ NFT = (
     Asked("iifgroup 0", True),
     Asked("meta skuid 0", False),
     Asked("meta ipsec exists", False, hook="prerouting"),
+    Asked("tcp option maxseg size 1-1000", False),
     Asked("socket transparent 0", False, hook="prerouting"),
     Asked("socket wildcard != 1", False, "udp", "prerouting"),
     Asked("socket transparent 1", False, hook="prerouting", reply=True),
@@ -404,6 +405,7 @@ IPTABLES = (
     Asked("-m owner ! --uid-owner 0", True, hook="postrouting", family=MANGLE),
     Asked("-m policy --dir in --pol none", True),
     Asked("-m recent --name asked --update --seconds 30 --hitcount 6", False),
+    Asked("-p tcp -m tcpmss --mss 1:1000", False),
     Asked("-m socket", False, hook="prerouting", family=MANGLE),
     Asked("-m socket --nowildcard", False, "udp", "prerouting", MANGLE),
     Asked("-m socket", False, "tcp6", "prerouting", MANGLE),
@@ -480,7 +482,6 @@ NFT_DOUBTS = (
     "symhash mod 2 0",
     'meta hour "00:00"-"12:00"',
     "meta cpu 0",
-    "tcp option maxseg size 1-1000",
     "ct bytes > 10",
     "ct packets > 10",
     "rt classid 7",
@@ -510,7 +511,6 @@ IPTABLES_DOUBTS = (
     "-m cluster --cluster-total-nodes 2 --cluster-local-node 1 --cluster-hash-seed 7",
     "-p tcp -m osf --genre Linux",
     "-m set --match-set ddk-ip src --packets-gt 5",
-    "-p tcp -m tcpmss --mss 1:1000",
     "-m connlabel --label 5",
 )
 IPTABLES_UNFORESEEN = ("raw: -A PREROUTING -p tcp -j CT --zone 5",)

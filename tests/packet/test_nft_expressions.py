@@ -27,6 +27,7 @@ DADDR = {"payload": {"protocol": "ip", "field": "daddr"}}
 SADDR = {"payload": {"protocol": "ip", "field": "saddr"}}
 DPORT = {"payload": {"protocol": "tcp", "field": "dport"}}
 FLAGS = {"payload": {"protocol": "tcp", "field": "flags"}}
+SEGMENT_SIZE = {"tcp option": {"name": "maxseg", "field": "size"}}
 STATE = {"ct": {"key": "state"}}
 L4 = {"meta": {"key": "l4proto"}}
 FIB_TYPE = {"fib": {"result": "type", "flags": ["daddr"]}}
@@ -124,6 +125,7 @@ UNMATCHING: tuple[dict[str, Any], ...] = (
     match({"ct": {"key": "ip6 daddr", "dir": "original"}}, "fd00::1", "!="),
     match({"socket": {"key": "transparent"}}, 1),
     match({"socket": {"key": "transparent"}}, 1, "!="),
+    match(SEGMENT_SIZE, {"range": [1, 535]}),
 )
 
 UNKNOWN: tuple[dict[str, Any], ...] = (
@@ -136,6 +138,8 @@ UNKNOWN: tuple[dict[str, Any], ...] = (
     match({"payload": {"protocol": "vlan", "field": "id"}}, 3),
     match({"payload": {"protocol": "ether", "field": "saddr"}}, "02:00:00:00:00:01"),
     match({"numgen": {"mode": "random", "mod": 2}}, 0),
+    match(SEGMENT_SIZE, {"range": [1, 1000]}),
+    match({"tcp option": {"name": "timestamp"}}, True),
     match({"ct": {"key": "helper"}}, "ftp"),
     match(DADDR, {"nosuchliteral": 3}),
     match("not an expression", 3),
