@@ -6,7 +6,10 @@ from ipaddress import ip_address, ip_network
 
 from dockerdiag.case import Case, Hit
 from dockerdiag.dataclass import dataclass
+from dockerdiag.packet.nft_json import read_listing
+from dockerdiag.packet.nft_literals import Json, read_element
 from dockerdiag.packet.packet import IPAddress
+from dockerdiag.packet.values import covers
 from dockerdiag.report import Evidence, Remedy, RuleReference
 from dockerdiag.snapshot import Unread
 from dockerdiag_checks.commands import sh
@@ -30,6 +33,8 @@ class Ban:
     """As the set or the rule has it."""
     set_name: str | None
     rule: RuleReference
+    left: str = ""
+    """How long it still lasts, as the set's tool takes it; empty where it has no end."""
 
     @property
     def evidence(self) -> tuple[Evidence, ...]:
@@ -54,8 +59,9 @@ def ban_of(case: Case, hit: Hit) -> Ban | None:
             if "src" in (match[2], match[3]) or match[3] == "saddr"
             else addresses.destination
         )
-        member = next(_members(case, rule, name, address), str(address))
-        return Ban(who, jail, member, name, rule)
+        members = (_nft_members if rule.backend == "nft" else _members)(case, rule, name, address)
+        member, left = next(members, (str(address), ""))
+        return Ban(who, jail, member, name, rule, left)
     written = re.search(r"(?:-s|-d|saddr|daddr) (\S+)", rule.text)
     return Ban(who, jail, written[1].removesuffix("/32"), None, rule) if written is not None else None
 
@@ -70,19 +76,45 @@ def _banner(name: str, rule: RuleReference) -> tuple[str | None, str | None]:
     return None, None
 
 
-def _members(case: Case, rule: RuleReference, name: str, address: IPAddress) -> Iterator[str]:
-    """The members of an ipset that hold an address, as they are written."""
+def _members(case: Case, rule: RuleReference, name: str, address: IPAddress) -> Iterator[tuple[str, str]]:
+    """The members of an ipset that hold an address, as they are written, and their time."""
+    del rule
     sets = case.snapshot.network.firewall.ipsets
-    for one in () if rule.backend == "nft" or isinstance(sets, Unread) else sets:
+    for one in () if isinstance(sets, Unread) else sets:
         if one.name != name:
             continue
         for member in one.members:
-            first = member.split()[0].partition(",")[0]
+            first, *options = member.split()
+            first = first.partition(",")[0]
+            at = options.index("timeout") if "timeout" in options[:-1] else None
             try:
                 if ip_address(address) in ip_network(first, strict=False):
-                    yield first
+                    yield first, "" if at is None else " ".join(options[at : at + 2])
             except ValueError:
                 continue
+
+
+def _nft_members(case: Case, rule: RuleReference, name: str, address: IPAddress) -> Iterator[tuple[str, str]]:
+    """The elements of a set of nft that hold an address, likewise."""
+    listing = case.snapshot.network.firewall.nft
+    tables = read_listing(listing, ()) if isinstance(listing, str) else []
+    for listed in tables:
+        if (listed.table.family, listed.table.name) != (rule.family, rule.table):
+            continue
+        for literal in listed.sets.declared.get(name, {}).get("elem") or ():
+            whole = literal["elem"] if isinstance(literal, dict) and "elem" in literal else {"val": literal}
+            if covers(read_element("address", literal), address) is True:
+                left = whole.get("expires")
+                yield _written(whole["val"]), f"timeout {left}s" if isinstance(left, int) else ""
+
+
+def _written(element: Json) -> str:
+    """An address, prefix or range as nft takes it."""
+    if isinstance(element, dict):
+        if "prefix" in element:
+            return f"{element['prefix']['addr']}/{element['prefix']['len']}"
+        return "-".join(map(str, element["range"]))
+    return str(element)
 
 
 def unbanned(case: Case, ban: Ban) -> Remedy:
@@ -132,11 +164,12 @@ def _from_rules(ban: Ban) -> tuple[tuple[str, ...], tuple[str, ...]]:
         return ((deletion.do,), deletion.undo) if deletion is not None else ((), ())
     if ban.rule.backend == "nft":
         place = (ban.rule.family, ban.rule.table, ban.set_name)
-        element = f"{{ {ban.member} }}"
-        return (sh("nft", "delete", "element", *place, element),), (
-            sh("nft", "add", "element", *place, element),
+        again = " ".join(("{", ban.member, *ban.left.split(), "}"))
+        return (sh("nft", "delete", "element", *place, f"{{ {ban.member} }}"),), (
+            sh("nft", "add", "element", *place, again),
         )
-    return (sh("ipset", "del", ban.set_name, ban.member),), (sh("ipset", "add", ban.set_name, ban.member),)
+    back = sh("ipset", "add", ban.set_name, ban.member, *ban.left.split())
+    return (sh("ipset", "del", ban.set_name, ban.member),), (back,)
 
 
 def subnets_of_all(case: Case) -> tuple[str, ...]:

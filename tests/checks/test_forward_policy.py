@@ -308,3 +308,43 @@ def test_a_kill_switch_is_thought_of_where_the_hosts_own_packets_are_refused_too
     assert cause_of(report)[1] == "rule-drops"
     assert report.cause is not None
     assert ("kill switch" in report.cause.remedies[0].risk) is told_so
+
+
+@pytest.mark.parametrize(
+    ("banned", "member", "again"),
+    [
+        ({"prefix": {"addr": "172.17.0.0", "len": 24}}, "172.17.0.0/24", ""),
+        ({"range": ["172.17.0.1", "172.17.0.9"]}, "172.17.0.1-172.17.0.9", ""),
+        ({"elem": {"val": "172.17.0.2", "timeout": 600, "expires": 300}}, "172.17.0.2", " timeout 300s"),
+    ],
+)
+def test_a_ban_is_taken_back_as_its_set_has_it_and_given_back_for_its_time(
+    banned: object, member: str, again: str
+) -> None:
+    def in_set(snapshot: Snapshot) -> Snapshot:
+        firewall = snapshot.network.firewall
+        assert isinstance(firewall.nft, str)
+        before = '"elem": ["172.17.0.2", "192.0.2.9"]'
+        assert before in firewall.nft
+        nft = firewall.nft.replace(before, f'"elem": ["192.0.2.9", {json.dumps(banned)}]')
+        return network(firewall=replace(firewall, nft=nft))(snapshot)
+
+    report = judged(in_set, recorded="crowdsec-set-bans-container-sid")
+    assert report.cause is not None
+    assert report.cause.summary.endswith(f"CrowdSec has banned {member}")
+    (remedy,) = report.cause.remedies
+    place = "element ip crowdsec crowdsec-blacklists"
+    assert remedy.now == (f"nft delete {place} '{{ {member} }}'",)
+    assert remedy.undo == (f"nft add {place} '{{ {member}{again} }}'",)
+
+
+def test_a_ban_of_an_ipset_is_given_back_for_its_time() -> None:
+    def ending(snapshot: Snapshot) -> Snapshot:
+        sets = snapshot.network.firewall.ipsets
+        assert not isinstance(sets, Unread)
+        timed = tuple(replace(one, members=("172.17.0.2 timeout 300",)) for one in sets)
+        return network(firewall=replace(snapshot.network.firewall, ipsets=timed))(snapshot)
+
+    report = judged(ending, recorded="fail2ban-set-bans-container-sid")
+    assert report.cause is not None
+    assert report.cause.remedies[0].undo == ("ipset add f2b-web 172.17.0.2 timeout 300",)
