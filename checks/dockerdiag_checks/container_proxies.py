@@ -60,7 +60,7 @@ from dockerdiag_checks.rule_remedies import accepted, where
 from dockerdiag_checks.wording import listed, retry, sentence, subnets_of
 
 NEEDS = ("engine", "engine.containers")
-READS = ("client_proxies", "network.listeners")
+READS = ("client_proxies", "network.listeners", "services")
 
 
 @dataclass(frozen=True, slots=True)

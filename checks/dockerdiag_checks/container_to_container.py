@@ -48,7 +48,7 @@ from dockerdiag_checks.rule_remedies import accepted, where
 from dockerdiag_checks.wording import listed, retry, subnets_of
 
 NEEDS = ("engine", "engine.networks", "engine.containers", "network.links")
-READS = ("network.firewall", "network.sysctls")
+READS = ("network.firewall", "network.sysctls", "services")
 
 ICC = "com.docker.network.bridge.enable_icc"
 _FALSE = ("0", "f", "F", "false", "FALSE", "False")

@@ -58,7 +58,7 @@ from dockerdiag_checks.translation import HOST_ADDRESS_OPTION, near_misses, subn
 from dockerdiag_checks.wording import containers_of, listed, subnets_of
 
 NEEDS = ("engine",)
-READS = ("network.addresses",)
+READS = ("network.addresses", "services")
 
 _TRANSLATES_IPV6 = (27, 0)
 """The engine that makes rules for IPv6 unless told otherwise."""

@@ -8,9 +8,22 @@ from dockerdiag.packet.flow import Halt
 from dockerdiag.report import Remedy, RuleReference
 from dockerdiag_checks.commands import AtEngineStart, Change, sh
 from dockerdiag_checks.engine_restart import restart_risk, rules_made_again
+from dockerdiag_checks.other_services import in_use, service_state
 from dockerdiag_checks.rule_commands import asked_service, delete_rule, iptables, narrowed
 from dockerdiag_checks.wording import listed, retry
 
+_FIREWALLS = {
+    "csf.service": "/etc/csf/csfpost.sh",
+    "ferm.service": "/etc/ferm/ferm.conf",
+    "firehol.service": "/etc/firehol/firehol.conf",
+    "ip6tables.service": "/etc/sysconfig/ip6tables",
+    "iptables.service": "/etc/sysconfig/iptables",
+    "netfilter-persistent.service": "the files in /etc/iptables",
+    "nftables.service": "/etc/nftables.conf",
+    "shorewall.service": "/etc/shorewall/rules",
+    "ufw.service": "ufw's own rules (ufw route allow)",
+}
+"""The services that load rules of the admin's own, and where those are kept; firewalld's has remedies of its own."""
 _QUEUES = re.compile(r" -j (?:NF)?QUEUE\b|(?:^| )queue(?: |$)")
 
 
@@ -82,7 +95,9 @@ def _let_pass(
         names = "-".join((rule.family, rule.table, rule.chain, *hit.networks[:1]))
         each_start = AtEngineStart(names, [change.again for change in changes])
         lasting, undo = each_start.lines, each_start.undo
-        later = "The lasting commands repeat it at each start of the engine."
+        later = " ".join(
+            ("The lasting commands repeat it at each start of the engine.", *_taken_away(case, rule))
+        )
     return Remedy(
         summary="Accept these packets where they are stopped",
         now=tuple(change.do for change in changes),
@@ -91,6 +106,21 @@ def _let_pass(
         undo=(*(change.undo for change in changes), *undo),
         risk=" ".join((opens, *_instead(case, hit, rule), later)),
     )
+
+
+def _taken_away(case: Case, rule: RuleReference) -> Iterator[str]:
+    """Which firewall's reload takes away what is put beside a rule, and where it would stay."""
+    other_family = "iptables.service" if rule.family == "ip6" else "ip6tables.service"
+    if rule.chain.startswith("ufw"):
+        makers = {"ufw.service"}
+    elif rule.backend == "nft":
+        makers = {"nftables.service"}
+    else:
+        spared = {"nftables.service"} if rule.backend == "iptables-legacy" else set()
+        makers = {*_FIREWALLS} - {"ufw.service", other_family} - spared
+    for name, file in _FIREWALLS.items():
+        if name in makers and in_use(service_state(case, name)):
+            yield f"A reload of {name} may take it away before: it belongs into {file} too."
 
 
 def _instead(case: Case, hit: Hit, rule: RuleReference) -> Iterator[str]:

@@ -49,7 +49,7 @@ from dockerdiag_checks.subnets import Subnet, subnets_in
 from dockerdiag_checks.wording import retry
 
 NEEDS = ("engine", "engine.networks", "engine.swarm_node", "network.links", "network.routes")
-READS = ("network.addresses", "resolv_conf")
+READS = ("network.addresses", "resolv_conf", "services")
 
 _WRAPPING = 50
 """Bytes that VXLAN over IPv4 adds: Ethernet 14, IPv4 20, UDP 8, VXLAN 8."""

@@ -4,7 +4,7 @@ from dataclasses import replace
 import pytest
 
 from dockerdiag.report import Status, Verdict
-from dockerdiag.snapshot import Snapshot, Unread
+from dockerdiag.snapshot import ServiceState, Snapshot, Unread
 from tests.checks.hosts import cause_of, first_in, judged, network, rules, told, with_table
 
 
@@ -348,3 +348,31 @@ def test_a_ban_of_an_ipset_is_given_back_for_its_time() -> None:
     report = judged(ending, recorded="fail2ban-set-bans-container-sid")
     assert report.cause is not None
     assert report.cause.remedies[0].undo == ("ipset add f2b-web 172.17.0.2 timeout 300",)
+
+
+@pytest.mark.parametrize(
+    ("service", "chain", "kept_in"),
+    [
+        ("csf.service", "FORWARD", "/etc/csf/csfpost.sh"),
+        ("ufw.service", "ufw-user-forward", "ufw route allow"),
+        ("ufw.service", "FORWARD", None),
+        ("csf.service", "ufw-user-forward", None),
+        ("nftables.service", "FORWARD", None),  # its flush does not touch the legacy variant
+    ],
+)
+def test_the_risk_says_whose_reload_takes_an_accept_away(
+    service: str, chain: str, kept_in: str | None
+) -> None:
+    def used(snapshot: Snapshot) -> Snapshot:
+        return replace(snapshot, services=(ServiceState(service, "active", "enabled"),))
+
+    report = judged(
+        rules(":FORWARD ACCEPT [0:0]\n", ":FORWARD ACCEPT [0:0]\n:ufw-user-forward - [0:0]\n"),
+        *((first_in("FORWARD", f"-j {chain}"),) if chain != "FORWARD" else ()),
+        first_in(chain, "-i docker0 -j DROP"),
+        used,
+    )
+    assert report.cause is not None
+    risk = report.cause.remedies[0].risk
+    assert f"A reload of {service}" in risk if kept_in else "A reload of" not in risk
+    assert (kept_in or "") in risk
