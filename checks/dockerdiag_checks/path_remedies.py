@@ -540,21 +540,28 @@ def _past_policy(case: Case, hit: Hit) -> Remedy | None:
     if first < 2:
         return None
     tool = ("ip", "-6", "rule") if family == 6 else ("ip", "rule")
-    ways: tuple[str, ...] = ("to",) if hit.directions == ("reply",) else ("from",)
-    if blamed is not None and _is_for_all(blamed):
+    ways: tuple[str, ...] = ("from",)
+    if hit.directions == ("reply",):
+        ways = ("to",)  # what they send gets where the policy leads it
+    elif blamed is not None and _is_for_all(blamed):
         ways = ("from", "to")
+    whose = f"{'answers to ' if ways == ('to',) else ''}{listed(hit.networks, 'network')}"
     main = (subnet, "lookup", "main", "priority", str(first - 1))
     add = tuple(sh(*tool, "add", way, *main) for way in ways)
     remove = tuple(sh(*tool, "del", way, *main) for way in ways)
     anew = [f"{gone} 2>/dev/null; {again}" for gone, again in zip(remove, add, strict=True)]
     each_start = AtEngineStart(f"route-{'-'.join(hit.networks[:1])}", anew)
     return Remedy(
-        summary=f"Let {listed(hit.networks, 'network')} take the host's main routes, past that rule",
+        summary=f"Let {whose} take the host's main routes, past that rule",
         now=add,
         lasting=each_start.lines,
         verify=(f"{sh(*tool, 'show')}", *retry(case)),
         undo=(*remove, *each_start.undo),
-        risk="What the policy was for (a VPN, say) does not hold for these containers any more.",
+        risk=(
+            "What these containers send still goes where that rule leads it."
+            if ways == ("to",)
+            else "What the policy was for (a VPN, say) does not hold for these containers any more."
+        ),
     )
 
 

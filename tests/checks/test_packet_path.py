@@ -114,6 +114,18 @@ def test_a_policy_rule_against_answers_is_passed_by_their_destination() -> None:
     assert report.cause.remedies[0].now == ("ip rule add to 172.17.0.0/16 lookup main priority 59",)
 
 
+def test_only_answers_are_led_past_a_vpns_rule_by_which_requests_get_out() -> None:
+    report = judged(
+        route("0.0.0.0/0", table=52, next_hops=by(2, "198.51.100.1")),
+        routing_rule(RoutingRule(4, 5270, "lookup", 52)),
+    )
+    assert cause_of(report)[1] == "policy-routing"
+    assert report.cause is not None
+    remedy = report.cause.remedies[0]
+    assert remedy.now == ("ip rule add to 172.17.0.0/16 lookup main priority 5269",)
+    assert remedy.risk == "What these containers send still goes where that rule leads it."
+
+
 def test_a_refusing_route_of_the_main_table_is_to_be_deleted() -> None:
     assert now(route("1.1.1.0/24", type="blackhole")) == ("ip route del blackhole 1.1.1.0/24 table 254",)
 
