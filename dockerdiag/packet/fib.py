@@ -69,6 +69,8 @@ class Lookup:
     route: Route | None = None
     rule: RoutingRule | None = None
     reason: str = ""
+    either: "tuple[Lookup, ...]" = ()
+    """Of an unknown one: what is found where a policy rule matches or not, where each of them is a way on."""
 
     @property
     def consequence(self) -> tuple[object, ...]:
@@ -219,10 +221,13 @@ class Fib:
                 passed = self._follow(rules, position + 1, query, ignoring)
                 if taken.outcome != "unknown" and taken.consequence == passed.consequence:
                     return passed
+                ways = [one for answer in (taken, passed) for one in answer.either or (answer,)]
+                led_on = all((one.outcome, one.type) == ("found", "unicast") for one in ways)
                 return Lookup(
                     "unknown",
                     rule=rule,
                     reason=f"the policy rule `{describe_rule(rule)}` decides, and {doubt}",
+                    either=tuple(ways) if led_on else (),
                 )
             return self._take(rules, position, query, ignoring)
         return Lookup("none")

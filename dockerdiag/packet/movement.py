@@ -321,7 +321,20 @@ class Movement:
         """The way to the container; where the routes lead elsewhere, that is said and the right one taken."""
         entry = self.entry or ""
         wrong = next((way for way in decision.ways if way.link != entry), None)
-        if wrong is not None and not following:
+        right = any(way.link == entry for way in decision.ways)
+        if wrong is not None and right and decision.lookup.either:
+            rule, reason = decision.lookup.rule, decision.lookup.reason
+            self.trail.halt(
+                terrain,
+                "routing",
+                "unread",
+                Disposition.UNKNOWN,
+                "routes",
+                reason,
+                packet,
+                routing_rule=rule,
+            )
+        elif wrong is not None and not following:
             route = decision.lookup.route
             at = f"route {describe_route(route)} dev {wrong.link}" if route is not None else wrong.link
             where = f"{packet.addresses.destination} is sent out of {wrong.link}, not to {entry}"

@@ -74,7 +74,8 @@ class Decision:
     """Where a packet goes.
 
     `obstacles` are in the kernel's order: [0] is what the kernel does, the others would stop the packet next.
-    `ways` are where it goes, as if they were mended; several where the kernel chooses by a hash.
+    `ways` are where it goes, as if they were mended; several where the kernel chooses by a hash, or by
+    what is not known.
     """
 
     kind: Literal["local", "forward", "nowhere"]
@@ -127,7 +128,7 @@ class Router:
     def arrive(self, packet: Packet) -> Decision:
         """Routes a packet that came in by `packet.in_link`: to this host, on, or nowhere."""
         in_link = packet.in_link or LOOPBACK
-        decision = self._arrive(packet, in_link, _query(packet, in_link))
+        decision = self._arrive(packet, in_link, _query(packet, in_link), either=True)
         addresses = packet.addresses
         answers = self._asked(str(addresses.destination), str(addresses.source), in_link, packet.mark)
         if not answers:
@@ -135,9 +136,9 @@ class Router:
         asked = self._arrive(packet, in_link, _as_asked(_query(packet, in_link)))
         return replace(decision, disagreement=_disagreement(answers, asked, packet.family))
 
-    def _arrive(self, packet: Packet, in_link: str, query: Query) -> Decision:
+    def _arrive(self, packet: Packet, in_link: str, query: Query, *, either: bool = False) -> Decision:
         obstacles = list(self._odd_addresses(packet, in_link))
-        lookup, refusals = self._look_up(query)
+        lookup, refusals = self._look_up(query, either=either)
         ways = self._ways(lookup)
         kind: Literal["local", "forward", "nowhere"] = "nowhere"
         forwarding = []
@@ -384,12 +385,17 @@ class Router:
 
     # -- lookups ------------------------------------------------------------------------------------
 
-    def _look_up(self, query: Query) -> tuple[Lookup, tuple[Obstacle, ...]]:
-        """The way, as if every route and rule that refuses were gone; and those refusals."""
+    def _look_up(self, query: Query, *, either: bool = False) -> tuple[Lookup, tuple[Obstacle, ...]]:
+        """The way, as if every route and rule that refuses were gone; and those refusals.
+
+        With `either`, all ways where what is not known decides between ways alone.
+        """
         obstacles: list[Obstacle] = []
         ignoring: frozenset[Route | RoutingRule] = frozenset()
         while True:
             lookup = self.fib.lookup(query, ignoring)
+            if either and lookup.either:
+                lookup = replace(lookup.either[0], either=lookup.either, reason=lookup.reason)
             if lookup.outcome == "found":
                 break
             obstacles.append(self._refusal(query, lookup, last=not obstacles))
@@ -451,11 +457,12 @@ class Router:
 
     def _ways(self, lookup: Lookup) -> tuple[Way, ...]:
         ways = []
-        for hop in self._answering(lookup):
-            name = self.links.name(hop.link)
-            if name is not None:
-                limit = lookup.route if lookup.route is not None and lookup.route.mtu else None
-                ways.append(Way(name, as_address(hop.gateway) if hop.gateway else None, limit))
+        for one in lookup.either or (lookup,):
+            for hop in self._answering(one):
+                name = self.links.name(hop.link)
+                if name is not None:
+                    limit = one.route if one.route is not None and one.route.mtu else None
+                    ways.append(Way(name, as_address(hop.gateway) if hop.gateway else None, limit))
         return tuple(dict.fromkeys(ways))
 
     def _answering(self, lookup: Lookup) -> tuple[NextHop, ...]:

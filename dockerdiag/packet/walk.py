@@ -72,7 +72,7 @@ def _outcome(journey: Journey) -> tuple[Disposition, str | None]:
 
 
 def _undecided(journeys: list[Journey]) -> Journey:
-    """What is known where a multipath route leads to different ends."""
+    """What is known where several ways, one of which the kernel chooses, lead to different ends."""
     stopped = next(journey for journey in journeys if journey.halts)
     ends = " or ".join(
         f"{journey.disposition} by {journey.uplink or 'no uplink'}"
@@ -80,7 +80,9 @@ def _undecided(journeys: list[Journey]) -> Journey:
         for journey in {_outcome(journey): journey for journey in journeys}.values()
     )
     first = stopped.halts[0]
-    reason = f"the kernel chooses one of several ways by a hash: {ends}"
+    reason = (
+        f"the kernel chooses one of several ways, by a hash or by what is not known of the packet: {ends}"
+    )
     halt = replace(
         first,
         kind="route",

@@ -164,11 +164,17 @@ def test_a_suppressed_default_route_leaves_the_rest_of_its_table() -> None:
 def test_what_is_not_known_decides_only_where_it_matters() -> None:
     by_port = RoutingRule(4, 100, "lookup", 100, source_ports=(45000, 46000))
     assert not routed(host(rules=(by_port,))).obstacles
-    elsewhere = host(route("0.0.0.0/0", 4, table=100), rules=(by_port,))
+    elsewhere = host(route("0.0.0.0/0", None, table=100, type="blackhole"), rules=(by_port,))
     assert [obstacle.disposition for obstacle in routed(elsewhere).obstacles] == [Disposition.UNKNOWN]
     marked = replace(packet(), mark=None)
     by_mark = RoutingRule(4, 100, "lookup", 100, mark=1)
-    assert kinds(routed(host(route("0.0.0.0/0", 4, table=100), rules=(by_mark,)), marked)) == ["unread"]
+    refused = host(route("0.0.0.0/0", None, table=100, type="blackhole"), rules=(by_mark,))
+    assert kinds(routed(refused, marked)) == ["unread"]
+    elsewhere = host(route("0.0.0.0/0", 4, "192.0.2.1", table=100), rules=(by_mark,))
+    decision = routed(elsewhere, marked)
+    assert [way.link for way in decision.ways] == ["eth1", "eth0"]
+    assert kinds(decision) == []
+    assert Router(elsewhere).route_link(ip_address("1.1.1.1"), None, "docker0", None) is None
 
 
 def test_strict_reverse_path() -> None:

@@ -6,9 +6,9 @@ import pytest
 from dockerdiag.packet.links import Links
 from dockerdiag.packet.walk import Flow, Journey, Source, walk
 from dockerdiag.report import Disposition
-from dockerdiag.snapshot.model import BridgeVlans, IpsecPolicy, Link, NetworkNamespace
-from tests.packet.hosts import UPLINK_ADDRESS, container, host_namespace, snapshot
-from tests.packet.namespaces import address, forwarding_sysctls, link, local_route, route
+from dockerdiag.snapshot.model import BridgeVlans, Firewall, IpsecPolicy, Link, NetworkNamespace, RoutingRule
+from tests.packet.hosts import RULES, UPLINK_ADDRESS, container, host_namespace, snapshot
+from tests.packet.namespaces import address, default_rules, forwarding_sysctls, link, local_route, route
 
 
 def walked(host: NetworkNamespace) -> Journey:
@@ -169,3 +169,50 @@ def test_filters_that_have_dropped_packets_are_a_doubt() -> None:
 def test_links_that_carry_each_other_end_somewhere() -> None:
     one, other = replace(link(2, "eth0", "vlan"), peer=9), replace(link(9, "up0", "vlan"), peer=2)
     assert Links(leaving_by(9, one, other)).fault(one) is None
+
+
+BALANCED = """*mangle
+:PREROUTING ACCEPT [0:0]
+-A PREROUTING -j CONNMARK --restore-mark
+-A PREROUTING -m mark --mark 0 -m statistic --mode nth --every 2 --packet 0 -j MARK --set-mark 2
+-A PREROUTING -j CONNMARK --save-mark
+COMMIT
+"""
+
+
+def balanced(*rules: RoutingRule, forward: str = "") -> NetworkNamespace:
+    """A host that marks every other connection for a second uplink, with these policy rules before the mark's."""
+    healthy = host_namespace()
+    assert isinstance(healthy.links, tuple)
+    assert isinstance(healthy.addresses, tuple)
+    assert isinstance(healthy.routes, tuple)
+    return replace(
+        healthy,
+        links=(*healthy.links, link(8, "eth1", mac="02:00:00:00:00:08")),
+        addresses=(*healthy.addresses, address(8, "192.0.2.2/24")),
+        routes=(
+            *healthy.routes,
+            local_route("192.0.2.2", 8),
+            route("0.0.0.0/0", 8, "192.0.2.1", table=102),
+        ),
+        rules=(*default_rules(), *rules, RoutingRule(4, 100, "lookup", 102, mark=2)),
+        sysctls=forwarding_sysctls("eth0", "eth1", "docker0", "veth0000"),
+        firewall=Firewall(
+            nft="", iptables_legacy=RULES.replace("-A FORWARD", f"{forward}-A FORWARD", 1) + BALANCED
+        ),
+    )
+
+
+_MAIN_FIRST = RoutingRule(4, 90, "lookup", 254, suppress_prefix_length=0)
+
+
+def test_two_uplinks_that_a_mark_chooses_between_by_turns() -> None:
+    assert walked(balanced(_MAIN_FIRST)).disposition is Disposition.DELIVERED
+    unlike = walked(balanced(_MAIN_FIRST, forward="-A FORWARD -o eth1 -j DROP\n"))
+    assert (unlike.disposition, "what is not known of the packet" in unlike.halts[0].reason) == (
+        Disposition.UNKNOWN,
+        True,
+    )
+    # The mark may lead the answer out of the second uplink too.
+    astray = walked(balanced())
+    assert (astray.disposition, astray.halts[0].direction) == (Disposition.UNKNOWN, "reply")
