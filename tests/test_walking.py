@@ -123,6 +123,6 @@ def test_without_another_process_all_is_walked_here(monkeypatch: pytest.MonkeyPa
 
 def test_a_deadline_ends_all(monkeypatch: pytest.MonkeyPatch, walker: Walker, forks: list[int]) -> None:
     monkeypatch.setattr(walking, "_walk_there", lambda *_: signal.pause())
-    with pytest.raises(TimeIsUp), TimeLimit(1).interrupting():
+    with pytest.raises(TimeIsUp), TimeLimit(2).interrupting():
         walking.walked(walker, errands(walker.world))
     assert len(forks) == 1
