@@ -15,8 +15,8 @@ from dockerdiag.packet.walk import Journey, Walker
 
 _WORTH_A_PROCESS = 24
 """So many walks take longer than to begin a process and to hand over what it found."""
-_MOST_PROCESSES = 3
-"""Each has pages of its own where it counts references: of a host of a thousand containers 70 to 130 MB."""
+_MOST_PROCESSES = 2
+"""Each has pages of its own where it counts references: of a host of a thousand containers 130 MB."""
 _SECONDS = 3600.0
 """Walks end by themselves; whoever limits their time ends them by an exception."""
 _MAXIMUM_ANSWER = 1 << 30

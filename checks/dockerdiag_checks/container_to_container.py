@@ -35,13 +35,11 @@ from ipaddress import ip_address
 
 from dockerdiag.case import Case, Hit, Traced
 from dockerdiag.packet.flow import Flow, Halt, Journey, Source
-from dockerdiag.packet.plan import Errand
 from dockerdiag.packet.walk import Walker
 from dockerdiag.packet.world import Terrain
 from dockerdiag.registry import check
 from dockerdiag.report import Evidence, Finding, Remedy, Status
 from dockerdiag.snapshot import Container, Network, Unread
-from dockerdiag.walking import walked
 from dockerdiag_checks.commands import AtEngineStart, Change, set_sysctl
 from dockerdiag_checks.rule_commands import let_pass
 from dockerdiag_checks.rule_remedies import accepted, where
@@ -84,7 +82,7 @@ Member = tuple[Container, str]
 )
 def CHECK(case: Case) -> Iterator[Finding]:  # noqa: N802 - a module's check is its constant
     """A note for each network without ICC, and one finding for each rule that drops what goes over a bridge."""
-    asked: list[tuple[Network, list[Member]]] = []
+    met: dict[str, list[tuple[Network, tuple[str, ...], Journey]]] = {}
     everybody = _members(case)
     everywhere = _has_rules_of_bridges(case)
     for network in case.networks:
@@ -93,17 +91,12 @@ def CHECK(case: Case) -> Iterator[Finding]:  # noqa: N802 - a module's check is 
             continue
         if network.options.get(ICC) in _FALSE:
             yield _without_icc(case, network, members)
-        elif everywhere or _calls_iptables(case, network.bridge):
-            asked.append((network, members))
-    if case.walker is None:
-        return
-    met: dict[str, list[tuple[Network, tuple[str, ...], Journey]]] = {}
-    planned = [Errand(_flow(case.walker, members), resolver=False) for _, members in asked]
-    for (network, members), (_, journey) in zip(asked, walked(case.walker, planned), strict=True):
-        halt = _stop(case, journey)
-        if halt is not None:
-            names = tuple(container.name for container, _ in members)
-            met.setdefault(halt.at, []).append((network, names, journey))
+        elif case.walker is not None and (everywhere or _calls_iptables(case, network.bridge)):
+            journey = _walked(case.walker, members)
+            halt = _stop(case, journey)
+            if halt is not None:
+                names = tuple(container.name for container, _ in members)
+                met.setdefault(halt.at, []).append((network, names, journey))
     for hits in met.values():
         yield _dropped(case, hits)
 
@@ -140,12 +133,12 @@ def _members(case: Case) -> dict[str, list[Member]]:
     return found
 
 
-def _flow(walker: Walker, members: list[Member]) -> Flow:
+def _walked(walker: Walker, members: list[Member]) -> Journey:
     (sender, _), (peer, address) = members[0], members[1]
     terrain = walker.world.terrain_of(sender)
     namespace = terrain.namespace if isinstance(terrain, Terrain) else terrain
     source = Source(container=sender, namespace=namespace, members=(sender,))
-    return Flow(source, ip_address(address), "tcp", _port(walker, peer, address))
+    return walker.walk(Flow(source, ip_address(address), "tcp", _port(walker, peer, address)))
 
 
 def _port(walker: Walker, peer: Container, address: str) -> int:
