@@ -1,6 +1,7 @@
 """Rules of the iptables variant, or of the backend, that the engine does not write to."""
 
 from dockerdiag.case import Case, Hit
+from dockerdiag.packet.rules import Ruleset
 from dockerdiag.report import Remedy
 from dockerdiag_checks.commands import AtEngineStart, sh
 from dockerdiag_checks.rule_commands import iptables, let_pass
@@ -17,14 +18,22 @@ def in_other_variant(case: Case, hit: Hit) -> bool:
 
 
 def is_leftover(case: Case, hit: Hit) -> bool:
-    """Whether it is the policy that an engine with the iptables backend set, and its successor does not know of."""
+    """Whether it is the policy that an engine with the iptables backend set, and its successor does not know of.
+
+    Where somebody else has rules in that chain, such as ufw, the policy may be theirs.
+    """
     rule = hit.halt.rule
-    return (
-        case.backend() == "nft"
-        and hit.halt.kind == "policy"
-        and rule is not None
-        and rule.backend != "nft"
-        and (rule.table, rule.chain) == ("filter", "FORWARD")
+    if case.backend() != "nft" or hit.halt.kind != "policy" or rule is None or rule.backend == "nft":
+        return False
+    if (rule.table, rule.chain) != ("filter", "FORWARD"):
+        return False
+    ruleset = case.walker.world.host.ruleset if case.walker is not None else Ruleset()
+    return all(
+        one.write().startswith("-A FORWARD -j DOCKER")
+        for table, chain in ruleset.base_chains("inet", "forward")
+        if (chain.backend, chain.family, table.name, chain.name)
+        == (rule.backend, rule.family, rule.table, rule.chain)
+        for one in chain.rules
     )
 
 
