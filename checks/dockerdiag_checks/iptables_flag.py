@@ -16,7 +16,8 @@ setting is often copied as the way to make ufw work; it also switches off rules 
 Rules that the engine did make are gone when somebody flushes them (`nft flush ruleset`, `iptables -t nat -F`, a
 firewall's restart): it makes them when it starts, and not again. A flushed table keeps the engine's chains, and no rule
 leads there. What the firewall's own last rule of FORWARD then refuses (Oracle Cloud's images, Shorewall) follows from
-that, for the engine puts its accepts before it.
+that, for the engine puts its accepts before it. With the nftables backend it fills single chains anew whenever a
+container comes or goes, and not those by which packets get there.
 
 ## What is normal and not reported
 
@@ -47,6 +48,7 @@ from dockerdiag.report import Evidence, Finding, Remedy, Status
 from dockerdiag.snapshot import Unread
 from dockerdiag_checks.commands import sh
 from dockerdiag_checks.engine_restart import restart_risk
+from dockerdiag_checks.native_rules import native_bases
 from dockerdiag_checks.next_steps import reading
 from dockerdiag_checks.nft_files import Taking, leaves_docker_alone, takings
 from dockerdiag_checks.other_services import after_engine, in_use, service_state
@@ -205,16 +207,16 @@ def _lost(case: Case) -> frozenset[str]:
     if not case.has_docker_rules():
         return _TABLES
     if case.backend() == "nft":
-        return frozenset()
+        return frozenset() if any(chain.rules for chain in native_bases(case, "ip")) else _TABLES
     return frozenset(table for table, own in _MET.items() if not any(map(own.search, saved)))
 
 
 def _gone(case: Case, hits: tuple[Hit, ...], refused: tuple[Hit, ...]) -> Finding:
     place = "nft" if case.backend() == "nft" else iptables(case.backend(), 4)
-    if case.has_docker_rules():
-        lacks = _NAT
+    if case.backend() == "nft":
+        lacks = f"no {'rule' if native_bases(case, 'ip') else 'chain'} of table ip docker-bridges that a packet meets"
     else:
-        lacks = "no table docker-bridges" if case.backend() == "nft" else "no chain DOCKER in any table"
+        lacks = _NAT if case.has_docker_rules() else "no chain DOCKER in any table"
     return Finding(
         code="engine-rules-gone",
         status=_status((*hits, *refused)),

@@ -1,3 +1,5 @@
+from functools import partial
+
 import pytest
 
 from dockerdiag.dataclass import replace
@@ -18,6 +20,7 @@ from tests.checks.hosts import (
     with_table,
     without_rules,
 )
+from tests.checks.native import direct_access, listing, with_nftables
 
 OWN_RULES = "*nat\n:POSTROUTING ACCEPT [0:0]\n[0:0] -A POSTROUTING -o eth0 -j MASQUERADE\nCOMMIT\n"
 TWO_LINES = '{\n\t"iptables"\n: false}'
@@ -184,3 +187,23 @@ def test_a_file_changed_since_is_unknown_only_where_rules_are_missing() -> None:
     assert "changes nothing" in step.risk
     assert "iptables-flag-unknown" not in told(judged(live, changed))
     assert "iptables-flag-unknown" not in told(judged(live, changed, first_in("FORWARD", "-j DROP")))
+
+
+@pytest.mark.parametrize(
+    ("rules", "lacks"),
+    [
+        (listing(masquerade=None), "no rule of table ip docker-bridges that a packet meets"),
+        (listing("ip6"), "no chain of table ip docker-bridges that a packet meets"),
+    ],
+)
+def test_native_rules_that_are_flushed_or_left_for_ipv6_alone_are_gone(rules: str, lacks: str) -> None:
+    report = judged(partial(with_nftables, rules=rules))
+    assert cause_of(report)[:2] == ("iptables-flag", "engine-rules-gone")
+    assert report.cause is not None
+    assert report.cause.evidence[0].text == lacks
+    assert report.cause.remedies[0].now == ("systemctl restart docker",)
+
+
+def test_one_native_rule_that_is_missing_is_not_all() -> None:
+    rules = listing(masquerade=None, raw=direct_access(0))
+    assert cause_of(judged(partial(with_nftables, rules=rules)))[:2] == ("masquerade", "masquerade-missing")

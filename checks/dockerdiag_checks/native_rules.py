@@ -1,0 +1,25 @@
+"""The engine's own tables of nftables, `docker-bridges`: what of them packets meet."""
+
+from collections.abc import Iterator
+
+from dockerdiag.case import Case
+from dockerdiag.packet.rules import Chain, Ruleset
+
+TABLE = "docker-bridges"
+
+
+def native_bases(case: Case, family: str) -> tuple[Chain, ...]:
+    """The base chains of one family's table, through which packets come to all its others; none where it is gone."""
+    return tuple(chain for chain in _chains(case) if chain.family == family and chain.hooking is not None)
+
+
+def native_chains(case: Case, name: str) -> tuple[Chain, ...]:
+    """The chain of that name in each family's table."""
+    return tuple(chain for chain in _chains(case) if chain.name == name)
+
+
+def _chains(case: Case) -> Iterator[Chain]:
+    ruleset = case.walker.world.host.ruleset if case.walker is not None else Ruleset()
+    for table in ruleset.tables:
+        if table.backend == "nft" and table.name == TABLE:
+            yield from table.chains.values()
