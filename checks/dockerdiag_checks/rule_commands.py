@@ -238,17 +238,34 @@ def _own(halt: Halt, subnets: Sequence[str]) -> str:
 def masquerade(backend: str, family: int, subnet: str, bridge: str, before: RuleReference | None) -> Change:
     """Translates what a network sends out, before the rule that now settles it, else at the end of the chain.
 
-    Without `before`, `backend` is one of the iptables variants: nft has no chain that is always there.
+    In nft, where no chain is always there, that is one of a table of its own.
     """
-    if before is not None and before.backend == "nft":
+    if (backend if before is None else before.backend) == "nft":
         protocol = "ip" if family == 4 else "ip6"
         statement = f'oifname != "{bridge}" {protocol} saddr {subnet} counter masquerade'
-        return _nft_rule(before, statement, f"{MARK} masquerade {bridge}")
+        mark = f"{MARK} masquerade {bridge}"
+        return (
+            _nft_rule(before, statement, mark)
+            if before is not None
+            else _in_own_table(protocol, statement, mark)
+        )
     # Beside the engine's own rule it is another, or the engine would take this one for its own, and the undo its.
     unlike = ("!", "-d", subnet) if before is not None else ()
     spec = ("-s", subnet, *unlike, "!", "-o", bridge, "-j", "MASQUERADE")
     end = RuleReference(_variant(backend), "ip", "nat", "POSTROUTING", None, None, "", None)
     return _iptables_rule(before or end, family, spec)
+
+
+def _in_own_table(family: str, statement: str, mark: str) -> Change:
+    chain = (family, MARK, "postrouting")
+    rule = f'{statement} comment "{mark}"'
+    made = (
+        sh("nft", "add", "table", *chain[:2]),
+        f"{sh('nft', 'add', 'chain', *chain)} {quote('{ type nat hook postrouting priority 100; }')}",
+        f"{sh('nft', 'add', 'rule', *chain)} {quote(rule)}",
+    )
+    do, undo = " && ".join(made), delete_marked(chain, mark)
+    return Change(do, undo, f"{undo}; {do}")
 
 
 def let_too_big_pass(rule: RuleReference, version: int, bridge: str) -> Change:

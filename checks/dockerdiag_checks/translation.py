@@ -25,8 +25,9 @@ def translate(
     """A masquerade rule for one network, before the rule that now settles its packets, else at the chain's end."""
     if network is None or network.bridge is None:
         return ()
-    if before is None and case.backend() == "nft":
-        return (rules_made_again(case),) if _engine_translates(case, network, hit.halt.packet.family) else ()
+    makes_it = _engine_translates(case, network, hit.halt.packet.family)
+    if before is None and case.backend() == "nft" and makes_it and not without_translation(network):
+        return (rules_made_again(case),)
     return (_masquerades(case, [(hit, network)], before),)
 
 

@@ -1,4 +1,5 @@
 from dataclasses import replace
+from functools import partial
 
 import pytest
 
@@ -18,6 +19,7 @@ from tests.checks.hosts import (
     told,
     with_table,
 )
+from tests.checks.native import direct_access, listing, with_nftables
 
 DELETED = rules("[0:0] -A POSTROUTING -s 172.17.0.0/16 ! -o docker0 -j MASQUERADE\n", "")
 
@@ -275,3 +277,17 @@ def test_an_engine_that_translates_no_ipv6_is_not_restarted_for_it() -> None:
     lasting = report.cause.remedies[0].lasting
     assert "systemctl restart docker" not in lasting
     assert "/etc/systemd/system/docker.service.d/50-dockerdiag-masquerade-ipv6-six-" in lasting[0]
+
+
+def test_in_nftables_what_no_restart_brings_back_gets_a_table_of_its_own() -> None:
+    native = partial(with_nftables, rules=listing(masquerade=None, raw=direct_access(0)))
+    restarted = judged(native).cause
+    assert restarted is not None
+    assert restarted.remedies[0].now == ("systemctl restart docker",)
+    without = {MASQUERADE_OPTION: "false", "com.docker.network.bridge.name": "docker0"}
+    report = judged(native, default_bridge(options=without), containers=("web",))
+    assert report.cause is not None
+    assert report.cause.code == "network-masquerade-off"
+    (line,) = report.cause.remedies[0].now
+    assert line.startswith("nft add table ip dockerdiag && nft add chain ip dockerdiag postrouting ")
+    assert 'oifname != "docker0" ip saddr 172.17.0.0/16 counter masquerade' in line
