@@ -28,7 +28,8 @@ namespace up anew.
 - moby/libnetwork#1938, docker/for-linux#179, nestybox/sysbox#270
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from shlex import quote
 
 from dockerdiag.case import Case
 from dockerdiag.packet.flow import Halt
@@ -39,7 +40,7 @@ from dockerdiag.snapshot.resolv_conf import EMBEDDED
 from dockerdiag_checks.commands import in_namespace, sh
 from dockerdiag_checks.name_remedies import started_again
 from dockerdiag_checks.name_resolution import DNS_PORT, Resolution, resolutions, subject_of
-from dockerdiag_checks.rule_commands import iptables
+from dockerdiag_checks.rule_commands import MARK, iptables
 from dockerdiag_checks.wording import listed, retry
 
 NEEDS = ("engine", "engine.containers")
@@ -105,28 +106,15 @@ def _rules_missing(case: Case, found: Sequence[tuple[Resolution, Halt]]) -> Find
 
 def _led_again(case: Case, members: Sequence[Resolution]) -> Remedy | None:
     """The rules as the engine makes them; None where its ports cannot be told."""
-    tool = iptables(case.backend(), 4)
+    make = _by_nft if case.backend() == "nft" else _by_iptables
     do, undo = [], []
     for one in members:
         sockets = _sockets(case, one)
         if {socket.protocol for socket in sockets} != {"udp", "tcp"} or len(sockets) != 2:
             return None
-        for socket in sockets:
-            rule = (
-                *(
-                    "-d",
-                    f"{EMBEDDED}/32",
-                    "-p",
-                    socket.protocol,
-                    "-m",
-                    socket.protocol,
-                    "--dport",
-                    str(DNS_PORT),
-                ),
-                *("-j", "DNAT", "--to-destination", f"{EMBEDDED}:{socket.port}"),
-            )
-            do.append(in_namespace(one.container.name, sh(tool, "-t", "nat", "-A", "OUTPUT", *rule)))
-            undo.append(in_namespace(one.container.name, sh(tool, "-t", "nat", "-D", "OUTPUT", *rule)))
+        made, taken_back = make(case, sockets)
+        do += [in_namespace(one.container.name, line) for line in made]
+        undo += [in_namespace(one.container.name, line) for line in taken_back]
     return Remedy(
         summary="Lead queries to the engine's sockets again",
         now=tuple(do),
@@ -134,6 +122,32 @@ def _led_again(case: Case, members: Sequence[Resolution]) -> Remedy | None:
         undo=tuple(undo),
         risk="Gone when the container starts again: then the engine makes its own. What flushed them may do so again.",
     )
+
+
+def _by_iptables(case: Case, sockets: Iterable[Listener]) -> tuple[list[str], list[str]]:
+    call = (iptables(case.backend(), 4), "-t", "nat")
+    made, taken_back = [], []
+    for socket in sockets:
+        port = ("-p", socket.protocol, "-m", socket.protocol, "--dport", str(DNS_PORT))
+        rule = ("-d", f"{EMBEDDED}/32", *port, "-j", "DNAT", "--to-destination", f"{EMBEDDED}:{socket.port}")
+        made.append(sh(*call, "-A", "OUTPUT", *rule))
+        taken_back.append(sh(*call, "-D", "OUTPUT", *rule))
+    return made, taken_back
+
+
+def _by_nft(_: Case, sockets: Iterable[Listener]) -> tuple[list[str], list[str]]:
+    """A host whose engine has its rules in nftables need not have iptables."""
+    chain = ("ip", MARK, "output")
+    rules = (
+        f"ip daddr {EMBEDDED} {socket.protocol} dport {DNS_PORT} dnat to {EMBEDDED}:{socket.port}"
+        for socket in sockets
+    )
+    made = (
+        sh("nft", "add", "table", *chain[:2]),
+        f"{sh('nft', 'add', 'chain', *chain)} {quote('{ type nat hook output priority -100; }')}",
+        *(sh("nft", "add", "rule", *chain, *rule.split()) for rule in rules),
+    )
+    return [" && ".join(made)], [sh("nft", "delete", "table", *chain[:2])]
 
 
 def _sockets(case: Case, one: Resolution) -> tuple[Listener, ...]:

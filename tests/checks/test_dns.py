@@ -80,6 +80,21 @@ def test_its_rules_are_gone() -> None:
     assert all("iptables-legacy -t nat -A OUTPUT" in line for line in now)
 
 
+def test_an_engine_with_nftables_needs_no_iptables_for_them() -> None:
+    native = engine(firewall_driver="nftables")
+    report = judged(behind_engine(), embedded(rules=""), native)
+    remedies = [
+        remedy
+        for finding in told(report).values()
+        if finding.code == "dns-rules-missing"
+        for remedy in finding.remedies
+    ]
+    (line,) = remedies[0].now
+    assert "iptables" not in line
+    assert "udp dport 53 dnat to 127.0.0.11:40002" in line
+    assert "nft delete table ip dockerdiag" in remedies[0].undo[0]
+
+
 def test_its_sockets_are_gone() -> None:
     report = judged(behind_engine(), embedded(listeners=()))
     assert cause_of(report) == ("dns-embedded", "dns-resolver-gone", "container:web")
