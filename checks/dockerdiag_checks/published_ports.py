@@ -52,7 +52,9 @@ from dockerdiag.report import Disposition, Evidence, Finding, Remedy, RuleRefere
 from dockerdiag.snapshot import Container, PortBinding, Unread
 from dockerdiag_checks.commands import sh
 from dockerdiag_checks.engine_restart import restart_risk
+from dockerdiag_checks.native_rules import native_bases, native_chains
 from dockerdiag_checks.rule_commands import delete_rule
+from dockerdiag_checks.rule_remedies import where
 from dockerdiag_checks.wording import FOR_GOOD, listed, retry
 
 NEEDS = ("engine", "engine.containers", "network.links", "network.addresses")
@@ -66,6 +68,7 @@ _STRAIGHT = re.compile(
     r"^\[(?P<packets>[1-9]\d*):\d+\] (?P<rule>-A PREROUTING -d (?P<address>[\da-f.:]+)/\d+ ! -i \S+ -j DROP)$",
     re.MULTILINE,
 )
+_STRAIGHT_NATIVE = re.compile(r"ip6? daddr (?P<address>[\da-f.:]+) iifname != .* drop\b")
 
 
 @dataclass(slots=True)
@@ -278,7 +281,9 @@ def _remedies(case: Case, met: _Met) -> tuple[Remedy, ...]:
         risk=f"{restart_risk(case)} {FOR_GOOD} Nothing is to be made lasting: the engine makes these rules at each "
         "start.",
     )
-    if met.code == "published-port-accept-missing" or not _chains_are_there(case):
+    # In nftables the engine fills each chain that a container has a part in anew.
+    accept_stays_away = met.code == "published-port-accept-missing" and case.backend() != "nft"
+    if accept_stays_away or not _chains_are_there(case):
         return (restart,)
     again = Remedy(
         summary="Restart the container: the engine makes the rules and the proxy of its ports anew",
@@ -294,6 +299,8 @@ def _chains_are_there(case: Case) -> bool:
     """Whether the engine can add the rule of a port: its chain is there and is jumped to, or it makes no rules."""
     if case.running_value("iptables") is False:
         return True
+    if case.backend() == "nft":
+        return any(chain.rules for chain in native_bases(case, "ip") if chain.name == "nat-PREROUTING")
     firewall = case.snapshot.network.firewall
     saved = {"iptables-nft": firewall.iptables_nft, "iptables-legacy": firewall.iptables_legacy}
     text = saved.get(case.backend(), "")
@@ -302,7 +309,6 @@ def _chains_are_there(case: Case) -> bool:
 
 def _straight(case: Case) -> Iterator[Finding]:
     """Packets to a container's own address that the engine's rule has dropped."""
-    firewall = case.snapshot.network.firewall
     owners = {
         address: container.name
         for container in _asked(case)
@@ -310,6 +316,22 @@ def _straight(case: Case) -> Iterator[Finding]:
         for address in (endpoint.address, endpoint.address6)
         if address
     }
+    for rule, packets, address in _straight_rules(case):
+        name = owners.get(address)
+        if name is not None:
+            yield Finding(
+                code="direct-access-blocked",
+                status=Status.NOTE,
+                subject=f"container:{name}",
+                summary=f"{packets} packets straight to {address} of container {name} were dropped by the engine's own "
+                "rule: from outside it is reached by published ports alone",
+                evidence=(rule,),
+            )
+
+
+def _straight_rules(case: Case) -> Iterator[tuple[Evidence, int, str]]:
+    """The engine's rules that have dropped such packets, how many, and to whose address."""
+    firewall = case.snapshot.network.firewall
     saved = (
         firewall.iptables_nft,
         firewall.iptables_legacy,
@@ -318,13 +340,11 @@ def _straight(case: Case) -> Iterator[Finding]:
     )
     for text in saved:
         for match in _STRAIGHT.finditer("" if isinstance(text, Unread) else text):
-            name = owners.get(match["address"])
-            if name is not None:
-                yield Finding(
-                    code="direct-access-blocked",
-                    status=Status.NOTE,
-                    subject=f"container:{name}",
-                    summary=f"{match['packets']} packets straight to {match['address']} of container {name} were "
-                    "dropped by the engine's own rule: from outside it is reached by published ports alone",
-                    evidence=(Evidence("iptables table raw, chain PREROUTING", match["rule"]),),
-                )
+            rule = Evidence("iptables table raw, chain PREROUTING", match["rule"])
+            yield rule, int(match["packets"]), match["address"]
+    for chain in native_chains(case, "raw-PREROUTING"):
+        for native in chain.rules:
+            found = _STRAIGHT_NATIVE.match(native.write())
+            if found is not None and native.packets:
+                reference = chain.reference(native)
+                yield Evidence(where(reference), reference.text), native.packets, found["address"]

@@ -1,10 +1,12 @@
 from dataclasses import replace
+from functools import partial
 
 import pytest
 
 from dockerdiag.report import Status, Verdict
 from dockerdiag.snapshot import Container, Engine, PortBinding, Snapshot
 from tests.checks.hosts import Change, cause_of, judged, told
+from tests.checks.native import direct_access, listing, with_nftables
 
 FLUSHED = "published-nat-flushed-sid"
 WHOLE = "published-sid"
@@ -105,3 +107,14 @@ def test_packets_straight_to_a_container_are_counted() -> None:
     found = told(report, Status.NOTE)["direct-access-blocked"]
     assert (found.subject, report.verdict) == ("container:web", Verdict.OK)
     assert "12 packets" in found.summary
+
+
+def test_packets_straight_to_a_container_are_counted_in_nftables_too() -> None:
+    for packets in (0, 7):
+        native = partial(with_nftables, rules=listing(raw=direct_access(packets)))
+        found = told(judged(native), Status.NOTE).get("direct-access-blocked")
+        assert (found is not None) == bool(packets)
+        if found is not None:
+            assert found.subject == "container:web"
+            assert "7 packets" in found.summary
+            assert "docker-bridges" in found.evidence[0].source
