@@ -55,6 +55,8 @@ _WRAPPING = 50
 """Bytes that VXLAN over IPv4 adds: Ethernet 14, IPv4 20, UDP 8, VXLAN 8."""
 _DEFAULT_MTU = 1500 - _WRAPPING
 _MTU = "com.docker.network.driver.mtu"
+_SERVES_SWARM = (29, 6)
+"""The engine that has rules for swarm mode in nftables too, where its features ask for them; without, it refuses."""
 _MAIN = 254
 _SHORT = {4: 8, 6: 32}
 """Routes that are no longer than this lead to everything private, and say nothing about one subnet."""
@@ -75,7 +77,7 @@ def CHECK(case: Case) -> Iterator[Finding]:  # noqa: N802 - a module's check is 
     node = engine.swarm_node if engine is not None else None
     if not isinstance(node, SwarmNode):
         return
-    if case.backend() == "nft":
+    if _wants_iptables(case):
         yield _wrong_backend(case)
     if case.walker is not None:
         yield from _closed(case, case.walker, node)
@@ -83,6 +85,12 @@ def CHECK(case: Case) -> Iterator[Finding]:  # noqa: N802 - a module's check is 
         if network.driver == "overlay":
             yield from _overlaps(case, network)
             yield from _too_large(case, network, node)
+
+
+def _wants_iptables(case: Case) -> bool:
+    """Whether it makes rules that swarm mode has no use for; later engines are in a swarm where they can serve it."""
+    makes_rules = case.backend() == "nft" and case.presumed_value("iptables") is not False
+    return makes_rules and (case.settings.version or _SERVES_SWARM) < _SERVES_SWARM
 
 
 def _wrong_backend(case: Case) -> Finding:
