@@ -4,8 +4,16 @@ from collections.abc import Iterator
 
 from dockerdiag.case import Case
 from dockerdiag.packet.rules import Chain, Ruleset
+from dockerdiag.report import RuleReference
 
-TABLE = "docker-bridges"
+DIRECT_ACCESS = "raw-PREROUTING"
+"""The chain that drops packets straight to containers' addresses."""
+_TABLE = "docker-bridges"
+
+
+def is_native(rule: RuleReference) -> bool:
+    """Whether it is a rule, or a policy, of the engine's tables."""
+    return rule.backend == "nft" and rule.table == _TABLE
 
 
 def native_bases(case: Case, family: str) -> tuple[Chain, ...]:
@@ -21,5 +29,5 @@ def native_chains(case: Case, name: str) -> tuple[Chain, ...]:
 def _chains(case: Case) -> Iterator[Chain]:
     ruleset = case.walker.world.host.ruleset if case.walker is not None else Ruleset()
     for table in ruleset.tables:
-        if table.backend == "nft" and table.name == TABLE:
+        if table.backend == "nft" and table.name == _TABLE:
             yield from table.chains.values()

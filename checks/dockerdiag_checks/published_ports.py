@@ -52,7 +52,7 @@ from dockerdiag.report import Disposition, Evidence, Finding, Remedy, RuleRefere
 from dockerdiag.snapshot import Container, PortBinding, Unread
 from dockerdiag_checks.commands import sh
 from dockerdiag_checks.engine_restart import restart_risk
-from dockerdiag_checks.native_rules import native_bases, native_chains
+from dockerdiag_checks.native_rules import DIRECT_ACCESS, native_bases, native_chains
 from dockerdiag_checks.rule_commands import delete_rule
 from dockerdiag_checks.rule_remedies import where
 from dockerdiag_checks.wording import FOR_GOOD, listed, retry
@@ -342,7 +342,7 @@ def _straight_rules(case: Case) -> Iterator[tuple[Evidence, int, str]]:
         for match in _STRAIGHT.finditer("" if isinstance(text, Unread) else text):
             rule = Evidence("iptables table raw, chain PREROUTING", match["rule"])
             yield rule, int(match["packets"]), match["address"]
-    for chain in native_chains(case, "raw-PREROUTING"):
+    for chain in native_chains(case, DIRECT_ACCESS):
         for native in chain.rules:
             found = _STRAIGHT_NATIVE.match(native.write())
             if found is not None and native.packets:

@@ -8,6 +8,7 @@ from dockerdiag.packet.flow import Halt
 from dockerdiag.report import Remedy, RuleReference
 from dockerdiag_checks.commands import AtEngineStart, Change, sh
 from dockerdiag_checks.engine_restart import restart_risk, rules_made_again
+from dockerdiag_checks.native_rules import DIRECT_ACCESS, is_native
 from dockerdiag_checks.other_services import in_use, service_state
 from dockerdiag_checks.rule_commands import asked_service, delete_rule, iptables, narrowed
 from dockerdiag_checks.wording import listed, retry
@@ -87,10 +88,17 @@ def _let_pass(
             f"of {places}: what another rule there refuses is let in too."
         )
     flag = "ip6tables" if rule.family == "ip6" else "iptables"
-    if case.lacks_accepts(hit.halt) and case.running_value(flag) is True:
+    comes_back = case.lacks_accepts(hit.halt) or (is_native(rule) and rule.chain != DIRECT_ACCESS)
+    if comes_back and case.running_value(flag) is True:
         lasting: tuple[str, ...] = (sh("systemctl", "restart", "docker"),)
         undo: tuple[str, ...] = ()
         later = f"The lasting command has the engine make its own rules again. {restart_risk(case)}"
+    elif is_native(rule):
+        lasting, undo = (), ()
+        later = (
+            "It lasts until the engine fills that chain anew, with its own rules alone: at its start, and whenever "
+            "a container starts or stops."
+        )
     else:
         names = "-".join((rule.family, rule.table, rule.chain, *hit.networks[:1]))
         each_start = AtEngineStart(names, [change.again for change in changes])
@@ -154,8 +162,10 @@ def _refuses_host(case: Case, hit: Hit) -> bool:
 def _without(case: Case, hit: Hit, rule: RuleReference, passed: Sequence[Halt]) -> tuple[Remedy, ...]:
     """Deletes the rule, and those behind it that would stop the same packets in the same base chain."""
     if _is_engines(case, rule):
-        # It drops what no other rule of the engine's has let through, as they all do with answers.
-        return (rules_made_again(case),) if hit.directions == ("reply",) else ()
+        # It drops what no other rule of the engine's has let through, as they all do with answers; but for those that
+        # come to a container's own address, which it lets nobody ask directly.
+        made_again = hit.directions == ("reply",) and rule.chain != DIRECT_ACCESS
+        return (rules_made_again(case),) if made_again else ()
     rules = _in_turn(hit, rule, passed)
     # A policy cannot be deleted; a map of verdicts lets others pass, who would be stopped without it.
     if any(_is_engines(case, one) or one.index is None or _maps(one) for one in rules):
@@ -220,4 +230,4 @@ def _is_engines(case: Case, rule: RuleReference) -> bool:
     if rule.backend != case.backend():
         return False
     chain = rule.chain
-    return rule.table == "docker-bridges" or (chain.startswith("DOCKER") and chain != "DOCKER-USER")
+    return is_native(rule) or (chain.startswith("DOCKER") and chain != "DOCKER-USER")

@@ -1,11 +1,13 @@
 import json
 from dataclasses import replace
+from functools import partial
 
 import pytest
 
 from dockerdiag.report import Status, Verdict
 from dockerdiag.snapshot import ServiceState, Snapshot, Unread
 from tests.checks.hosts import cause_of, first_in, judged, network, rules, told, with_table
+from tests.checks.native import listing, with_nftables
 
 
 def now(report_of_rules: str, chain: str = "FORWARD") -> tuple[str, ...]:
@@ -376,3 +378,17 @@ def test_the_risk_says_whose_reload_takes_an_accept_away(
     risk = report.cause.remedies[0].risk
     assert f"A reload of {service}" in risk if kept_in else "A reload of" not in risk
     assert (kept_in or "") in risk
+
+
+def test_a_rule_in_the_engines_native_table_is_gone_after_its_restart() -> None:
+    native = json.loads(listing())
+    place = {"family": "ip", "table": "docker-bridges", "chain": "filter-FORWARD", "handle": 12}
+    answers = {"match": {"op": "==", "left": {"meta": {"key": "oifname"}}, "right": "docker0"}}
+    native["nftables"].append({"rule": {**place, "expr": [answers, {"drop": None}]}})
+    report = judged(partial(with_nftables, rules=json.dumps(native)))
+    assert cause_of(report) == ("forward-policy", "rule-drops", "network:bridge")
+    assert report.cause is not None
+    accepted, made_again = report.cause.remedies
+    assert accepted.now[0].startswith("nft insert rule ip docker-bridges filter-FORWARD handle 12 ")
+    # The engine fills its chains anew: what a drop-in puts there at its start would not stay.
+    assert accepted.lasting == made_again.now == ("systemctl restart docker",)
