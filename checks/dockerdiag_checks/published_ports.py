@@ -49,12 +49,12 @@ from dockerdiag.packet.plan import inbound
 from dockerdiag.packet.walk import Walker
 from dockerdiag.registry import check
 from dockerdiag.report import Disposition, Evidence, Finding, Remedy, RuleReference, Status
-from dockerdiag.snapshot import Container, PortBinding, Unread
+from dockerdiag.snapshot import Container, PortBinding
 from dockerdiag_checks.commands import sh
+from dockerdiag_checks.direct_access import blocked_access
 from dockerdiag_checks.engine_restart import restart_risk
-from dockerdiag_checks.native_rules import DIRECT_ACCESS, native_bases, native_chains
+from dockerdiag_checks.native_rules import native_bases
 from dockerdiag_checks.rule_commands import delete_rule
-from dockerdiag_checks.rule_remedies import where
 from dockerdiag_checks.wording import FOR_GOOD, listed, retry
 
 NEEDS = ("engine", "engine.containers", "network.links", "network.addresses")
@@ -64,11 +64,6 @@ _SIX = 6
 _MOST = 250
 """Ports that are followed; a walk takes some milliseconds."""
 _RUNNING = ("running", "paused", "restarting")
-_STRAIGHT = re.compile(
-    r"^\[(?P<packets>[1-9]\d*):\d+\] (?P<rule>-A PREROUTING -d (?P<address>[\da-f.:]+)/\d+ ! -i \S+ -j DROP)$",
-    re.MULTILINE,
-)
-_STRAIGHT_NATIVE = re.compile(r"ip6? daddr (?P<address>[\da-f.:]+) iifname != .* drop\b")
 
 
 @dataclass(slots=True)
@@ -112,7 +107,7 @@ def CHECK(case: Case) -> Iterator[Finding]:  # noqa: N802 - a module's check is 
             met.setdefault((one.code, at), one).ports.append((container, _written(binding)))
     for one in met.values():
         yield _told(case, one)
-    yield from _straight(case)
+    yield from blocked_access(case, tuple(_asked(case)))
     if len(published) > _MOST:
         yield Finding(
             code="published-ports-left-out",
@@ -305,46 +300,3 @@ def _chains_are_there(case: Case) -> bool:
     saved = {"iptables-nft": firewall.iptables_nft, "iptables-legacy": firewall.iptables_legacy}
     text = saved.get(case.backend(), "")
     return isinstance(text, str) and bool(re.search(r"-A PREROUTING .*-j DOCKER$", text, re.MULTILINE))
-
-
-def _straight(case: Case) -> Iterator[Finding]:
-    """Packets to a container's own address that the engine's rule has dropped."""
-    owners = {
-        address: container.name
-        for container in _asked(case)
-        for endpoint in container.endpoints
-        for address in (endpoint.address, endpoint.address6)
-        if address
-    }
-    for rule, packets, address in _straight_rules(case):
-        name = owners.get(address)
-        if name is not None:
-            yield Finding(
-                code="direct-access-blocked",
-                status=Status.NOTE,
-                subject=f"container:{name}",
-                summary=f"{packets} packets straight to {address} of container {name} were dropped by the engine's own "
-                "rule: from outside it is reached by published ports alone",
-                evidence=(rule,),
-            )
-
-
-def _straight_rules(case: Case) -> Iterator[tuple[Evidence, int, str]]:
-    """The engine's rules that have dropped such packets, how many, and to whose address."""
-    firewall = case.snapshot.network.firewall
-    saved = (
-        firewall.iptables_nft,
-        firewall.iptables_legacy,
-        firewall.ip6tables_nft,
-        firewall.ip6tables_legacy,
-    )
-    for text in saved:
-        for match in _STRAIGHT.finditer("" if isinstance(text, Unread) else text):
-            rule = Evidence("iptables table raw, chain PREROUTING", match["rule"])
-            yield rule, int(match["packets"]), match["address"]
-    for chain in native_chains(case, DIRECT_ACCESS):
-        for native in chain.rules:
-            found = _STRAIGHT_NATIVE.match(native.write())
-            if found is not None and native.packets:
-                reference = chain.reference(native)
-                yield Evidence(where(reference), reference.text), native.packets, found["address"]
