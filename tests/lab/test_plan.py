@@ -1,5 +1,7 @@
 """The lab's plan, which needs no lab."""
 
+from tests.lab.engine29 import BACKENDS
+from tests.lab.engine29_cases import CASES
 from tests.lab.engines import SUITES
 from tests.lab.scenario import Hit
 from tests.lab.scenarios import all_scenarios, suites_in_rotation
@@ -35,3 +37,12 @@ def test_scenarios_agree_with_themselves() -> None:
             assert scenario.mend, f"{scenario.name} cannot be rehearsed: nothing mends it"
         if scenario.cause:
             assert scenario.exit_code in {1, 2}, scenario.name
+
+
+def test_cases_of_engine_29_have_a_name_of_their_own_with_each_backend() -> None:
+    for backend in BACKENDS:
+        names = [case.scenario.name for case in CASES if backend in case.backends]
+        assert len(names) == len(set(names))
+        assert any(case.always for case in CASES if backend in case.backends)
+    for case in CASES:
+        assert {one.name for one in case.scenario.containers} == {one.name for one in case.page.containers}
