@@ -11,13 +11,25 @@ import re
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
-from itertools import zip_longest
-from typing import NamedTuple
 
 from dockerdiag.dataclass import dataclass
+from dockerdiag.snapshot.edits import MASK, Edit, Rule, by, mask_of, where
+from dockerdiag.snapshot.known_forms import KEYS, TOKENS
+from dockerdiag.snapshot.markup import elements
+from dockerdiag.snapshot.program_passwords import program_passwords
+from dockerdiag.snapshot.secret_names import folded, is_secret_name
 
-MASK = "***"
-"""What stands in a credential's place."""
+__all__ = (
+    "MASK",
+    "PROXY_VARIABLES",
+    "Masked",
+    "forget_texts",
+    "is_secret_name",
+    "mask_arguments",
+    "mask_text",
+    "mask_variable",
+    "mask_variables",
+)
 
 PROXY_VARIABLES = frozenset(("http_proxy", "https_proxy", "ftp_proxy", "all_proxy", "no_proxy"))
 
@@ -30,95 +42,6 @@ class Masked:
     replaced: int
 
 
-_SECRET_WORDS = frozenset(
-    (
-        *("auth", "auths", "authorization", "bearer", "cookie", "credential", "credentials", "creds", "jwt"),
-        *(
-            "pass",
-            "passphrase",
-            "passwd",
-            "password",
-            "passwords",
-            "pat",
-            "psk",
-            "pw",
-            "pwd",
-            "sas",
-            "secret",
-        ),
-        *(
-            "kennwort",
-            "masterauth",
-            "passwort",
-            "requirepass",
-            "secrets",
-            "sig",
-            "signature",
-            "token",
-            "tokens",
-        ),
-    )
-)
-_SECRET_PARTS = (
-    *(
-        "accesskey",
-        "apikey",
-        "authkey",
-        "basicauth",
-        "credential",
-        "passcode",
-        "passkey",
-        "passphrase",
-        "passwd",
-        "password",
-        "privatekey",
-        "proxyuser",
-        "secret",
-    ),
-    *("accountkey", "encryptionkey", "masterkey", "sharedkey", "signingkey", "token"),
-)
-_ENDS_SECRET = re.compile(
-    r"(?:admin|bind|db|ftp|ldap|mail|my|mysql|pg|redis|root|smtp|sql|user)(?:pass|pw|pwd)$"
-)
-_KEY_VARIABLE = re.compile(r"(?!.*(?:PUBLIC|HOST)_KEY$)[A-Z0-9_]+_KEY")
-_WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
-_HARMLESS_NAMES = frozenset(("authorization-plugin", "authorization-plugins", "password-stdin"))
-_SWITCH = re.compile(r"(?:net[./]bridge[./])?bridge-nf-pass-[a-z-]+")
-
-
-def is_secret_name(name: str) -> bool:
-    """Whether a variable, key or flag of this name holds a credential."""
-    if name.lower() in _HARMLESS_NAMES or _SWITCH.fullmatch(name):
-        return False
-    words = [word.lower() for word in _WORDS.findall(name[:128])]
-    joined = "".join(words)
-    if _KEY_VARIABLE.fullmatch(name[:128]) or any(map(_ENDS_SECRET.search, words)):
-        return True
-    return not _SECRET_WORDS.isdisjoint(words) or any(part in joined for part in _SECRET_PARTS)
-
-
-_KNOWN_TOKENS = re.compile(
-    r"""-----BEGIN\ (?P<of>[A-Z0-9 ]{0,32}PRIVATE\ KEY(?:\ BLOCK)?)-----
-        (?: (?:[^-]|-(?!----)){1,16384}-----END\ (?P=of)----- | [^-]{1,16384} )
-      | \b(?: gh[oprsu]_\w{16,255} | github_pat_\w{16,255} | gl(?:pat|rt|dt|ptt|soat|cbt|agent)-[\w-]{16,255}
-          | dckr_[a-z]{2,8}_[\w-]{16,255} | do[opr]_v1_\w{12,255}
-          | SWMTKN-\d-[\w-]{16,255} | SWMKEY-\d-[\w+/]{16,255} | xox[abeoprs]-[\w-]{8,255}
-          | hf_[A-Za-z]{16,255} | npm_[A-Za-z0-9]{30,255} | pypi-Ag[\w-]{16,255} | sntr[ysu]+_[\w=+/-]{12,255}
-          | [rs]k_(?:live|test)_\w{16,255} | sk-(?:proj|ant|svcacct|admin)-[\w-]{16,255} | sk-[A-Za-z0-9]{32,255}
-          | AIza[\w-]{20,255} | ya29\.[\w-]{16,1024} | tskey-[\w-]{8,255} | hv[bsr]\.[\w-]{16,1024}
-          | SG\.[\w-]{16,64}\.[\w-]{16,64}
-          | (?:AKIA|ASIA)[0-9A-Z]{16} | eyJ[\w-]{8,4096}\.[\w-]{2,4096}(?:\.[\w-]{0,4096})? )
-      | \{S?SHA\d{0,3}\}[\w+/=]{8,512}
-      | \$(?:1|2[abxy]|5|6|7|y|gy|apr1|argon2id?|scrypt)\$[\w./$=,+-]{8,512}
-    """,
-    re.VERBOSE,
-)
-_HOOK = re.compile(
-    r"(hooks\.slack\.com/(?:services|workflows|triggers)/|discord(?:app)?\.com/api/webhooks/\d{1,32}/"
-    r"|api\.telegram\.org/bot|hc-ping\.com/|webhook\.office\.com/)(?!\*\*\*)([\w:@/-]{8,512})",
-    re.IGNORECASE,
-)
-"""Addresses that whoever knows them may post to."""
 _QUERY_KEY = re.compile(r"([?&]key=)(?!\*\*\*)[\w.~%-]{8,512}")
 _HEADER_CREDENTIAL = re.compile(
     r"\b((?:Basic|Bearer)\s{1,4}|(?:Negotiate|NTLM)\s{1,4}(?=(?-i:YI|TlRM|o[XY])))(?!\*\*\*)[\w.~+/=-]{8,8192}",
@@ -149,32 +72,28 @@ def _mask_remembered(text: str) -> Masked:
 
 
 def _mask(text: str) -> Masked:
-    # As whoever reads it joins the lines, first; then as it stands, for a word that begins a line begins there.
+    # As whoever reads it joins the lines, first; then as it stands, for a word that begins a line begins there;
+    # and as it looks.
     joined, cuts = _joined(text)
-    replaced = 0
+    replaced = alike = 0
     if cuts:
         joined, cuts, replaced = _masked_by_rules(joined, cuts)
+    text, _, more = _masked_by_rules(_cut(joined, cuts), [])
+    if not text.isascii():
+        joined, cuts, alike = _masked_by_rules(*_joined(text), seen=folded)
         text = _cut(joined, cuts)
-    text, _, more = _masked_by_rules(text, [])
-    return Masked(text, replaced + more)
+    return Masked(text, replaced + more + alike)
 
 
-class _Edit(NamedTuple):
-    """What is put in the place of some characters."""
-
-    start: int
-    end: int
-    text: str
-
-
-_Rule = Callable[[str], Iterable[_Edit]]
 _Cut = tuple[int, str]
 """Where something was taken out, and what it was."""
 
 _UNSEEN = re.compile(
-    r"\\\n|\x1b\[[0-9;?]{0,16}[A-Za-z]|[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]"
+    r"\\\n(?:[ \t]{0,64}[#;][^\n]{0,4096}\n){0,64}"
+    r"|\x1b\[[0-9;?]{0,16}[A-Za-z]|[\u00ad\u0300-\u036f\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]"
 )
-"""What stands between two characters that are one word to whoever reads them: a line continued, a colour, no width."""
+"""What stands between two characters that are one word to whoever reads them: a line continued (over comments, as
+systemd does), a colour, an accent, no width."""
 
 
 def _joined(text: str) -> tuple[str, list[_Cut]]:
@@ -198,11 +117,16 @@ def _cut(text: str, cuts: Iterable[_Cut]) -> str:
     return "".join((*kept, text[position:]))
 
 
-def _masked_by_rules(text: str, cuts: list[_Cut]) -> tuple[str, list[_Cut], int]:
-    """The text, where its cuts are then (those within a credential behind its mask), and how many were replaced."""
+def _masked_by_rules(
+    text: str, cuts: list[_Cut], *, seen: Callable[[str], str] = str
+) -> tuple[str, list[_Cut], int]:
+    """The text, where its cuts are then (those within a credential behind its mask), and how many were replaced.
+
+    `seen` is what rules see of a text, character by character.
+    """
     replaced = 0
     for rule in _RULES:
-        edits = list(rule(text))
+        edits = list(rule(seen(text)))
         if not edits:
             continue
         replaced += len(edits)
@@ -255,35 +179,47 @@ def mask_arguments(arguments: Sequence[str]) -> tuple[str, ...]:
             masked.append(name + "=" + mask_variable(name.lstrip("-"), value).text)
         else:
             masked.append(mask_text(argument).text)
-    return tuple(masked)
+    return (
+        tuple(_edited("\0".join(masked), program_passwords("\0".join(masked))).split("\0")) if masked else ()
+    )
 
 
-def _by(pattern: re.Pattern[str], replacement: Callable[[re.Match[str]], str]) -> _Rule:
-    """The rule that puts the replacement in each match's place."""
-
-    def edits(text: str) -> Iterator[_Edit]:
-        for match in pattern.finditer(text):
-            new = replacement(match)
-            if new != match[0]:
-                yield _Edit(*match.span(), new)
-
-    return edits
+def _edited(text: str, edits: Iterable[Edit]) -> str:
+    kept: list[str] = []
+    position = 0
+    for edit in edits:
+        kept += (text[position : edit.start], edit.text)
+        position = edit.end
+    return "".join((*kept, text[position:]))
 
 
 # -- names and their values ----------------------------------------------------------------------------------
 
 _ASSIGNMENT = re.compile(
-    r"""(?P<line>^[ \t]{0,32}(?:export[ \t]{1,8})?)?
+    r"""(?P<line>^[ \t]{0,32}(?:export[ \t]{1,8}|-[ \t]{1,8})?)?
         (?P<open>["'])?
-        (?<![\w.-])(?P<name>-{0,2}[A-Za-z_][\w.-]{0,127})
-        (?P<close>\\{0,31}["'])?
-        (?P<separator>[ \t]{0,8}(?:=>|:=|[=:])[ \t]{0,8})""",
+        (?<![\w.-])(?P<name>-{0,2}[^\W\d][\w.-]{0,127})
+        (?P<close>\\{0,31}["']\]?|\](?=[ \t]{0,8}=))?
+        (?P<separator>[ \t]{0,8}(?:=>|->|:=|[+?]?=|:)[ \t]{0,8}(?:![\w/.-]{1,64}[ \t]{1,8})?)""",
     re.VERBOSE | re.MULTILINE,
 )
 _QUOTED = {quote: re.compile(rf"{quote}((?:\\.|[^\\{quote}\n]|\\\n)*){quote}?") for quote in "\"'"}
 _UNTIL_QUOTE = {quote: re.compile(rf"(?:\\.|[^\\{quote}\n]|\\\n)*") for quote in "\"'"}
 _ESCAPED_QUOTED = re.compile(r"(\\{1,31}[\"'])((?:(?!(?<!\\)\1)[^\n])*)")
 """A text within JSON within JSON, to any depth, as far as a quote that is escaped as its first."""
+_OVER_LINES = {
+    quote: re.compile(
+        rf"""{quote}((?:\\.|[^\\{quote}\n]|\\\n|\n(?![ \t]*(?:[\w.]+[ \t]*=|[\[#]|$)))*+){quote}""",
+        re.MULTILINE,
+    )
+    for quote in "\"'"
+}
+"""As an environment file may have it, which ends at its quote: the lines within look like no others of the file."""
+_PIECES = re.compile(r"""(?=\\|[^\W])(?:\\.|[^\s"'\\]|"(?:\\.|[^"\\\n])*"|'[^'\n]*')+""")
+"""What a shell joins to a text in quotes."""
+_JOINED = re.compile(r"""(?:"[^"\s]{1,256}"|'[^'\s]{1,256}')(?=\s|$)""")
+"""What it joins to a word."""
+_YAML_TEXT = re.compile(r"[^\s\"'#|>&*{}\[\]%@`,][^\n#]*(?<=\S)")
 _REST_OF_LINE = re.compile(r"(?:\\\n|[^\n])*")
 _LIST = re.compile(r"\[[^\]\[{}]{0,65536}\]")
 _AUTHORIZATION = re.compile(
@@ -301,7 +237,7 @@ _PLACE = re.compile(
 """What stands behind the `:` of a host's name: a port, or in `--add-host` an address."""
 _BLOCK = re.compile(r"(?:[|>][-+0-9]{0,2}[ \t]{0,8})?(?=\n|$)")
 _ONE_WORD = re.compile(r"[ \t]+[^\s:#-][^\s:]*[ \t]*")
-_BARE = re.compile(r"(?:\\.|[^\s\"'\\])+")
+_BARE = re.compile(r"(?:\$\([^()\n]{0,512}\)|`[^`\n]{0,512}`|\\.|[^\s\"'\\])+")
 _PROSE = re.compile(
     r"(?:a|access|an|and|cannot|connection|context|could|denied|dial|error|expired|failed|get|has|head|invalid|is|missing"
     r"|no|not|of|permission|post|received|rpc|server|the|timeout|unable|unauthorized|unexpected|unknown|unreachable|was)"
@@ -311,12 +247,16 @@ _PROSE = re.compile(
 """After `token: ` in a sentence of a log these begin an explanation, not a credential."""
 
 
-def _assignments(text: str) -> Iterator[_Edit]:
+def _assignments(text: str) -> Iterator[Edit]:
     """Masks what follows a secret name and `=` or `:`, as far as the quoting around it says."""
     position = 0
     while match := _ASSIGNMENT.search(text, position):
         position = match.end()
         if not is_secret_name(match["name"].lstrip("-")) or _names_a_host(text, match):
+            continue
+        if _begins_a_list_of_more(text, match):
+            edits, position = _nested(text, position)
+            yield from edits
             continue
         span = _value(text, match)
         if span is None:
@@ -324,7 +264,47 @@ def _assignments(text: str) -> Iterator[_Edit]:
         start, position = span
         value = text[start:position]
         if value.replace("\\\n", "").strip() not in ("", MASK, "null"):
-            yield _Edit(start, position, MASK + "".join(re.findall(r"\\?\n", value)))
+            yield Edit(start, position, mask_of(value))
+
+
+def _begins_a_list_of_more(text: str, name: re.Match[str]) -> bool:
+    """Whether an object follows, or a list that holds one: what is in a list of texts alone goes as one."""
+    start = name.end()
+    if text[start : start + 1] not in ("{", "[") or _LIST.match(text, start):
+        return False
+    return name["separator"].strip() in (":", "=>")
+
+
+_NESTED = re.compile(
+    r"""(?P<open>[{\[])|(?P<close>[}\]])
+      |(?:"(?P<double>(?:\\.|[^"\\\n]){0,4096}+)"|'(?P<single>(?:\\.|[^'\\\n]){0,4096}+)'
+        |(?P<quote>\\{1,31}["'])(?P<escaped>(?:(?!(?<!\\)(?P=quote))[^\n]){0,4096})(?P=quote)
+        |(?P<bare>[^\s{}\[\],:="'\\]{1,4096}+))(?P<key>\s{0,64}[:=])?""",
+    re.VERBOSE,
+)
+_NO_TEXT = re.compile(r"true|false|null|none|-?\d{1,20}(?:\.\d{1,20})?", re.IGNORECASE)
+_WITHIN = 65536
+"""Characters of an object or list at most, within which everything is a credential whose name says so."""
+
+
+def _nested(text: str, start: int) -> tuple[list[Edit], int]:
+    """Masks the texts in the object or list that begins there, and says where it ends: nowhere, with its line."""
+    edits: list[Edit] = []
+    depth = 0
+    for match in _NESTED.finditer(text, start, start + _WITHIN):
+        if match["open"]:
+            depth += 1
+        elif match["close"]:
+            depth -= 1
+            if depth == 0:
+                return edits, match.end()
+        elif not match["key"]:
+            kind = next(one for one in ("double", "single", "escaped", "bare") if match[one] is not None)
+            if match[kind] not in ("", MASK) and not (kind == "bare" and _NO_TEXT.fullmatch(match[kind])):
+                edits.append(Edit(*match.span(kind), MASK))
+    line_end = text.find("\n", start)
+    end = line_end if line_end >= 0 else len(text)
+    return [edit for edit in edits if edit.end <= end], end
 
 
 def _names_a_host(text: str, name: re.Match[str]) -> bool:
@@ -367,8 +347,7 @@ def _value(text: str, name: re.Match[str]) -> tuple[int, int] | None:
         found = _UNTIL_QUOTE[name["open"]].match(text, start)
         return found.span() if found else None
     if text[start : start + 1] in ('"', "'"):
-        found = _QUOTED[text[start]].match(text, start)
-        return found.span(1) if found else None
+        return _quoted(text, start, shell=name["separator"] == "=" and not name["close"])
     if text[start : start + 1] == "\\":
         found = _ESCAPED_QUOTED.match(text, start)
         return found.span(2) if found else None
@@ -377,7 +356,7 @@ def _value(text: str, name: re.Match[str]) -> tuple[int, int] | None:
         return (found.start() + 1, found.end() - 1) if found else None
     if text[start : start + 1] in ("{", "/") and name["separator"].strip() == ":":
         return None
-    if name["line"] is not None and name["separator"].strip() == "=":
+    if name["line"] is not None and name["separator"].strip() in ("=", "+=", "?="):
         # A line of an environment file: the value ends with the line.
         found = _REST_OF_LINE.match(text, start)
     elif name["name"].lower().endswith("authorization"):
@@ -385,49 +364,110 @@ def _value(text: str, name: re.Match[str]) -> tuple[int, int] | None:
     elif name["name"].lower().endswith("cookie") and name["separator"].strip() == ":":
         found = None if _PROSE.match(text, start) else _COOKIES.match(text, start)
     else:
-        found = _BARE.match(text, start)
+        yaml = name["line"] is not None and name["separator"][:2] == ": "
+        found = _YAML_TEXT.match(text, start) if yaml else None
+        found = found or _BARE.match(text, start)
         if found and name["separator"].strip() == ":" and not name["close"] and _PROSE.match(text, start):
             return None
+        joined = _JOINED.match(text, found.end()) if found and name["separator"] == "=" else None
+        return (start, joined.end()) if joined else found and found.span()
     return found.span() if found else None
 
 
+def _quoted(text: str, start: int, *, shell: bool) -> tuple[int, int] | None:
+    """Where the text in quotes that begins there begins and ends, with what a `shell` joins to it."""
+    found = _QUOTED[text[start]].match(text, start)
+    if found is None or not shell:
+        return found.span(1) if found else None
+    found = _OVER_LINES[text[start]].match(text, start) or found
+    joined = _PIECES.match(text, found.end()) if found[0][1:].endswith(text[start]) else None
+    return (start, joined.end()) if joined else found.span(1)
+
+
 _FLAG = re.compile(
-    r"(?<![\w-])--?(?P<name>[A-Za-z][\w-]{1,127})"
+    r"(?<![\w-])--?(?P<name>[^\W\d_][\w-]{1,127})"
     r"(?:[ \t]{1,8}[\"']?|(?P<quote>\\{0,31}[\"']),\s{0,16}(?P=quote))(?!-)"
 )
 _ENTRY = re.compile(
-    r"""\b(?:name|key)\\{0,31}["']?\s{0,4}[:=]\s{0,4}\\{0,31}["']?(?P<name>[A-Za-z_][\w.-]{0,127})\\{0,31}["']?
+    r"""\b(?:name|key)\\{0,31}["']?\s{0,4}[:=]\s{0,4}\\{0,31}["']?(?P<name>[^\W\d][\w.-]{0,127})\\{0,31}["']?
         \s{0,32},?\s{0,32}\\{0,31}["']?value\\{0,31}["']?\s{0,4}[:=]\s{0,4}(?:\\{0,31}["'])?""",
     re.VERBOSE | re.IGNORECASE,
 )
 """A variable as a list of objects has it."""
+_ENTRY_OF_VALUE = re.compile(
+    r"""\bvalue\\{0,31}["']?\s{0,4}[:=]\s{0,4}
+        (?:\\{0,31}"(?P<double>(?:\\.|[^"\\\n]){1,512}+)\\{0,31}"|\\{0,31}'(?P<single>(?:\\.|[^'\\\n]){1,512}+)\\{0,31}'
+          |(?P<bare>[^\s"',}\]]{1,512}+))
+        \s{0,32},?\s{0,32}\\{0,31}["']?(?:name|key)\\{0,31}["']?\s{0,4}[:=]\s{0,4}\\{0,31}["']?(?P<name>[^\W\d][\w.-]{0,127})""",
+    re.VERBOSE | re.IGNORECASE,
+)
+"""The same, its value before its name."""
+
+
+def _entries_of_values(text: str) -> Iterator[Edit]:
+    for match in _ENTRY_OF_VALUE.finditer(text):
+        kind = next(one for one in ("double", "single", "bare") if match[one] is not None)
+        if match[kind] != MASK and is_secret_name(match["name"]):
+            yield Edit(*match.span(kind), MASK)
+
+
+_IN_QUOTES = re.compile(
+    r"""(?:(?<=[(\[{]["'])[\w.-]{0,64}(?:password|passwd|passphrase|pwd|_pass)["'][ \t]{0,8},[ \t]{0,8}
+          |(?<![\w.-])(?:[\w.-]{0,64}(?:password|passwd|passphrase|pwd)|(?:[\w.-]{0,64}[_.-])?pass)
+            (?:\(|[ \t]{1,8}(?:is[ \t]{1,8})?))
+        (?:"(?!-)(?P<double>(?:\\.|[^"\\\n]){1,512}+)"|'(?!-)(?P<single>(?:\\.|[^'\\\n]){1,512}+)')""",
+    re.VERBOSE | re.IGNORECASE,
+)
+"""What stands in quotes right behind a password's name: as a pair of a list, an argument, in a sentence."""
+
+
+def _in_quotes(text: str) -> Iterator[Edit]:
+    for match in _IN_QUOTES.finditer(text):
+        kind = "double" if match["double"] is not None else "single"
+        if match[kind] != MASK:
+            yield Edit(*match.span(kind), MASK)
+
+
+_DIRECTIVE = re.compile(
+    r"""(?:^|(?<=[\s"'{;]))(?P<name>[^\W\d_][\w.-]{0,63}[_-](?:pass(?:word|wd|phrase)?|pw|pwd|psk
+          |(?:access|secret|api|auth|private|license|encryption)_?(?:key|token))|X-[\w-]{1,64})
+        [ \t]{1,8}(?:[su]:)?(?!-|["']?\*\*\*)["']?""",
+    re.VERBOSE | re.MULTILINE | re.IGNORECASE,
+)
+"""A word that is a name and no other, and its value behind a blank."""
+_DIRECTIVE_VALUE = re.compile(
+    r"(?!(?:is|was|has|had|not|of|for|from|in|to|and|or|with|at|on|by|are|cannot|exited|does|must|should)\b|[=:(,>|])"
+    r"(?:(?<=\")[^\"\n]{1,1024}|(?<=')[^'\n]{1,1024}|[^\s\"';,]{1,1024})"
+)
+_NETRC = re.compile(
+    r"""((?:^|[ \t])login[ \t\n]{1,32}[^\s]{1,128}[ \t\n]{1,32}password[ \t]{1,8})(?!\*\*\*)[^\s]{1,256}""",
+    re.MULTILINE,
+)
+
 _WORD = re.compile(
     r"""(?<=[^\\]["'])(?:\\.|[^"'\\\n]){1,4096}|(?<=["'])[^"'\\\n]{1,4096}|[^\s"'\\,}\]]{1,4096}"""
 )
 _ENCODED_NAME = re.compile(
-    r"(?:(?<![\w.-])|(?<=%[0-9A-F]{2}))(?P<name>[A-Za-z_][\w.-]{0,127})"
+    r"(?:(?<![\w.-])|(?<=%[0-9A-F]{2}))(?P<name>[^\W\d][\w.-]{0,127})"
     r"(?:%{1,2}22)?(?:%{1,2}20)?%{1,2}3[AD](?:%{1,2}2[02]){0,2}",
     re.IGNORECASE,
 )
 _ENCODED_VALUE = re.compile(r"(?:(?!%{1,2}(?:0A|2[26C]|7D))[^\s\"'&]){1,4096}", re.IGNORECASE)
 _TOLD = re.compile(
-    r"""(?<![\w.-])((?:[\w.-]{0,64}(?:password|passwd|passphrase|secret|token)|pwd?)
-        [ \t]{1,4}(?:(?:is|was)[ \t]{1,4})?["'`]?)
+    r"""(?<![\w.-])
+        ((?:[\w.-]{0,64}(?:password|passwd|passphrase|passwort|secret|token)|pwd?|pass(?=[ \t]{1,4}(?:is|was)\b))
+        [ \t]{1,4}(?:(?:for|of)[ \t]{1,4}[\w@.-]{1,64}[ \t]{1,4}(?=is\b|was\b))?
+        (?:(?:is|was|ist|lautet)[ \t]{1,4})?["'`]?)
         (?=[^\s\d]{0,64}\d)(?=[^\sA-Za-z]{0,64}[A-Za-z])[\w+=!$^&*~-]{8,256}(?=[\s"'`,;)\]}]|\.(?:\s|$)|$)""",
     re.VERBOSE | re.IGNORECASE,
 )
 """In a sentence, or behind a word of a configuration, what mixes letters and digits as no word does."""
 
 
-def _where(character: str, rule: _Rule) -> _Rule:
-    """The rule, not asked about texts without that character, which most are."""
-    return lambda text: rule(text) if character in text else ()
-
-
-def _by_name(head: re.Pattern[str], value: re.Pattern[str]) -> _Rule:
+def _by_name(head: re.Pattern[str], value: re.Pattern[str]) -> Rule:
     """The rule that masks the value behind each head whose `name` is secret."""
 
-    def edits(text: str) -> Iterator[_Edit]:
+    def edits(text: str) -> Iterator[Edit]:
         position = 0
         for match in head.finditer(text):
             if match.start() < position or not is_secret_name(match["name"]):
@@ -435,65 +475,9 @@ def _by_name(head: re.Pattern[str], value: re.Pattern[str]) -> _Rule:
             found = value.match(text, match.end())
             if found is not None and found[0] != MASK:
                 position = found.end()
-                yield _Edit(*found.span(), MASK)
+                yield Edit(*found.span(), MASK)
 
     return edits
-
-
-def _mask_option(match: re.Match[str]) -> str:
-    value = match["value"]
-    if value.strip("\"'") == MASK or value.startswith("$"):
-        return match[0]
-    quote = value[0] if value[0] in "\"'" else ""
-    return f"{match['option']}{quote}{MASK}{quote}"
-
-
-_ARGUMENT = r"""(?P<value>"(?:\\.|[^"\\\n]){1,1024}"|'[^'\n]{1,1024}'|[^\s"'|;]{1,1024})"""
-_PAIR = (
-    r"""(?P<value>"[^":\n]{1,128}:[^"\n]{1,1024}"|'[^':\n]{1,128}:[^'\n]{1,1024}'"""
-    r"""|[^\s"':]{1,128}:[^\s"']{1,1024})"""
-)
-_OPTIONS = tuple(
-    (frozenset(programs.split()), _by(re.compile(pattern), _mask_option))
-    for programs, pattern in (
-        (
-            "curl",
-            rf"(?<!\S)(?P<option>(?:-[A-Za-z]{{0,8}}[uU][ \t]{{0,8}}|--(?:proxy-)?user[ \t=]{{1,8}})){_PAIR}",
-        ),
-        ("sshpass", rf"(?<!\S)(?P<option>-p[ \t]{{0,8}}){_ARGUMENT}"),
-        ("login", rf"(?<!\S)(?P<option>-p[ \t=]{{0,8}}){_ARGUMENT}"),
-        ("mysql mysqladmin mysqldump mariadb mariadb-dump", rf"(?<!\S)(?P<option>-p){_ARGUMENT}"),
-        ("redis-cli", rf"(?<!\S)(?P<option>-a[ \t]{{1,8}}){_ARGUMENT}"),
-        ("ldapsearch ldapmodify ldapadd", rf"(?<!\S)(?P<option>-w[ \t]{{1,8}}){_ARGUMENT}"),
-        ("masterauth preshared-key private-key requirepass", rf"(?P<option>(?<=^)[ \t]{{1,8}}){_ARGUMENT}"),
-        (
-            "echo printf",
-            rf"(?P<option>(?<=^)[ \t]{{1,8}}(?:-\w+[ \t]{{1,8}}|'%s[^ ]{{0,8}} )?){_ARGUMENT}(?=[ \t]{{0,8}}\|)",
-        ),
-    )
-)
-"""What takes a password by an option of no telling name, by the word that they follow; by a blank where that is all."""
-_OPTION_WORD = re.compile(
-    r"(?<![\w.-])(?:"
-    + "|".join(sorted({word for words, _ in _OPTIONS for word in words}, reverse=True))
-    + r")(?![\w.-])"
-)
-_TAKES_PASSWORD = re.compile(r"--password-stdin|\bchpasswd\b|\bsudo[ \t]{1,8}-S\b")
-
-
-def _options(text: str) -> Iterator[_Edit]:
-    """Masks what programs are given as a password by an option that has no telling name."""
-    words = list(_OPTION_WORD.finditer(text))
-    for word, following in zip_longest(words, words[1:]):
-        if word[0] in ("echo", "printf") and not _TAKES_PASSWORD.search(text, word.end(), word.end() + 1024):
-            continue
-        end = following.end() if following is not None else len(text)
-        head = text[word.end() : end].partition("\n")[0]
-        for programs, rule in _OPTIONS:
-            if word[0] in programs:
-                yield from (
-                    _Edit(edit.start + word.end(), edit.end + word.end(), edit.text) for edit in rule(head)
-                )
 
 
 # -- userinfo ------------------------------------------------------------------------------------------------
@@ -505,7 +489,7 @@ _LIKE_A_HOST = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_][\w.-]*)(?::\d{1,5
 _REST_OF_PASSWORD = re.compile(r"[ \t\"'][^\n]{0,128}@(?=[\w\[])")
 
 
-def _urls(text: str) -> Iterator[_Edit]:
+def _urls(text: str) -> Iterator[Edit]:
     position = 0
     for match in _URL.finditer(text):
         if match.start() < position:
@@ -523,7 +507,7 @@ def _urls(text: str) -> Iterator[_Edit]:
         if userinfo == MASK or (match[1].lower() == "ssh://" and ":" not in userinfo):
             continue
         position = match.start(2) + end
-        yield _Edit(match.start(2), position, MASK)
+        yield Edit(match.start(2), position, MASK)
 
 
 def _userinfo_end(rest: str) -> int | None:
@@ -575,21 +559,26 @@ def _mask_proxy_value(value: str) -> str:
     return value if found is None else found[1] + MASK + value[found.end() - 1 :]
 
 
-_RULES: tuple[_Rule, ...] = (
-    _by(_KNOWN_TOKENS, lambda match: MASK + "\n" * match[0].count("\n")),
-    _by(_HOOK, lambda match: match[1] + MASK),
+_RULES: tuple[Rule, ...] = (
+    *TOKENS,
     # Userinfo first: a password may look like an assignment itself.
     _urls,
-    _by(_PROXY_ASSIGNMENT, _mask_proxy),
-    _where("%", _by(_ENCODED_USERINFO, lambda match: match[1] + MASK)),
-    _by(_BARE_USERINFO, lambda match: f"{match[1]}{MASK}@"),
-    _by(_PARAMETERS, lambda match: match[1] + MASK),
+    by(_PROXY_ASSIGNMENT, _mask_proxy),
+    where("%", by(_ENCODED_USERINFO, lambda match: match[1] + MASK)),
+    by(_BARE_USERINFO, lambda match: f"{match[1]}{MASK}@"),
+    by(_PARAMETERS, lambda match: match[1] + MASK),
+    *KEYS,
+    where("<", elements),
     _by_name(_ENTRY, _WORD),
-    _where("%", _by_name(_ENCODED_NAME, _ENCODED_VALUE)),
-    _by(_QUERY_KEY, lambda match: match[1] + MASK),
+    _entries_of_values,
+    where("%", _by_name(_ENCODED_NAME, _ENCODED_VALUE)),
+    where("key=", by(_QUERY_KEY, lambda match: match[1] + MASK)),
     _assignments,
     _by_name(_FLAG, _WORD),
-    _options,
-    _by(_HEADER_CREDENTIAL, lambda match: match[1] + MASK),
-    _by(_TOLD, lambda match: match[1] + MASK),
+    _in_quotes,
+    _by_name(_DIRECTIVE, _DIRECTIVE_VALUE),
+    by(_NETRC, lambda match: match[1] + MASK),
+    program_passwords,
+    by(_HEADER_CREDENTIAL, lambda match: match[1] + MASK),
+    by(_TOLD, lambda match: match[1] + MASK),
 )
