@@ -7,11 +7,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from dockerdiag import report_json
+from dockerdiag import report_json, report_masking
 from dockerdiag.bounded_file import read_bounded
 from dockerdiag.dataclass import dataclass
 from dockerdiag.report import Report
 from dockerdiag.snapshot import Snapshot, store
+from dockerdiag.snapshot.masking import without_credentials
 from dockerdiag.validation import refuse_too_many_values
 
 STATE_VERSION = 1
@@ -81,9 +82,10 @@ def loads(content: bytes) -> LastRun:
         if version != STATE_VERSION:
             raise StateError(f"it has state version {version}, this dockerdiag reads {STATE_VERSION}")
         good = values["good"]
+        # As they would be kept today: else a credential of a form that is new here would be a change.
         return LastRun(
-            report_json.from_dict(values["report"]),
-            None if good is None else store.loads(json.dumps(good).encode()),
+            report_masking.without_credentials(report_json.from_dict(values["report"])),
+            None if good is None else without_credentials(store.loads(json.dumps(good).encode())),
         )
     except (ValueError, TypeError, KeyError, RecursionError, store.SnapshotError) as error:
         raise StateError(f"it is no state of dockerdiag's: {error}") from None

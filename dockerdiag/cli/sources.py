@@ -128,6 +128,7 @@ def load_file(path: Path, known: "Mapping[str, Format]", limit: "TimeLimit") -> 
 
 
 def _loaded(path: Path, known: "Mapping[str, Format]") -> "Snapshot | Report":
+    from dockerdiag import report_masking  # noqa: PLC0415
     from dockerdiag.asked import AskedError  # noqa: PLC0415
     from dockerdiag.snapshot.masking import without_credentials  # noqa: PLC0415
     from dockerdiag.snapshot.store import SnapshotError, load  # noqa: PLC0415
@@ -136,11 +137,11 @@ def _loaded(path: Path, known: "Mapping[str, Format]") -> "Snapshot | Report":
     for one in known.values():
         if one.read is not None and path.name.endswith(tuple(one.suffixes)):
             try:
-                return one.read(_bounded_text(path))
+                # Whoever made it may have known fewer forms of credentials, or written it by hand.
+                return report_masking.without_credentials(one.read(_bounded_text(path)))
             except (OSError, ValueError) as error:
                 reasons.append(f"as a report: {getattr(error, 'strerror', None) or error}")
     try:
-        # Whoever made it may have known fewer forms of credentials, or written it by hand.
         return without_credentials(load(path))
     except SnapshotError as error:
         raise AskedError(f"{path} cannot be read: {'; '.join((*reasons, str(error)))}") from None
