@@ -74,6 +74,10 @@ _VOCABULARY = _split(
         stop storage swarm sys sysctl system systemd table target task tcp test time tls tmp true
         type ucp udp ufw unit unix unknown unreachable untracked up user usr value var version via
         volume wan wantedby wants warn warning with world write xt zone
+        audit cgroup checksum classify concat connsecmark ct daddr dport dscp dup ecn elem elements expr fib
+        fwd goto hl idletimer iif iifname jhash led left meter netmap nflog nfqueue notrack numgen oif oifname
+        op osf payload prio quota rateest redirect reset right rt saddr secmark sport statistic symhash
+        synproxy tcpmss tee tos tproxy trace ttl vmap
         """
 )
 """Words that rules, units and logs are written in: no name there, though something may be called so."""

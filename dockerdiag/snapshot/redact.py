@@ -14,7 +14,7 @@ from ipaddress import AddressValueError, IPv4Address, IPv4Network, IPv6Address, 
 from typing import Any, cast
 
 from dockerdiag.dataclass import replace
-from dockerdiag.snapshot.address_map import Address, AddressMap, address_map
+from dockerdiag.snapshot.address_map import Address, AddressMap, address_map, is_kept
 from dockerdiag.snapshot.model import Address as LinkAddress
 from dockerdiag.snapshot.model import IpamPool, Redaction, Snapshot
 from dockerdiag.snapshot.names import (
@@ -39,7 +39,9 @@ KEPT = (
 # A hardware address with dashes or dots has a letter, which dates and versions have not, or is what stands for one.
 # A length follows its address behind a slash, or as nft's JSON has it, also where that is a text within JSON.
 _TOKEN = re.compile(
-    r"""(?<![A-Za-z0-9:])(?P<frame>[0-9A-Fa-f]{2}(?::[0-9A-Fa-f]{2}){13})(?![A-Za-z0-9:])
+    r"""(?P<escape>%{1,2}(?:25)?[2-7][0-9A-Fa-f])
+      | (?<![A-Za-z0-9])(?<!\d\.)(?P<arpa>(?i:(?:\d{1,3}\.){1,4}in-addr|(?:[0-9a-f]\.){1,32}ip6)\.(?i:arpa))(?![\w-])
+      | (?<![A-Za-z0-9:])(?P<frame>[0-9A-Fa-f]{2}(?::[0-9A-Fa-f]{2}){13})(?![A-Za-z0-9:])
       | (?<![A-Za-z0-9:])(?P<mac>[0-9A-Fa-f]{2}(?::[0-9A-Fa-f]{2}){5}
           | (?=02-00-|[\d-]{0,16}[A-Fa-f])[0-9A-Fa-f]{2}(?:-[0-9A-Fa-f]{2}){5}
           | (?=0200\.|[\d.]{0,13}[A-Fa-f])[0-9A-Fa-f]{4}(?:\.[0-9A-Fa-f]{4}){2})(?![A-Za-z0-9:])
@@ -47,10 +49,17 @@ _TOKEN = re.compile(
         (?![A-Za-z0-9:]|\.\d)(?:/(?P<length6>\d{1,3})(?!\d)|\\?",\ ?\\?"len\\?":\ ?(?P<nft6>\d+))?
       | (?<![0-9.])(?P<four>\d{1,3}(?:\.\d{1,3}){3})(?!\.?\d)
         (?:/(?P<mask>\d{1,3}(?:\.\d{1,3}){3}|\d{1,2})(?!\d)|\\?",\ ?\\?"len\\?":\ ?(?P<nft4>\d+))?
+      | (?P<number>(?<![A-Za-z0-9])(?:0x[0-9A-Fa-f]{8}|[1-9]\d{7,9}(?!\.)|[0-9A-F]{8}(?=:[0-9A-F]{4}\b))(?![A-Za-z0-9]))
+      | (?P<octets>(?<![A-Za-z0-9])(?:0x)?[0-9A-Fa-f]{12}(?![A-Za-z0-9]))
       | (?P<word>[^\W_]+(?:[._-]+[^\W_]+)*)""",
     re.VERBOSE,
 )
+"""What may stand for an address or a name. Eight digits before a port are as in /proc/net/tcp, their bytes reversed."""
 _FOUR_WITHIN = re.compile(r"(?<![0-9.])\d{1,3}(?:\.\d{1,3}){3}(?!\.?\d)")
+_DASHED = re.compile(r"(?<![A-Za-z0-9])\d{1,3}([-_])\d{1,3}(?:\1\d{1,3}){2}(?![A-Za-z0-9])")
+"""An address within a name, as `ip-10-0-0-5`."""
+_HEXADECIMAL_RANGE = re.compile(r"\b0x([0-9A-Fa-f]{8}):0x([0-9A-Fa-f]{8})\b")
+_HEXADECIMAL_MASK = re.compile(r"&\s{0,4}0x([0-9A-Fa-f]{8})\s{0,4}={1,2}\s{0,4}0x([0-9A-Fa-f]{8})\b")
 _RANGE = re.compile(r"(?<![\w.:])([\da-fA-F.:]{3,39})-([\da-fA-F.:]{3,39})(?![\w.:])")
 
 _NEVER = frozenset(
@@ -115,6 +124,8 @@ class RedactionMap:
         labels: Labels that are replaced within a host's name with dots.
         domains: What such a name ends in, beside the endings that are known everywhere.
         macs: Replacement by hardware address.
+        numbers: Replacement by IPv4 address, of those that stand as a number, with dashes or reversed somewhere: not
+            everything that has their form is one.
     """
 
     addresses: AddressMap
@@ -124,6 +135,7 @@ class RedactionMap:
     labels: frozenset[str]
     macs: Mapping[str, str]
     domains: frozenset[str] = frozenset()
+    numbers: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def id(self) -> str:
@@ -143,13 +155,26 @@ class RedactionMap:
         # Of spellings that differ in their case, all the same host, the last has most small letters.
         names = {new: old for old, new in sorted(self.names.items())}
         macs = {new: old for old, new in self.macs.items()}
+        numbers = {new: old for old, new in self.numbers.items()}
+
+        def name(word: str) -> str | None:
+            found = names.get(word) or names.get(word.lower())
+            return found and _in_case_of(word, found) if word not in names else found
 
         def original(match: re.Match[str]) -> str:
-            if match["frame"] or match["mac"]:
+            if match["escape"]:
+                return match[0]
+            if match["arpa"]:
+                return _reversed_name(match[0], self.addresses.restore)
+            if match["frame"] or match["mac"] or (match["octets"] and _digits(match[0]) in macs):
                 return _by_macs(match[0], macs)
-            if match["word"]:
-                return _around_addresses(match[0], lambda word: _by_parts(word, names.get), self.revealed)
-            return _address(match, self.addresses.restore) or _words_within(match[0], names.get)
+            if match["number"] and (told := _number(match[0], numbers)) is not None:
+                return told
+            if match["word"] or match["octets"] or match["number"]:
+                return _around_addresses(
+                    match[0], lambda word: _dashed(_by_parts(word, name), numbers), self.revealed
+                )
+            return _address(match, self.addresses.restore) or _words_within(match[0], name)
 
         return _TOKEN.sub(original, text)
 
@@ -166,6 +191,7 @@ class RedactionMap:
                 "labels": sorted(self.labels),
                 "macs": dict(sorted(self.macs.items())),
                 "domains": sorted(self.domains),
+                "numbers": dict(sorted(self.numbers.items())),
             },
             indent=1,
         )
@@ -188,6 +214,7 @@ class RedactionMap:
                 frozenset(values["labels"]),
                 dict(values["macs"]),
                 frozenset(values.get("domains", ())),
+                dict(values.get("numbers", {})),
             )
         except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"it is not a map of replacements: {error}") from None
@@ -202,7 +229,8 @@ def redact(snapshot: Snapshot, key: bytes) -> tuple[Snapshot, RedactionMap]:
     used = _Used()
     for text in texts_in(snapshot):
         used.look(text)
-    addresses = address_map(key, _subnets(snapshot), _ranges(snapshot), used.addresses)
+    subnets = _subnets(snapshot)
+    addresses = address_map(key, subnets, _ranges(snapshot), used.addresses)
     replacements, kinds = _replacements(names, used.words)
     redaction_map = RedactionMap(
         addresses,
@@ -212,6 +240,7 @@ def redact(snapshot: Snapshot, key: bytes) -> tuple[Snapshot, RedactionMap]:
         frozenset(names.labels),
         {mac: _mac(number) for number, mac in enumerate(sorted(used.macs), 1)},
         frozenset(names.domains),
+        {str(one): str(addresses.replace(one)) for one in _known(used.numbers, used.addresses, subnets)},
     )
     count: Counter[str] = Counter()
     redacted = _Replacer(redaction_map, count).part(snapshot, "", "")
@@ -230,14 +259,24 @@ class _Used:
     addresses: set[Address] = field(default_factory=set)
     macs: set[str] = field(default_factory=set)
     words: set[str] = field(default_factory=set)
+    numbers: set[IPv4Address] = field(default_factory=set)
 
     def look(self, text: str) -> None:
         for match in _TOKEN.finditer(text):
             if match["frame"] or match["mac"]:
                 self.macs.update(mac for mac in _macs(match[0]) if not _is_common_mac(mac))
+            elif match["arpa"]:
+                found = _of_reversed(match[0])
+                if found is not None and found[1] == found[0].max_prefixlen:
+                    self.addresses.add(found[0])
+            elif match["number"]:
+                self.numbers.add(_of_number(match[0]))
             elif match["word"]:
                 self.words.update(PART.split(match[0]))
-            else:
+                self.numbers.update(
+                    one for written in _DASHED.finditer(match[0]) if (one := _of_dashed(written[0]))
+                )
+            elif not match["escape"] and not match["octets"]:
                 address = _parsed(match["six"] or match["four"])
                 if address is not None:
                     self.addresses.add(address)
@@ -257,7 +296,26 @@ def _subnets(snapshot: Snapshot) -> set[str]:
             continue
         if subnet.prefixlen < subnet.max_prefixlen:
             found.add(str(subnet))
+    for text in texts_in(snapshot):
+        for one in _HEXADECIMAL_MASK.finditer(text) if "0x" in text else ():
+            try:
+                subnet = ip_network(f"{IPv4Address(int(one[2], 16))}/{IPv4Address(int(one[1], 16))}")
+            except ValueError:
+                continue
+            if 8 <= subnet.prefixlen < subnet.max_prefixlen:
+                found.add(str(subnet))
     return found
+
+
+def _known(numbers: set[IPv4Address], used: set[Address], subnets: set[str]) -> set[IPv4Address]:
+    """The numbers that are addresses: those that stand elsewhere as such or nearly, or lie in a subnet of the host."""
+    networks = [one for one in map(ip_network, subnets) if one.version == 4 and one.prefixlen >= 8]
+    beginnings = {int(one) >> 8 for one in used if one.version == 4}
+    return {
+        one
+        for one in numbers
+        if not is_kept(one) and (int(one) >> 8 in beginnings or any(one in subnet for subnet in networks))
+    }
 
 
 def _ranges(snapshot: Snapshot) -> set[tuple[str, str]]:
@@ -271,6 +329,8 @@ def _ranges(snapshot: Snapshot) -> set[tuple[str, str]]:
     for text in texts_in(snapshot):
         for match in _RANGE.finditer(text):
             note(match[1], match[2])
+        for match in _HEXADECIMAL_RANGE.finditer(text) if "0x" in text else ():
+            note(*(IPv4Address(int(one, 16)) for one in match.groups()))
         for one in re.finditer(r'"range": ?\["([^"]{2,39})", ?"([^"]{2,39})"\]', text):
             note(one[1], one[2])
     return found
@@ -299,7 +359,8 @@ def _replacements(names: Names, taken: set[str]) -> tuple[dict[str, str], dict[s
         number = 0
         for name in sorted(known, key=lambda name: (name != name.lower(), name)):
             if kind == "host" and name.lower() in hosts:
-                replacements[name] = hosts[name.lower()]
+                replacements[name] = _in_case_of(name, hosts[name.lower()])
+                kinds[replacements[name]] = kind
                 continue
             number += 1
             while f"{kind}{number}" in taken:
@@ -370,6 +431,8 @@ class _Replacer:
             return self.text(value)
         if isinstance(value, list):
             return [self._json_value(one) for one in value]
+        if isinstance(value, int) and not isinstance(value, bool) and 1 << 24 <= value < 1 << 32:
+            return int(_number(str(value), self._map.numbers) or value)
         if not isinstance(value, dict):
             return value
         if value.keys() == {"addr", "len"} and isinstance(value["addr"], str):
@@ -381,11 +444,18 @@ class _Replacer:
         return _TOKEN.sub(self._token, text)
 
     def _token(self, match: re.Match[str]) -> str:
-        if match["frame"] or match["mac"]:
+        if match["escape"]:
+            return match[0]
+        if match["arpa"]:
+            name = _reversed_name(match[0], self._map.addresses.replace)
+            return name if name == match[0] else self._told(name, "address")
+        if match["number"] and (number := _number(match[0], self._map.numbers)) is not None:
+            return self._told(number, "address")
+        if match["frame"] or match["mac"] or (match["octets"] and _digits(match[0]) in self._map.macs):
             told = _by_macs(match[0], self._map.macs)
             self._count["mac"] += sum(mac in self._map.macs for mac in _macs(match[0]))
             return told
-        if match["word"]:
+        if match["word"] or match["octets"] or match["number"]:
             return _around_addresses(match[0], self._word, self.text)
         new = _address(match, self._map.addresses.replace)
         if new is None:
@@ -398,23 +468,100 @@ class _Replacer:
             told = labels(word)
             new = [self._told(self._map.names[one]) if one in self._map.labels else one for one in told]
             return ".".join((*new, word.rpartition(".")[2]))
-        return _by_parts(word, self._known)
+        return _dashed(_by_parts(word, self._known), self._map.numbers)
 
     def _known(self, name: str) -> str | None:
         if name in self._map.words:
             return self._told(self._map.names[name])
-        # Names of hosts are the same in any case.
+        # Whoever writes of something by its name may write it large.
         new = self._map.names[name.lower()] if name.lower() in self._map.words else None
-        return self._told(new) if new is not None and self._map.kinds[new] == "host" else None
+        if new is None or self._map.kinds[new] == "link":
+            return None
+        self._told(new)
+        return _in_case_of(name, new)
 
     def _told(self, replacement: str, kind: str = "") -> str:
         self._count[kind or self._map.kinds[replacement]] += 1
         return replacement
 
 
+def _in_case_of(name: str, other: str) -> str:
+    """The other name, large where the first one is: all of it, or its first letter."""
+    if name.isupper():
+        return other.upper()
+    return other.capitalize() if name == name.capitalize() else other
+
+
+def _of_number(written: str) -> IPv4Address:
+    """The address that a number stands for: in hexadecimal, in decimal, or its bytes reversed."""
+    if written.startswith("0x"):
+        return IPv4Address(int(written, 16))
+    if len(written) == 8 and not written.isdecimal():
+        return IPv4Address(bytes.fromhex(written)[::-1])
+    return IPv4Address(min(int(written), 0xFFFFFFFF))
+
+
+def _number(written: str, numbers: Mapping[str, str]) -> str | None:
+    """What stands for a number, written as it is; None where it stands for no address."""
+    new = numbers.get(str(_of_number(written)))
+    if new is None:
+        return None
+    address = IPv4Address(new)
+    if written.startswith("0x"):
+        return f"0x{int(address):08X}" if written[2:].isupper() else f"0x{int(address):08x}"
+    if len(written) == 8 and not written.isdecimal():
+        return address.packed[::-1].hex().upper()
+    return str(int(address))
+
+
+def _of_dashed(written: str) -> IPv4Address | None:
+    found = _parsed(re.sub("[-_]", ".", written))
+    return found if isinstance(found, IPv4Address) else None
+
+
+def _dashed(word: str, numbers: Mapping[str, str]) -> str:
+    """A word with what stands for each address that is written in it with dashes or underscores."""
+
+    def turned(match: re.Match[str]) -> str:
+        new = numbers.get(re.sub("[-_]", ".", match[0]))
+        return match[0] if new is None else new.replace(".", match[1])
+
+    return _DASHED.sub(turned, word) if numbers else word
+
+
+def _of_reversed(name: str) -> tuple[Address, int] | None:
+    """The address of a name of reverse resolution, or the prefix of a zone's, with its length."""
+    parts = name.split(".")[-3::-1]
+    try:
+        if name.lower().endswith("in-addr.arpa"):
+            return IPv4Address(".".join([*parts, *["0"] * (4 - len(parts))])), 8 * len(parts)
+        return IPv6Address(int("".join(parts).ljust(32, "0"), 16)), 4 * len(parts)
+    except ValueError:
+        return None
+
+
+def _reversed_name(name: str, turn: Callable[[Address, int | None], Address]) -> str:
+    """A name of reverse resolution for what stands for its address, or for its zone's prefix."""
+    found = _of_reversed(name)
+    if found is None:
+        return name
+    address, length = found
+    new = turn(address, None if length == address.max_prefixlen else length)
+    if new == address:
+        return name
+    digits = str(new).split(".") if isinstance(new, IPv4Address) else list(f"{int(new):032x}")
+    count = length // (8 if isinstance(new, IPv4Address) else 4)
+    return ".".join([*digits[:count][::-1], *name.split(".")[-2:]])
+
+
+def _digits(octets: str) -> str:
+    """A hardware address that is written as one number, as any other is."""
+    return ":".join(re.findall("..", octets.lower().removeprefix("0x")))
+
+
 def _macs(octets: str) -> tuple[str, ...]:
     """The hardware addresses in a frame's header as the kernel logs it, to whom and from whom; or the only one."""
-    digits = re.sub("[^0-9a-f]", "", octets.lower())
+    digits = re.sub("[^0-9a-f]", "", octets.lower().removeprefix("0x"))
     return tuple(":".join(re.findall("..", mac)) for mac in (digits[:12], digits[12:24]) if mac)
 
 
@@ -424,6 +571,8 @@ def _by_macs(octets: str, macs: Mapping[str, str]) -> str:
     if all(mac not in macs for mac in found):
         return octets
     told = ":".join(macs.get(mac, mac) for mac in found)
+    if octets.lower().removeprefix("0x").isalnum():
+        return octets[:-12] + told.replace(":", "")
     if octets[4] == ".":
         return ".".join(re.findall("....", told.replace(":", "")))
     return told.replace(":", octets[2]) + octets[len(told) :]
@@ -481,11 +630,15 @@ def _address(match: re.Match[str], turn: Callable[[Address, int | None], Address
 
 def _written_alike(new: Address, written: str) -> str:
     """An address in text; an IPv4 address within an IPv6 one keeps its dots."""
-    if not isinstance(new, IPv6Address) or "." not in written:
+    if not isinstance(new, IPv6Address):
         return str(new)
+    if "." not in written:
+        return str(new).upper() if written.isupper() else str(new)
     network, host = divmod(int(new), 1 << 32)
-    leading = "::ffff:" if network == 0xFFFF else str(IPv6Address(network << 32))
-    return f"{leading}{IPv4Address(host)}" if leading.endswith(":") else str(new)
+    if network == int(IPv6Address(written)) >> 32:
+        return f"{written[: written.rindex(':') + 1]}{IPv4Address(host)}"
+    leading = IPv6Address(network << 32).exploded[:29]
+    return f"{':'.join(f'{int(one, 16):x}' for one in leading.split(':') if one)}:{IPv4Address(host)}"
 
 
 def _length(mask: str | None, size: int) -> int | None:

@@ -1,5 +1,6 @@
 """Redacted snapshots of real hosts are judged as before, and tell no name and no address of theirs."""
 
+import json
 import re
 from dataclasses import replace
 from ipaddress import ip_address
@@ -318,3 +319,117 @@ def test_an_ipv4_address_within_an_ipv6_one_is_replaced_as_by_itself() -> None:
     assert "172.17.0.2" not in shown
     assert shown.split()[2:] == [f"::ffff:{first}", f"[::ffff:{first}]:53", f"64:ff9b::{second}"]
     assert names.revealed(shown) == text
+
+
+def of_lines(snapshot: Snapshot, *lines: str) -> tuple[list[str], RedactionMap]:
+    log = tuple(LogLine(0.0, "kernel", line) for line in lines)
+    hosts = TextFile("/etc/hosts", "10.44.7.9 db7.corp.northwind.de db7 DB7\n")
+    redacted, redaction_map = redact(replace(snapshot, kernel_log=log, hosts_file=hosts), KEY)
+    assert isinstance(redacted.kernel_log, tuple)
+    return [line.text for line in redacted.kernel_log], redaction_map
+
+
+@pytest.mark.parametrize(
+    ("written", "form"),
+    [
+        ("match 0xac110002 at 16", lambda address: f"match 0x{int(address):08x} at 16"),
+        ("-m u32 --u32 0x10=0xAC110002", lambda address: f"-m u32 --u32 0x10=0x{int(address):08X}"),
+        ("nh,128,32 2886795266", lambda address: f"nh,128,32 {int(address)}"),
+        ("to 020011AC:0035", lambda address: f"to {address.packed[::-1].hex().upper()}:0035"),
+        ("no 2.0.17.172.in-addr.arpa.", lambda address: f"no {address.reverse_pointer}."),
+        ("17.172.IN-ADDR.ARPA", lambda address: f"{address.packed[1]}.{address.packed[0]}.IN-ADDR.ARPA"),
+        ("of ip-172-17-0-2", lambda address: f"of ip-{str(address).replace('.', '-')}"),
+        ("shop_172_17_0_2_80", lambda address: f"shop_{str(address).replace('.', '_')}_80"),
+    ],
+)
+def test_an_address_is_the_same_in_whatever_form_it_stands(
+    plain: Snapshot, written: str, form: object
+) -> None:
+    (first, told), redaction_map = of_lines(plain, "172.17.0.2", written)
+    assert callable(form)
+    address = ip_address(first)
+    assert str(address) != "172.17.0.2"
+    assert told == form(address)
+    assert redaction_map.revealed(told) == written
+    again = RedactionMap.loads(redaction_map.dumps())
+    assert again.revealed(told) == written
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "mark set 0x10000000 and 0xffff0000 of 0x00000001 at 1764419618",
+        "id 0123456789ab br-0123456789ab 24-11-26-09 2026-11-29 v1-2-3-4",
+        "0100007F:0016 1.0.0.127.in-addr.arpa 999.0.0.1.in-addr.arpa 127.in-addr.arpa",
+    ],
+)
+def test_what_only_has_the_form_of_an_address_stays(plain: Snapshot, text: str) -> None:
+    assert of_lines(plain, text)[0] == [text]
+
+
+def test_a_subnet_in_hexadecimal_is_still_the_subnet(plain: Snapshot) -> None:
+    (masked, ranged, address), _ = of_lines(
+        plain, "12&0xFFFFFF00=0x0a2c0700", "12=0x0a2c0705:0x0a2c07f0", "10.44.7.200"
+    )
+    subnet = int(masked.rpartition("=")[2], 16)
+    assert subnet & 0xFF == 0
+    assert int(ip_address(address)) & 0xFFFFFF00 == subnet
+    low, high = (int(one, 16) for one in ranged.partition("=")[2].split(":"))
+    assert low <= int(ip_address(address)) <= high
+
+
+def test_a_number_in_nft_is_replaced_as_the_address_is(plain: Snapshot) -> None:
+    payload = {"payload": {"base": "nh", "offset": 128, "len": 32}}
+    match = {"match": {"op": "==", "left": payload, "right": 2886795266}}
+    rule = {
+        "rule": {
+            "family": "ip",
+            "table": "t",
+            "chain": "c",
+            "handle": 1,
+            "comment": "0xac110002",
+            "expr": [match],
+        }
+    }
+    firewall = replace(plain.network.firewall, nft=json.dumps({"nftables": [rule]}))
+    log = (LogLine(0.0, "kernel", "172.17.0.2"),)
+    redacted, _ = redact(
+        replace(plain, kernel_log=log, network=replace(plain.network, firewall=firewall)), KEY
+    )
+    assert isinstance(redacted.kernel_log, tuple)
+    assert isinstance(redacted.network.firewall.nft, str)
+    told = json.loads(redacted.network.firewall.nft)["nftables"][0]["rule"]
+    number = int(ip_address(redacted.kernel_log[0].text))
+    assert told["expr"][0]["match"]["right"] == number
+    assert told["comment"] == f"0x{number:08x}"
+
+
+def test_ip6_arpa_is_the_address_and_its_zone_the_prefix(plain: Snapshot) -> None:
+    address = ip_address("fd00:7777::1:0:0:1")
+    lines = (str(address), address.reverse_pointer, address.reverse_pointer[48:])
+    (first, whole, zone), redaction_map = of_lines(plain, *lines)
+    assert whole == ip_address(first).reverse_pointer
+    assert zone == whole[48:]
+    assert tuple(map(redaction_map.revealed, (first, whole, zone))) == lines
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "FD00:7777::1",
+        "fd00:7777::1%docker0 and [fd00:7777::1%25docker0]:53",
+        "0:0:0:0:0:ffff:172.17.0.2",
+        "fd00:7777:0:1:0:5efe:172.17.0.2",
+        "DB7 Db7 db7 db7.corp.northwind.de",
+        "http%3A%2F%2Fdb7.corp.northwind.de%3A80 %2Fdb7 %22db7%22",
+        "/var/lib/docker/containers/db7/DB7-json.log com.docker.compose.project=DB7",
+        "0242ac110009 0x0242ac110009 02:42:ac:11:00:09",
+    ],
+)
+def test_nothing_is_told_and_all_of_it_is_revealed(plain: Snapshot, text: str) -> None:
+    (told,), redaction_map = of_lines(plain, text)
+    for gone in ("db7", "northwind", "7777", "172.17.", "42ac11", "42:ac"):
+        assert gone not in told.lower()
+    if text.endswith(":172.17.0.2"):
+        ip_address(told)
+    assert redaction_map.revealed(told) == text
