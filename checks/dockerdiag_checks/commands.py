@@ -24,10 +24,19 @@ class Change:
     again: str
 
 
+def show_sysctl(key: str) -> str:
+    """Shows the sysctl whose path below /proc/sys is `key`."""
+    return sh("sysctl", _sysctl_name(key))
+
+
+def _sysctl_name(key: str) -> str:
+    # A link name may hold dots (eth0.100), which sysctl(8) takes for separators unless slashes are used throughout.
+    return key if "." in key else key.replace("/", ".")
+
+
 def set_sysctl(key: str, value: str, before: str) -> Change:
     """Sets the sysctl whose path below /proc/sys is `key`."""
-    # A link name may hold dots (eth0.100), which sysctl(8) takes for separators unless slashes are used throughout.
-    name = key if "." in key else key.replace("/", ".")
+    name = _sysctl_name(key)
     do = sh("sysctl", "-w", f"{name}={value}")
     return Change(do, sh("sysctl", "-w", f"{name}={before}"), do)
 

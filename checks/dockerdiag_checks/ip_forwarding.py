@@ -44,7 +44,7 @@ from dockerdiag.packet.flow import Halt
 from dockerdiag.registry import check
 from dockerdiag.report import Evidence, Finding, Remedy, Status
 from dockerdiag.snapshot import Unread
-from dockerdiag_checks.commands import EditedFile, set_sysctl, sh, write_file
+from dockerdiag_checks.commands import EditedFile, set_sysctl, sh, show_sysctl, write_file
 from dockerdiag_checks.networkd_forwarding import by_networkd, told_to_networkd
 from dockerdiag_checks.origins import package_of
 from dockerdiag_checks.wording import containers_of, retry
@@ -127,7 +127,7 @@ def _off(case: Case, hit: Hit, key: str) -> Finding:
                 # Where a file turns it off, the next `sysctl --system` would too.
                 now=(change.do, *(persisted if muted else ())),
                 lasting=() if muted else persisted,
-                verify=(f"sysctl {_name(key)}", *retry(case)),
+                verify=(show_sysctl(key), *retry(case)),
                 undo=(change.undo, *forgotten, *_unmute(case, key)),
                 risk=(
                     f"What comes in by {link} is forwarded again, as the FORWARD rules allow.{_RECONFIGURED * networkd}"
@@ -277,7 +277,7 @@ def _born_without(case: Case) -> Iterator[Finding]:
                     *_mute(case, BORN_WITH),
                     write_file(_own_file(BORN_WITH), f"{_name(BORN_WITH)} = 1"),
                 ),
-                verify=(f"sysctl {_name(BORN_WITH)}", *retry(case)),
+                verify=(show_sysctl(BORN_WITH), *retry(case)),
                 undo=(change.undo, sh("rm", "-f", _own_file(BORN_WITH)), *_unmute(case, BORN_WITH)),
                 risk="Links that are made from now on forward, as the FORWARD rules allow; others stay as they are.",
             ),

@@ -38,7 +38,7 @@ from dockerdiag.case import Case, Traced
 from dockerdiag.registry import check
 from dockerdiag.report import Evidence, Finding, Remedy, Status
 from dockerdiag.snapshot import Address, NetworkManagers, Route, Unread
-from dockerdiag_checks.commands import AtEngineStart, set_sysctl, sh, write_file
+from dockerdiag_checks.commands import AtEngineStart, set_sysctl, sh, show_sysctl, write_file
 from dockerdiag_checks.wording import listed, retry
 
 NEEDS = ("engine", "engine.networks", "network.links", "network.routes", "network.sysctls")
@@ -160,7 +160,7 @@ def _lost(case: Case, link: str, summary: str, *evidence: Evidence) -> Finding:
                 summary=f"Take router advertisements on {link} though the host forwards",
                 now=(change.do,),
                 lasting=(write_file(path, f"{name} = 2"),),
-                verify=(f"sysctl {name}", "ip -6 route show default", *retry(case)),
+                verify=(show_sysctl(key), "ip -6 route show default", *retry(case)),
                 undo=(change.undo, sh("rm", "-f", path)),
                 risk=(
                     "Who may send router advertisements on that link decides the host's IPv6 route, as before. A route "

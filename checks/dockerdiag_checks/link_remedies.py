@@ -8,7 +8,7 @@ from dockerdiag.packet.adjacency import OUTSIDE_VLAN
 from dockerdiag.packet.flow import Halt
 from dockerdiag.report import Remedy
 from dockerdiag.snapshot import Link, Network, Unread
-from dockerdiag_checks.commands import AtEngineStart, set_sysctl, sh, write_file
+from dockerdiag_checks.commands import AtEngineStart, set_sysctl, sh, show_sysctl, write_file
 from dockerdiag_checks.engine_restart import restart_risk
 from dockerdiag_checks.path_causes import link_named, orphan, owner
 from dockerdiag_checks.wording import FOR_GOOD, listed, retry
@@ -156,7 +156,7 @@ def arp_answered(case: Case, halt: Halt) -> Remedy:
         summary=f"Have the host answer ARP on {halt.link} again",
         now=tuple(change.do for change in changes),
         lasting=each_start.lines,
-        verify=(*(f"sysctl {key.replace('/', '.')}" for key in keys), *retry(case)),
+        verify=(*(show_sysctl(key) for key in keys), *retry(case)),
         undo=(*(change.undo for change in changes), *each_start.undo),
         risk="The host answers for all its addresses, on any link where a switch of `all` is changed.",
     )

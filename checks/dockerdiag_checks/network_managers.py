@@ -99,7 +99,7 @@ def _will_be_taken(case: Case, managers: NetworkManagers, veths: tuple[Link, ...
                 summary="Have systemd-networkd leave the engine's links alone",
                 now=lasting if _NETWORKD in managers.running else lasting[:1],
                 verify=(
-                    "networkctl list" if _NETWORKD in managers.running else f"cat {file.path}",
+                    "networkctl list" if _NETWORKD in managers.running else sh("cat", file.path),
                     *retry(case),
                 ),
                 undo=undo if _NETWORKD in managers.running else undo[:1],

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from dataclasses import replace
 from ipaddress import ip_address, ip_interface, ip_network
-from shlex import quote
 
 from dockerdiag.case import Case, Hit
 from dockerdiag.packet.adjacency import HAIRPIN_OFF
@@ -12,7 +11,7 @@ from dockerdiag.packet.ipsec import describe_policy, selector_of
 from dockerdiag.packet.links import WITHOUT_PORT
 from dockerdiag.report import Remedy
 from dockerdiag.snapshot import Network, Route, RoutingRule, Unread
-from dockerdiag_checks.commands import AtEngineStart, Change, in_namespace, set_sysctl, sh
+from dockerdiag_checks.commands import AtEngineStart, Change, in_namespace, set_sysctl, sh, show_sysctl
 from dockerdiag_checks.egress_targets import targets
 from dockerdiag_checks.host_ways import has_default, mend_host_first
 from dockerdiag_checks.link_remedies import (
@@ -624,7 +623,7 @@ def _to_be_seen(case: Case, halt: Halt) -> Remedy:
     shown = {
         "neighbour": "ip neigh show",
         "address": "ip address show",
-        "sysctl": f"sysctl {quote((halt.sysctl or 'net').replace('/', '.'))}",
+        "sysctl": show_sysctl(halt.sysctl or "net"),
     }
     return Remedy(
         summary="Set right what is named here, where the host's network is configured",
