@@ -19,8 +19,8 @@ def _split(words: str) -> frozenset[str]:
 WORD = re.compile(r"[^\W_]+(?:[._-]+[^\W_]+)*")
 """What a name looks like within a text; its parts stand between dots, dashes and underscores."""
 PART = re.compile(r"([._-]+)")
-_DOTTED_WORD = re.compile(r"[^\W_]+(?:[._-]+[^\W_]+)*\.[^\W\d_][\w-]*(?:[.-][^\W_]+)*")
 
+_LONGEST_HOST_NAME = 253
 _DOTTED = re.compile(r"(?:\w[\w-]*\.)+([^\W\d_](?:[^\W_]|-)*)")
 _TOP_LEVEL = _split(
     "com org net edu gov mil int info biz io dev app cloud tech online eu "
@@ -156,7 +156,7 @@ def labels(name: str) -> list[str]:
 
 def is_host_name(word: str) -> bool:
     """Whether a dotted word is a host's name rather than a file's, a key or a version."""
-    match = _DOTTED.fullmatch(word)
+    match = _DOTTED.fullmatch(word) if len(word) <= _LONGEST_HOST_NAME else None
     if match is None or is_public(word):
         return False
     last = match[1].lower()
@@ -193,8 +193,9 @@ def names_in(snapshot: Snapshot) -> Names:
     for text in texts_in(snapshot):
         _from_text(text, names)
     for text in texts_in(snapshot):
-        for found in _DOTTED_WORD.finditer(text):
-            names.found(found[0])
+        for found in WORD.finditer(text) if "." in text else ():
+            if "." in found[0]:
+                names.found(found[0])
     _links(snapshot, names)
     return names
 

@@ -2,6 +2,7 @@
 
 import json
 import re
+import time
 from dataclasses import replace
 from ipaddress import ip_address
 from itertools import product
@@ -433,3 +434,11 @@ def test_nothing_is_told_and_all_of_it_is_revealed(plain: Snapshot, text: str) -
     if text.endswith(":172.17.0.2"):
         ip_address(told)
     assert redaction_map.revealed(told) == text
+
+
+@pytest.mark.parametrize("piece", ["a", "a-", "a.", "1.", "1-", "a_", "%41", "0x", "ip-1-2-3-4-", "1:"])
+def test_a_long_word_takes_no_more_time_than_many_short_ones(plain: Snapshot, piece: str) -> None:
+    text = piece * (30_000 // len(piece))
+    started = time.process_time()
+    of_lines(plain, text)
+    assert time.process_time() - started < 10
