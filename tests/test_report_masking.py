@@ -20,7 +20,7 @@ from tests.reports.samples import BROKEN, SAMPLES
 FORMATS = ("text", "html", "markdown", "json", "nagios", "checkmk", "prometheus", "junit")
 
 
-@pytest.mark.parametrize("one", recorded()[::12], ids=name_of)
+@pytest.mark.parametrize("one", recorded()[::24], ids=name_of)
 def test_a_report_without_credentials_stays_as_it_was(one: Recorded) -> None:
     report = one.report()
     assert without_credentials(report) is report
