@@ -1,15 +1,17 @@
 """Where the engine's own packets go: to the registries of the internet, or to the proxy that it uses."""
 
+from ipaddress import IPv4Address
 from urllib.parse import urlsplit
 
 from dockerdiag.asked import DEFAULT_ADDRESSES
 from dockerdiag.case import Case
 from dockerdiag.configuration.settings import value_of
-from dockerdiag.dataclass import dataclass
+from dockerdiag.dataclass import dataclass, replace
 from dockerdiag.destination import Destination, DestinationError
 from dockerdiag.packet.flow import Journey
 from dockerdiag.packet.packet import IPAddress
 from dockerdiag.report import Disposition
+from dockerdiag.snapshot import Unread
 
 PROXY_PORTS = {"http": 80, "https": 443, "socks5": 1080, "socks5h": 1080}
 """Of a proxy's URL without a port, as Go takes it."""
@@ -30,8 +32,16 @@ class Target:
     """Whether it is asked for names."""
 
 
+def past_proxies(case: Case) -> bool:
+    """Whether the running daemon's no-proxy takes every host out (`*`, as Go reads it), so that no proxy is asked."""
+    value = value_of(case.settings.running("no-proxy"))
+    return isinstance(value, str) and any(part.strip() == "*" for part in value.split(","))
+
+
 def proxy_of(case: Case) -> str:
     """The URL of the proxy by which the running daemon pulls; empty where it has none, or that is not known."""
+    if past_proxies(case):
+        return ""
     for name in ("https-proxy", "http-proxy"):
         value = value_of(case.settings.running(name))
         if isinstance(value, str) and value:
@@ -54,27 +64,39 @@ def targets(case: Case) -> tuple[Target, ...]:
             if chosen is not None
             else ()
         )
-    where = _address_of(case, proxy)
-    if where is None:
-        return ()
-    address, port = where
-    journey = case.from_host(address, port, "tcp")
-    return (Target(address, f"its proxy {address}:{port}", journey),) if journey is not None else ()
+    ways = ways_to(case, proxy)
+    # Who finds nobody at one address tries the next.
+    return next(((one,) for one in ways if not one.journey.halts), ways[:1])
+
+
+def ways_to(case: Case, url: str) -> tuple[Target, ...]:
+    """The way to each address of a proxy; none where only DNS may know them."""
+    found = []
+    for address, port in _addresses_of(case, url):
+        journey = case.from_host(address, port, "tcp")
+        if journey is not None:
+            found.append(Target(address, f"its proxy {address}:{port}", journey))
+    return tuple(found)
 
 
 def needs_names(case: Case) -> bool:
     """Whether dockerd has to resolve names itself: a proxy resolves those of the registries."""
     proxy = proxy_of(case)
-    return not proxy or _address_of(case, proxy) is None
+    return not proxy or not _addresses_of(case, proxy)
 
 
-def _address_of(case: Case, url: str) -> tuple[IPAddress, int] | None:
+def _addresses_of(case: Case, url: str) -> tuple[tuple[IPAddress, int], ...]:
     try:
         parts = urlsplit(url if "://" in url else f"http://{url}")
         port = parts.port or PROXY_PORTS.get(parts.scheme)
         if not parts.hostname or port is None:
-            return None
-        found = Destination(parts.hostname, port, "tcp").addresses(case.snapshot)
-    except (ValueError, DestinationError):
-        return None
-    return found[0], port
+            return ()
+    except ValueError:
+        return ()
+    # Names of containers are known to containers alone.
+    host_alone = replace(case.snapshot, engine=Unread("not asked for names"))
+    try:
+        found = Destination(parts.hostname, port, "tcp").addresses(host_alone)
+    except DestinationError:
+        found = (IPv4Address("127.0.0.1"),) if parts.hostname == "localhost" else ()
+    return tuple((address, port) for address in found)

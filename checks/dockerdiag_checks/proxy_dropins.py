@@ -13,7 +13,9 @@ that already run are fine. Containers never inherit the daemon's proxy.
 
 ## What is normal and not reported
 
-- A proxy on loopback with a listener: dockerd runs on the host, so the host's loopback is the right one.
+- A proxy on loopback with a listener: dockerd runs on the host, so the host's loopback is the right one. So is a
+  container that the engine's rules, or others, lead to from there.
+- A proxy that `NO_PROXY=*` keeps everything from.
 - A proxy elsewhere: whether it answers cannot be told without sending, so nothing is said against it.
 - No proxy at all, or one for https only.
 
@@ -29,7 +31,6 @@ leaves the file that sets them as it is. Both need a restart of the engine if th
 """
 
 from collections.abc import Iterator
-from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 from dockerdiag.case import Case
@@ -37,16 +38,14 @@ from dockerdiag.configuration.proxies import VARIABLES
 from dockerdiag.configuration.settings import Known, Setting, Unknown
 from dockerdiag.registry import check
 from dockerdiag.report import Evidence, Finding, Remedy, Status
-from dockerdiag.snapshot import Unread
 from dockerdiag_checks.commands import EditedFile, sh, write_file
-from dockerdiag_checks.egress_targets import PROXY_PORTS
+from dockerdiag_checks.egress_targets import PROXY_PORTS, past_proxies, ways_to
 from dockerdiag_checks.engine_restart import restart_risk
 from dockerdiag_checks.next_steps import reading
 from dockerdiag_checks.setting_files import RESTART, evidence_of, file_origin
 from dockerdiag_checks.wording import FOR_GOOD
 
 NEEDS = ("engine", "daemons", "service")
-READS = ("network.addresses", "network.listeners")
 
 NO_PROXY_DROP_IN = "/etc/systemd/system/docker.service.d/zz-dockerdiag-no-proxy.conf"
 SUBJECT = "unit:docker.service"
@@ -58,7 +57,6 @@ SUBJECT = "unit:docker.service"
     group="Engine",
     place=80,
     needs=NEEDS,
-    reads=READS,
     page=__doc__,
 )
 def CHECK(case: Case) -> Iterator[Finding]:  # noqa: N802 - a module's check is its constant
@@ -110,6 +108,8 @@ def CHECK(case: Case) -> Iterator[Finding]:  # noqa: N802 - a module's check is 
 
 
 def _dead(case: Case) -> Iterator[Finding]:
+    if past_proxies(case):
+        return
     bad: dict[str, tuple[str, Status, list[Setting]]] = {}
     for name in ("https-proxy", "http-proxy"):
         setting = case.settings[name]
@@ -149,33 +149,19 @@ def _fault(case: Case, url: str) -> tuple[str, Status, str] | None:
         return "proxy-malformed", Status.FAIL, f"its URL cannot be read ({error})"
     if not host or port is None:
         return "proxy-malformed", Status.FAIL, "its URL names no host"
-    local = _local_addresses(case)
-    wanted = {"127.0.0.1", "::1"} if host == "localhost" else {host}
-    if not any(_is_loopback(address) or address in local for address in wanted):
+    ways = ways_to(case, url)
+    halts = [one.journey.halts[0] for one in ways if one.journey.halts]
+    if not ways or len(halts) < len(ways):
         return None
-    listeners = case.snapshot.network.listeners
-    if isinstance(listeners, Unread):
-        return (
-            "proxy-listener-unknown",
-            Status.UNKNOWN,
-            f"who listens on this host was not read: {listeners.reason}",
-        )
-    accepted = wanted | {"0.0.0.0", "::"}  # noqa: S104 - compared, not bound
-    if any(one.protocol == "tcp" and one.port == port and one.address in accepted for one in listeners):
-        return None
-    return "proxy-dead", Status.FAIL, f"nobody listens on {host}:{port} of this host"
-
-
-def _local_addresses(case: Case) -> set[str]:
-    addresses = case.snapshot.network.addresses
-    return set() if isinstance(addresses, Unread) else {one.address for one in addresses}
-
-
-def _is_loopback(address: str) -> bool:
-    try:
-        return ip_address(address).is_loopback
-    except ValueError:
-        return False
+    for halt in halts:
+        if halt.kind == "unread" and halt.place == "process":
+            return "proxy-listener-unknown", Status.UNKNOWN, halt.reason
+        if halt.kind != "listener":
+            # What stops the packets on their way there is what engine-egress tells.
+            return None
+    first = halts[0]
+    there = first.reason if first.namespace is not None else f"nobody listens on {host}:{port} of this host"
+    return "proxy-dead", Status.FAIL, there
 
 
 def _remedies(case: Case, settings: list[Setting]) -> tuple[Remedy, ...]:

@@ -4,7 +4,7 @@ import pytest
 
 from dockerdiag.report import Verdict
 from dockerdiag.report_json import dumps
-from dockerdiag.snapshot import Listener, Snapshot
+from dockerdiag.snapshot import Listener, Snapshot, TextFile
 from tests.checks.hosts import (
     Change,
     cause_of,
@@ -12,6 +12,7 @@ from tests.checks.hosts import (
     drop_in,
     engine,
     environment,
+    first_in,
     judged,
     network,
     told,
@@ -47,6 +48,34 @@ def test_a_url_that_cannot_be_read(url: str) -> None:
 def test_a_proxy_with_a_listener_is_fine(address: str) -> None:
     listening = network(listeners=(Listener("tcp", address, 3128),))
     assert judged(*proxy(DEAD), listening).verdict is Verdict.OK
+
+
+def test_a_listener_that_a_rule_leads_to_is_one() -> None:
+    led = first_in(
+        "nat:OUTPUT", "-d 198.51.100.2 -p tcp -m tcp --dport 3128 -j DNAT --to-destination 203.0.113.10:3128"
+    )
+    assert judged(*proxy("http://198.51.100.2:3128"), led).verdict is Verdict.OK
+
+
+@pytest.mark.parametrize("no_proxy", ["*", "localhost, *"])
+def test_a_proxy_that_nothing_is_sent_to_is_not_judged(no_proxy: str) -> None:
+    unused = (
+        environment(NO_PROXY=no_proxy),
+        drop_in("no-proxy.conf", f'Environment="NO_PROXY={no_proxy}"'),
+        engine(no_proxy=no_proxy),
+    )
+    assert judged(*proxy(DEAD), *unused).verdict is Verdict.OK
+
+
+def test_a_name_that_the_hosts_own_file_gives_to_this_host() -> None:
+    def named(snapshot: Snapshot) -> Snapshot:
+        return replace(snapshot, hosts_file=TextFile("/etc/hosts", "127.0.0.1 proxy.site\n"))
+
+    assert "proxy-dead" in told(judged(*proxy("http://proxy.site:3128"), named))
+
+
+def test_a_container_of_the_proxys_name_is_not_what_the_host_finds() -> None:
+    assert judged(*proxy("http://web:3128")).verdict is Verdict.OK
 
 
 def test_a_proxy_elsewhere_is_not_judged() -> None:
