@@ -19,8 +19,9 @@ network manager that clears it afterwards cuts off every container until the eng
   .network file `IPv6Forwarding=no` is as idle, and `IPForward=no` turns nothing off.
 - A file that sets `net.ipv4.conf.default.forwarding` to 0 and no other: at boot the engine turns forwarding on after
   it, and this too.
+- `sysctl.net.ipv4.ip_forward=0` on the kernel's command line: so it is anyway, until the engine starts.
 - That no file sets `net.ipv4.ip_forward`, nor `net.ipv6.conf.all.forwarding`: the engine does, unless it runs with
-  `--ip-forward=false` or with the nftables backend, which never does.
+  `--ip-forward=false` or with the nftables backend, which never does. Then ufw's own sysctl.conf may.
 
 ## Remedy
 
@@ -118,7 +119,7 @@ def _off(case: Case, hit: Hit, key: str) -> Finding:
         code=GLOBAL.get(key, "link-forwarding-off"),
         status=case.severity(hit),
         subject=f"link:{link}" if link else case.host,
-        summary=_what_ends(hit, link),
+        summary=_what_ends(hit, key, link),
         count=hit.count,
         evidence=(Evidence("sysctl", f"{_name(key)} = 0"), *_although(case, key), *cause),
         remedies=(
@@ -140,17 +141,23 @@ def _off(case: Case, hit: Hit, key: str) -> Finding:
 
 
 def _zero_at_boot(case: Case, key: str) -> Assigned | None:
-    """The line that turns it off, at boot or whenever its program applies its files."""
+    """The line that turns it off, at boot or whenever its program applies its files.
+
+    The kernel's own command line says no more than what holds anyway until somebody turns it on.
+    """
     if isinstance(case.snapshot.boot_sysctls, Unread):
         return None
     value = final(case.snapshot.boot_sysctls, key)
     setters = (value.systemd, value.procps, value.ufw)
-    return next((one for one in setters if one is not None and one.value == "0"), None)
+    return next(
+        (one for one in setters if one is not None and one.value == "0" and one.origin.line is not None), None
+    )
 
 
-def _what_ends(hit: Hit, link: str | None) -> str:
+def _what_ends(hit: Hit, key: str, link: str | None) -> str:
     if link is None:
-        return f"The kernel forwards no packets: those of {containers_of(hit)} end at the bridge"
+        packets = "IPv6 packets" if key == WHOLE_SIX else "packets"
+        return f"The kernel forwards no {packets}: those of {containers_of(hit)} end at the bridge"
     if hit.directions == ("reply",):
         return f"Answers to {containers_of(hit)} come in by {link}, which the kernel does not forward from"
     return f"The kernel forwards nothing that comes in by {link}: packets of {containers_of(hit)} end there"
@@ -229,7 +236,10 @@ def _is_on(case: Case, key: str) -> bool:
 def _left_alone(case: Case, key: str) -> Iterator[Finding]:
     """Where neither a file nor the engine turns it on."""
     boot = case.snapshot.boot_sysctls
-    if isinstance(boot, Unread) or final(boot, key).systemd is not None or not _engine_leaves_it(case):
+    if isinstance(boot, Unread) or not _engine_leaves_it(case):
+        return
+    value = final(boot, key)
+    if any(one is not None and one.value != "0" for one in (value.systemd, value.ufw)):
         return
     what = "IPv6 forwarding" if key == WHOLE_SIX else "Forwarding"
     yield Finding(

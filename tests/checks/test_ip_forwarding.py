@@ -1,7 +1,7 @@
 from dataclasses import replace
 
 from dockerdiag.report import Status, Verdict
-from dockerdiag.snapshot import LinkOwner, NetworkManagers, TextFile, Unread
+from dockerdiag.snapshot import BootSysctls, LinkOwner, NetworkManagers, Snapshot, TextFile, Unread
 from dockerdiag_checks.commands import EditedFile
 from tests.checks.hosts import cause_of, command_line, host, judged, sysctl_d, sysctls, told
 
@@ -51,6 +51,27 @@ def test_a_later_file_that_turns_it_on_silences_an_earlier_one() -> None:
 
 def test_an_engine_that_leaves_forwarding_alone_needs_a_file() -> None:
     assert "ip-forward-not-persisted" in told(judged(command_line("--ip-forward=false")), Status.WARN)
+
+
+def test_ufw_may_turn_forwarding_on_for_such_an_engine() -> None:
+    by_ufw = sysctl_d("/etc/ufw/sysctl.conf", "net/ipv4/ip_forward=1\n")
+    assert "ip-forward-not-persisted" not in told(judged(command_line("--ip-forward=false"), by_ufw))
+
+
+def test_the_kernels_command_line_turns_nothing_off_that_the_engine_turns_on() -> None:
+    def started(snapshot: Snapshot) -> Snapshot:
+        return replace(
+            snapshot,
+            boot_sysctls=BootSysctls(files=(), kernel_command_line="quiet sysctl.net.ipv4.ip_forward=0"),
+        )
+
+    assert judged(started).verdict is Verdict.OK
+    assert "ip-forward-not-persisted" in told(judged(started, command_line("--ip-forward=false")))
+
+
+def test_of_both_families_each_is_told() -> None:
+    report = judged(sysctls({"net/ipv6/conf/all/forwarding": "0"}), recorded=SIX)
+    assert "no IPv6 packets" in told(report)["ipv6-forwarding-off"].summary
 
 
 def test_ipv6_switches_of_links_decide_nothing() -> None:
