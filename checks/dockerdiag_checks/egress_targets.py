@@ -64,9 +64,9 @@ def targets(case: Case) -> tuple[Target, ...]:
             if chosen is not None
             else ()
         )
-    ways = ways_to(case, proxy)
+    to_proxy = ways_to(case, proxy)
     # Who finds nobody at one address tries the next.
-    return next(((one,) for one in ways if not one.journey.halts), ways[:1])
+    return next(((one,) for one in to_proxy if not one.journey.halts), to_proxy[:1])
 
 
 def ways_to(case: Case, url: str) -> tuple[Target, ...]:

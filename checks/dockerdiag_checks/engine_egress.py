@@ -41,7 +41,7 @@ from dockerdiag.report import Evidence, Finding, Remedy, Status
 from dockerdiag_checks.confinement import Confinement, by_address, by_link, lifted, whole
 from dockerdiag_checks.egress_targets import Target, targets
 from dockerdiag_checks.host_names import nobody_asked, stopped_servers
-from dockerdiag_checks.host_ways import host_is_offline, mend_host_first, no_way_out
+from dockerdiag_checks.host_ways import for_want_of_default, mend_host_first, no_way_out
 from dockerdiag_checks.next_steps import engine_asks
 from dockerdiag_checks.output_rules import chosen_destinations_only, let_out
 from dockerdiag_checks.rule_remedies import where
@@ -90,11 +90,7 @@ def CHECK(case: Case) -> Iterator[Finding]:  # noqa: N802 - a module's check is 
                 yield finding
         # Nobody listening on a proxy of this host is what proxy-dropins asks.
         elif halt is not None and halt.kind != "listener" and not _told_of_containers(case, halt):
-            at = (
-                "offline"
-                if halt.kind == "no-route" and host_is_offline(case, halt.packet.family)
-                else halt.at
-            )
+            at = "offline" if for_want_of_default(case, halt) else halt.at
             stopped.setdefault(at, []).append((target, halt))
     for at, met in stopped.items():
         yield _offline(case, met[0][1]) if at == "offline" else _stopped(case, met)

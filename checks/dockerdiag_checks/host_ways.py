@@ -1,6 +1,7 @@
 """Whether the host itself has a way out, by IPv4 and by IPv6, and what that means where only one of them leads out."""
 
 from dockerdiag.case import Case, Hit
+from dockerdiag.packet.flow import Halt
 from dockerdiag.report import Remedy
 from dockerdiag.snapshot import Route, Unread
 from dockerdiag_checks.wording import retry
@@ -28,6 +29,15 @@ def host_is_offline(case: Case, family: int) -> bool:
 def has_default(case: Case, family: int) -> bool:
     """Whether the main table has a default route of that family."""
     return bool(_defaults(case, family))
+
+
+def for_want_of_default(case: Case, halt: Halt) -> bool:
+    """Whether it stops packets since the host itself has no way out: what refuses them takes none away then."""
+    family = halt.packet.family
+    if halt.namespace is not None or not host_is_offline(case, family):
+        return False
+    refused = halt.kind == "route" and halt.route is not None and halt.route.type != "unicast"
+    return halt.kind == "no-route" or (refused and not has_default(case, family))
 
 
 def no_way_out(case: Case, family: int) -> str:

@@ -87,8 +87,9 @@ def _advertisements(case: Case) -> Iterator[Finding]:
     if _sysctl(case, "net/ipv6/conf/all/forwarding") != "1":
         return
     names = _names(case)
-    defaults = [one for one in _routes(case) if one.destination == _DEFAULT and one.table == _MAIN]
-    if any(one.protocol != "ra" and one.type == "unicast" for one in defaults):
+    wanted = (_DEFAULT, _MAIN, "unicast")
+    defaults = [one for one in _routes(case) if (one.destination, one.table, one.type) == wanted]
+    if any(one.protocol != "ra" for one in defaults):
         return
     if not defaults:
         yield from _expired(case)

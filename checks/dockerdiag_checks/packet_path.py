@@ -59,7 +59,7 @@ from dockerdiag.registry import check
 from dockerdiag.report import Evidence, Finding, Remedy, RuleReference, Status
 from dockerdiag_checks.commands import sh
 from dockerdiag_checks.default_bridge import default_bridge_gone, without_default_bridge
-from dockerdiag_checks.host_ways import host_is_offline, no_way_out, not_meant
+from dockerdiag_checks.host_ways import for_want_of_default, no_way_out, not_meant
 from dockerdiag_checks.name_resolution import asks_for_names, names_lost
 from dockerdiag_checks.next_steps import to_find_out
 from dockerdiag_checks.path_causes import ADDRESS_TAKEN, named, values, who
@@ -150,7 +150,7 @@ def _connected(case: Case, hit: Hit, *, none: bool) -> Remedy:
 def _stopped(case: Case, hit: Hit) -> Finding:
     halt = hit.halt
     status = case.severity(hit)
-    offline = halt.kind == "no-route" and halt.namespace is None and host_is_offline(case, halt.packet.family)
+    offline = for_want_of_default(case, halt)
     if status in (Status.FAIL, Status.WARN) and offline and not_meant(case, hit):
         status = Status.NOTE
     astray = leading_astray(hit) if status is Status.FAIL else None

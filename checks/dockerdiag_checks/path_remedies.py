@@ -6,6 +6,7 @@ from ipaddress import ip_address, ip_interface, ip_network
 
 from dockerdiag.case import Case, Hit
 from dockerdiag.packet.adjacency import HAIRPIN_OFF
+from dockerdiag.packet.fib import Query
 from dockerdiag.packet.flow import Halt
 from dockerdiag.packet.ipsec import describe_policy, selector_of
 from dockerdiag.packet.links import WITHOUT_PORT
@@ -29,6 +30,7 @@ from dockerdiag_checks.link_remedies import (
 )
 from dockerdiag_checks.own_network import lacks_address, own_address, refusing_route, route_by
 from dockerdiag_checks.path_causes import ADDRESS_TAKEN, link_named, network_of, vpn_of
+from dockerdiag_checks.routing_words import words_of_rule
 from dockerdiag_checks.rule_commands import delete_rule, let_pass
 from dockerdiag_checks.wording import FOR_GOOD, containers_of, listed, retry, subnets_of
 
@@ -542,7 +544,7 @@ def _past_policy(case: Case, hit: Hit) -> Remedy | None:
     ways: tuple[str, ...] = ("from",)
     if hit.directions == ("reply",):
         ways = ("to",)  # what they send gets where the policy leads it
-    elif blamed is not None and _is_for_all(blamed):
+    elif blamed is not None and _takes_answers(case, hit, blamed):
         ways = ("from", "to")
     whose = f"{'answers to ' if ways == ('to',) else ''}{listed(hit.networks, 'network')}"
     main = (subnet, "lookup", "main", "priority", str(first - 1))
@@ -564,27 +566,48 @@ def _past_policy(case: Case, hit: Hit) -> Remedy | None:
     )
 
 
-def _is_for_all(rule: RoutingRule) -> bool:
-    """Whether a policy rule takes answers as it takes requests, by whatever links they come."""
-    asked = (rule.source, rule.destination, rule.in_link, rule.out_link, rule.mark)
-    return asked == (None,) * len(asked) and not (rule.source_ports or rule.destination_ports or rule.invert)
+def _takes_answers(case: Case, hit: Hit, rule: RoutingRule) -> bool:
+    """Whether a policy rule that takes requests takes their answers too, by the links that they come in by."""
+    if case.walker is None:
+        return False
+    fib = case.walker.world.host.router.fib
+    return any(
+        fib.lookup(Query(journey.sent_from, journey.flow.destination, in_link=journey.uplink)).rule == rule
+        for journey in (traced.journey for traced in hit.traced)
+        if journey.sent_from is not None and journey.uplink is not None
+    )
 
 
 def _for_host_too(case: Case, halt: Halt) -> Remedy | None:
-    """Where a route refuses the host's own packets as well, a way past it for one network mends half."""
-    if halt.route is None or halt.route.type == "unicast":
-        return None
+    """Where a route or policy rule refuses the host's own packets as well, a way past it for one network mends half."""
+    refuses = halt.route.type != "unicast" if halt.route is not None else halt.routing_rule is not None
     own = [one.journey.halts[0] for one in targets(case) if one.journey.halts]
-    if all(one.at != halt.at for one in own):
+    if not refuses or all(one.at != halt.at for one in own):
         return None
-    without = _without_route(
-        case,
-        halt,
-        "It refuses this host's own packets too: where it is a VPN's kill switch, bring the VPN up instead. ",
+    first = (
+        "It refuses this host's own packets too: where it is a VPN's kill switch, bring the VPN up instead. "
     )
+    if halt.route is None:
+        return _without_routing_rule(halt.routing_rule, case, first)
+    without = _without_route(case, halt, first)
     if without is None or not vpn_of(halt):
         return without
     return replace(without, summary="Bring the VPN up again, or delete the route where it is gone for good")
+
+
+def _without_routing_rule(rule: RoutingRule | None, case: Case, first: str) -> Remedy | None:
+    words = words_of_rule(rule) if rule is not None else None
+    if rule is None or words is None:
+        return None
+    tool = ("ip", "-6", "rule") if rule.family == 6 else ("ip", "rule")
+    return Remedy(
+        summary="Delete the policy rule, where nobody needs it",
+        now=(sh(*tool, "del", *words),),
+        verify=(sh(*tool, "show"), *retry(case)),
+        undo=(sh(*tool, "add", *words),),
+        risk=f"{first}What it refused goes by the rules after it. Who added it will add it again unless it is removed "
+        "there too.",
+    )
 
 
 def _without_route(case: Case, halt: Halt, first: str = "") -> Remedy | None:

@@ -11,6 +11,7 @@ from dockerdiag.snapshot import (
     Firewall,
     Neighbour,
     NetworkNamespace,
+    NextHop,
     Route,
     RoutingRule,
     Snapshot,
@@ -53,6 +54,12 @@ def now(*changes: object) -> tuple[str, ...]:
     report = judged(*changes)  # type: ignore[arg-type]
     assert report.cause is not None
     return report.cause.remedies[0].now
+
+
+def second(*changes: object) -> tuple[str, ...]:
+    report = judged(*changes)  # type: ignore[arg-type]
+    assert report.cause is not None
+    return report.cause.remedies[-1].now
 
 
 def test_a_bridge_that_is_down() -> None:
@@ -124,6 +131,44 @@ def test_only_answers_are_led_past_a_vpns_rule_by_which_requests_get_out() -> No
     remedy = report.cause.remedies[0]
     assert remedy.now == ("ip rule add to 172.17.0.0/16 lookup main priority 5269",)
     assert remedy.risk == "What these containers send still goes where that rule leads it."
+
+
+def test_a_policy_rule_that_takes_the_answers_as_well_is_passed_both_ways() -> None:
+    refused = routing_rule(RoutingRule(4, 60, "unreachable", mark=0xCA6C, invert=True, in_link="docker0"))
+    both = routing_rule(RoutingRule(4, 60, "unreachable", mark=0xCA6C, invert=True))
+    narrow = "ip rule add from 172.17.0.0/16 lookup main priority 59"
+    assert second(refused)[0] == narrow
+    assert second(both) == (narrow, "ip rule add to 172.17.0.0/16 lookup main priority 59")
+
+
+def test_a_policy_rule_that_refuses_the_host_too_is_to_be_deleted() -> None:
+    rule = RoutingRule(
+        4, 60, "prohibit", mark=1, mask=0xFF, invert=True, destination_ports=(443, 443), protocol=6
+    )
+    report = judged(routing_rule(rule))
+    assert report.cause is not None
+    first, past = report.cause.remedies
+    words = "not from all fwmark 0x1/0xff ipproto 6 dport 443 priority 60 prohibit"
+    assert (first.now, first.undo) == ((f"ip rule del {words}",), (f"ip rule add {words}",))
+    assert "ip rule add from 172.17.0.0/16 lookup main priority 59" in past.now
+
+
+def test_a_refusal_in_the_place_of_a_default_route_is_no_way_out_of_the_hosts() -> None:
+    last = route(DEFAULT, type="unreachable", metric=4278198272)
+    report = judged(lambda snapshot: replace(snapshot, network=without_default(snapshot.network)), last)
+    assert cause_of(report) == ("packet-path", "host-offline", "host:lab")
+
+
+def test_where_ipv6_is_refused_for_want_of_a_way_out_nothing_is_wrong() -> None:
+    def refused(snapshot: Snapshot) -> Snapshot:
+        assert isinstance(snapshot.network.routes, tuple)
+        changed = (
+            replace(one, type="unreachable", next_hops=(NextHop(1),)) if one.destination == "::/0" else one
+            for one in snapshot.network.routes
+        )
+        return network(routes=tuple(changed), route_answers=())(snapshot)
+
+    assert judged(refused, recorded="ipv6-translated-trixie").verdict is Verdict.OK
 
 
 def test_a_refusing_route_of_the_main_table_is_to_be_deleted() -> None:
