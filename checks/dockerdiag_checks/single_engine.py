@@ -14,7 +14,8 @@ touched them. And whoever edits one engine's daemon.json while asking the other 
 ## What is normal and not reported
 
 - An engine in a network namespace of its own: one inside a container, a rootless one, a laboratory.
-- A second one on a bridge of its own (`--bridge`), which is a note: their chains still have the same names.
+- A second one on a bridge of its own, or without (`--bridge`, or its daemon.json), which is a note: their chains still
+  have the same names. So is one whose configuration file was not read, unless it is the snap's.
 
 ## Remedy
 
@@ -39,6 +40,10 @@ from dockerdiag_checks.engine_restart import restart_risk
 from dockerdiag_checks.wording import FOR_GOOD
 
 NEEDS = ("engine", "daemons")
+READS = ("daemon_json",)
+
+_DEFAULT, _NONE = "docker0", "none"
+_CONFIG_FILE = "/etc/docker/daemon.json"
 
 
 @check(
@@ -47,6 +52,7 @@ NEEDS = ("engine", "daemons")
     group="Engine",
     place=2,
     needs=NEEDS,
+    reads=READS,
     page=__doc__,
 )
 def CHECK(case: Case) -> Iterator[Finding]:  # noqa: N802 - a module's check is its constant
@@ -56,30 +62,45 @@ def CHECK(case: Case) -> Iterator[Finding]:  # noqa: N802 - a module's check is 
     if isinstance(daemons, Unread) or serving is None or case.engine_elsewhere() is not None:
         return
     others = [one for one in daemons if one.pid != serving.pid and one.namespace == serving.namespace]
+    own = case.presumed_value("bridge") or _DEFAULT
     for other in others:
-        alike = _bridge(other) == _bridge(serving)
+        bridge = _bridge(case, other)
+        alike = bridge == own != _NONE
         yield Finding(
             code="two-engines",
             status=Status.WARN if alike else Status.NOTE,
             subject=case.engine_subject,
             summary=(
                 f"A second dockerd runs beside it, {_program(other)} (process {other.pid}), "
-                + (
-                    "with the same bridge: each undoes the other's rules and addresses"
-                    if alike
-                    else "on its own bridge"
-                )
+                + _apart(bridge, alike=alike)
             ),
             evidence=tuple(Evidence(f"/proc/{one.pid}/cmdline", _words(one)) for one in (serving, other)),
             remedies=(_end_second(case, other),) if alike else (),
         )
 
 
-def _bridge(daemon: DaemonProcess) -> str:
-    words = () if isinstance(daemon.command_line, Unread) else daemon.command_line
+def _apart(bridge: str | None, *, alike: bool) -> str:
+    if alike:
+        return "with the same bridge: each undoes the other's rules and addresses"
+    if bridge is None:
+        return "with a configuration file that was not read, which may name a bridge of its own"
+    return "without a default bridge" if bridge == _NONE else "on its own bridge"
+
+
+def _bridge(case: Case, other: DaemonProcess) -> str | None:
+    """The default bridge of another daemon; None where a file says it that was not read."""
+    words = () if isinstance(other.command_line, Unread) else other.command_line
     flags = parse_flags(words[1:], None).values
-    named = flags.get("bridge")
-    return str(named.value) if named is not None else "docker0"
+    if (named := flags.get("bridge")) is not None:
+        return str(named.value) or _DEFAULT
+    file = case.settings.daemon_json
+    path = str(flags["config-file"].value) if "config-file" in flags else _CONFIG_FILE
+    if file is not None and file.path == path:
+        said = file.values.get("bridge")
+        return str(said.value) if said is not None and said.value else _DEFAULT
+    # The snap's own file, as it ships, names no bridge; nor does one that is not there.
+    absent = path == _CONFIG_FILE and case.snapshot.daemon_json is None
+    return _DEFAULT if absent or path.startswith("/var/snap/") else None
 
 
 def _program(daemon: DaemonProcess) -> str:
