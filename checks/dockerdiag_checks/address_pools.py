@@ -11,6 +11,12 @@ _BUILT_IN = (
     IpamPool("192.168.0.0/16", size=20),
 )
 """What the engine takes subnets from where default-address-pools says nothing (moby, ipamutils)."""
+_PRIVATE = tuple(
+    part
+    for whole in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16")
+    for part in sorted(IPv4Network(whole).subnets(new_prefix=16), reverse=True)
+)
+"""Areas of RFC 1918, from the end that fewer others use."""
 _MOST = 4096
 """Subnets of a pool that are looked at one by one; so many are never all in use."""
 
@@ -22,6 +28,18 @@ def taking_routes(case: Case) -> tuple[Subnet, ...]:
     areas = [IPv4Network(pool.subnet, strict=False) for pool in _pools(case) if pool.subnet]
     routes = [route for route in _of_links(case) if isinstance(route, IPv4Network)]
     return tuple(route for route in routes if any(area.subnet_of(route) for area in areas))
+
+
+def area_beside_routes(case: Case) -> IPv4Network | None:
+    """A private area that no route of the host covers, nor a network; None where none is left, or known."""
+    engine, routes = case.engine, case.snapshot.network.routes
+    if engine is None or isinstance(engine.networks, Unread) or isinstance(routes, Unread):
+        return None
+    used: list[Subnet] = [subnet for one in engine.networks for subnet in subnets_in(one)]
+    used += [
+        ip_network(one.destination) for one in routes if one.family == 4 and one.destination != "0.0.0.0/0"
+    ]
+    return next((area for area in _PRIVATE if _is_free(area, used)), None)
 
 
 def _of_links(case: Case) -> list[Subnet]:

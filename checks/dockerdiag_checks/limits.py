@@ -14,6 +14,7 @@ start, or, where the neighbour table is full, packets to machines that are there
 
 - Large numbers that are below the limits.
 - A network whose addresses are all in use (a note), unless a container waits for one.
+- A VPN whose routes by a link of its own leave no private address at all (a note), unless a network was refused.
 
 ## Remedy
 
@@ -34,17 +35,20 @@ from itertools import chain
 from typing import Final
 
 from dockerdiag.case import Case
+from dockerdiag.configuration.settings import Known, Unknown
 from dockerdiag.registry import check
 from dockerdiag.report import Evidence, Finding, Remedy, Status
 from dockerdiag.snapshot import LogLine, Network, NetworkNamespace, Unread
-from dockerdiag_checks.address_pools import free_pools, taking_routes
+from dockerdiag_checks.address_pools import area_beside_routes, free_pools, taking_routes
 from dockerdiag_checks.commands import set_sysctl, sh, write_file
+from dockerdiag_checks.engine_restart import restart_risk
 from dockerdiag_checks.link_remedies import gateways_of
+from dockerdiag_checks.setting_files import with_key
 from dockerdiag_checks.subnets import subnets_in
 from dockerdiag_checks.wording import FOR_GOOD, listed, retry
 
 NEEDS = ("engine", "engine.networks", "engine.containers", "network.links")
-READS = ("journal", "kernel_log", "network.routes")
+READS = ("daemon_json", "journal", "kernel_log", "network.routes")
 
 _PORTS: Final = 1023
 """Of a Linux bridge (BR_MAX_PORTS less one)."""
@@ -112,9 +116,11 @@ def _pools(case: Case) -> Iterator[Finding]:
 
 
 def _covered(case: Case, routes: list[str], refused: tuple[Evidence, ...]) -> Finding:
+    elsewhere = _other_pools(case)
     return Finding(
         code="address-pools-exhausted",
-        status=Status.WARN,
+        # Where no pool would help, it is how the host is meant to be, until a network is refused.
+        status=Status.WARN if elsewhere is not None or refused else Status.NOTE,
         subject=case.engine_subject,
         summary=(
             f"The host's {listed(routes, 'route')} of a link cover every address pool: the next network without a "
@@ -122,6 +128,7 @@ def _covered(case: Case, routes: list[str], refused: tuple[Evidence, ...]) -> Fi
         ),
         evidence=(*(Evidence("ip route", f"{route} scope link") for route in routes), *refused),
         remedies=(
+            *((elsewhere,) if elsewhere is not None else ()),
             Remedy(
                 summary=(
                     "Create new networks with a --subnet of their own, which the engine takes all the same; or have "
@@ -130,6 +137,30 @@ def _covered(case: Case, routes: list[str], refused: tuple[Evidence, ...]) -> Fi
                 verify=("ip route show scope link", *retry(case)),
                 risk="None: a network's own route is more specific than those.",
             ),
+        ),
+    )
+
+
+def _other_pools(case: Case) -> Remedy | None:
+    """Pools beside those routes, where some private addresses are left."""
+    area, setting = area_beside_routes(case), case.settings["default-address-pool"].next_start
+    by_flag = (
+        isinstance(setting, Known) and not setting.is_default and not setting.origin.path.endswith(".json")
+    )
+    if area is None or by_flag or isinstance(setting, Unknown):
+        return None
+    written = with_key(case, "default-address-pools", [{"base": str(area), "size": 24}])
+    if written is None:
+        return None
+    do, undo = written
+    return Remedy(
+        summary=f"Have the engine take the subnets of new networks from {area}, which no route of this host covers",
+        now=(*do, "systemctl restart docker"),
+        verify=("docker info | grep -A 1 'Default Address Pools'", *retry(case)),
+        undo=(*undo, "systemctl restart docker"),
+        risk=(
+            f"{restart_risk(case)} Networks that are there keep their subnets. Whatever uses {area} beyond what this "
+            "host knows routes to is hidden from new networks."
         ),
     )
 

@@ -14,8 +14,8 @@ in that range cannot be reached from containers, nor from the host.
 ## What is normal and not reported
 
 - The default route, the two halves `0.0.0.0/1` and `128.0.0.0/1` of a VPN, and supernets such as 10.0.0.0/8 by a
-  gateway: the network's own route is more specific.
-- A resolver of the host that is a container of the network, or the network's gateway.
+  gateway or a VPN's link: the network's own route is more specific.
+- A resolver of the host that is a container of the network, the network's gateway, or another address of the host.
 - host, none, macvlan, ipvlan and overlay networks have no bridge, and no rules on this host. Overlay networks lead out
   by docker_gwbridge.
 - `enable_icc=false` and `host_binding_ipv4` concern neighbours and published ports, not the way out.
@@ -45,7 +45,7 @@ from dockerdiag_checks.subnets import Subnet, subnets_in
 from dockerdiag_checks.wording import retry
 
 NEEDS = ("engine", "engine.networks", "network.links", "network.routes")
-READS = ("network.rules", "resolv_conf")
+READS = ("network.addresses", "network.rules", "resolv_conf")
 
 SHOWN = {
     "com.docker.network.bridge.name": "bridge name",
@@ -68,8 +68,6 @@ WITHOUT_BRIDGE = {
 }
 
 _MAIN = 254
-_SMALLEST_OF_A_NETWORK = 8
-"""The shortest prefix that a LAN has: shorter ones are parts of a VPN's default route."""
 
 
 @check(
@@ -112,16 +110,19 @@ def _overlaps(case: Case) -> Iterator[Finding]:
     ways = tuple(_ways(case.snapshot.network))
     # The networks' subnets first, the routes after them.
     every = overlapping([*(subnet for _, subnet in subnets), *(way.destination for way in ways)])
+    own = _own_addresses(case.snapshot.network)
     resolvers = [ip_address(one) for one in _resolvers(case.snapshot.resolv_conf)]
     yield from _overlaps_networks(case, subnets, every)
     for (network, subnet), places in zip(subnets, every, strict=False):
         for way in (ways[place - len(subnets)] for place in places if place >= len(subnets)):
             more_specific = way.destination.prefixlen > subnet.prefixlen
-            if (way.connected or more_specific) and network.bridge not in way.links:
+            takes = more_specific or way.connected or (way.by_link and way.destination == subnet)
+            if takes and network.bridge not in way.links:
                 what = f"the route {way.destination} by {', '.join(sorted(way.links))}"
                 yield _overlap(case, network, what, subnet, Status.WARN)
         for address in resolvers:
-            if address in subnet and address not in (*_gateways(network), *_members(case, network)):
+            known = (*_gateways(network), *_members(case, network), *own)
+            if address in subnet and address not in known:
                 yield _overlap(case, network, f"the host's resolver {address}", subnet, Status.WARN)
 
 
@@ -139,7 +140,10 @@ class _Way(NamedTuple):
 
     destination: Subnet
     links: frozenset[str]
+    by_link: bool
+    """Whether no gateway leads there."""
     connected: bool
+    """Whether it is a LAN that the host is on."""
 
 
 def _ways(host: NetworkNamespace) -> Iterator[_Way]:
@@ -151,8 +155,10 @@ def _ways(host: NetworkNamespace) -> Iterator[_Way]:
         destination = prefix(route.destination)
         if route.type == "unicast" and route.table in tables and destination.prefixlen:
             links = frozenset(names.get(hop.link or 0, "?") for hop in route.next_hops)
-            connected = route.scope == "link" and destination.prefixlen >= _SMALLEST_OF_A_NETWORK
-            yield _Way(destination, links, connected)
+            by_link = route.scope == "link"
+            # Others than the kernel itself route what lies beyond, as a VPN does: more than one network of its own.
+            connected = by_link and route.protocol == "kernel"
+            yield _Way(destination, links, by_link, connected)
 
 
 def _asked_for_all(rules: tuple[RoutingRule, ...] | Unread) -> set[int | None]:
@@ -163,6 +169,12 @@ def _asked_for_all(rules: tuple[RoutingRule, ...] | Unread) -> set[int | None]:
         rule for rule in rules if rule == RoutingRule(rule.family, rule.priority, "lookup", rule.table)
     }
     return {rule.table for rule in anybody}
+
+
+def _own_addresses(host: NetworkNamespace) -> tuple[object, ...]:
+    """The host's: its own resolver may well listen on one of a bridge's."""
+    addresses = host.addresses
+    return () if isinstance(addresses, Unread) else tuple(ip_address(one.address) for one in addresses)
 
 
 def _gateways(network: Network) -> tuple[object, ...]:

@@ -1,5 +1,6 @@
 """Where dockerd's settings are written, as evidence; and the commands that change them there."""
 
+import json
 from collections.abc import Sequence
 from shlex import quote
 
@@ -21,6 +22,12 @@ _WITHOUT_KEYS = (
 )
 """Writes a JSON file without some of its keys. dockerdiag itself runs on this Python, jq may be missing."""
 
+_WITH_KEY = (
+    "import json, sys; file, key, value = sys.argv[1:]; kept = json.load(open(file)) or {}; "
+    "kept[key] = json.loads(value); "
+    'open(file, "w").write(json.dumps(kept, indent=2) + chr(10))'
+)
+
 _OVERRIDE = "/etc/systemd/system/docker.service.d/zz-dockerdiag.conf"
 
 
@@ -30,6 +37,19 @@ def without_keys(path: str, keys: Sequence[str]) -> tuple[str, str]:
         EditedFile(path).keep,
         sh("python3", "-c", _WITHOUT_KEYS, path, *keys),
     )
+
+
+def with_key(case: Case, key: str, value: object) -> tuple[tuple[str, ...], tuple[str, ...]] | None:
+    """Lines that set a key of daemon.json, and those that take it back; None where the file was not read as one."""
+    text = json.dumps(value)
+    if case.snapshot.daemon_json is None:
+        path = "/etc/docker/daemon.json"
+        return (write_file(path, f'{{"{key}": {text}}}'),), (sh("rm", "-f", path),)
+    file = case.settings.daemon_json
+    if file is None or file.errors:
+        return None
+    edited = EditedFile(file.path)
+    return (edited.keep, sh("python3", "-c", _WITH_KEY, file.path, key, text)), (edited.restore,)
 
 
 def refused_keys(file: DaemonJson, errors: Sequence[ConfigurationError]) -> tuple[str, ...]:

@@ -2,7 +2,7 @@ from dataclasses import replace
 
 from dockerdiag.report import Status
 from dockerdiag.snapshot import Engine, IpamPool, Link, LogLine, Snapshot
-from tests.checks.hosts import Change, engine, host, judged, network, sysctls, told
+from tests.checks.hosts import Change, daemon_json, engine, host, judged, network, sysctls, told
 
 OVERFLOW = LogLine(0.0, "kernel", "neighbour: arp_cache: neighbor table overflow!")
 
@@ -69,13 +69,33 @@ def test_an_overflow_of_the_neighbour_table_is_in_the_kernels_log() -> None:
     assert "neighbour-table-overflow" not in told(judged(limits))
 
 
-def test_routes_of_a_vpn_that_cover_every_pool() -> None:
+def by_the_links(*destinations: str) -> Change:
     routes = host().network.routes
     assert isinstance(routes, tuple)
     connected = next(one for one in routes if one.destination == "198.51.100.0/24")
-    halves = tuple(replace(connected, destination=half) for half in ("0.0.0.0/1", "128.0.0.0/1"))
-    report = judged(network(routes=(*routes, *halves)))
-    found = told(report)["address-pools-exhausted"]
+    return network(
+        routes=(*routes, *(replace(connected, destination=one, protocol="boot") for one in destinations))
+    )
+
+
+def test_routes_of_a_vpn_that_cover_every_pool() -> None:
+    everything = by_the_links("0.0.0.0/1", "128.0.0.0/1")
+    found = told(judged(everything), Status.NOTE)["address-pools-exhausted"]
     assert [piece.text for piece in found.evidence] == ["128.0.0.0/1 scope link"]
     assert found.remedies[0].now == ()
+    line = LogLine(0.0, "docker.service", "all predefined address pools have been fully subnetted")
+    report = judged(everything, lambda snapshot: replace(snapshot, journal=(line,)))
+    assert told(report)["address-pools-exhausted"].status is Status.WARN
     assert "subnet-overlap" not in told(report)
+
+
+def test_pools_beside_the_routes_of_a_vpn() -> None:
+    private = by_the_links("172.16.0.0/12", "192.168.0.0/16", "10.255.7.0/24")
+    found = told(judged(private))["address-pools-exhausted"]
+    first = found.remedies[0]
+    assert '[{"base": "10.254.0.0/16", "size": 24}]' in first.now[0]
+    assert first.undo[0] == "rm -f /etc/docker/daemon.json"
+    with_file = told(judged(private, daemon_json('{"debug": true}')))["address-pools-exhausted"].remedies[0]
+    assert with_file.now[0].startswith("cp -pL /etc/docker/daemon.json ")
+    taken = judged(private, with_pools(IpamPool("10.254.0.0/16", size=24)))
+    assert "address-pools-exhausted" not in told(taken)

@@ -2,13 +2,14 @@ from dataclasses import replace
 from ipaddress import ip_network
 
 from dockerdiag.report import Status, Verdict
-from dockerdiag.snapshot import Engine, IpamPool, Network, RoutingRule, Snapshot, TextFile
+from dockerdiag.snapshot import Address, Engine, IpamPool, Network, RoutingRule, Snapshot, TextFile
 from dockerdiag_checks.overlapping import overlapping
 from tests.checks.hosts import (
     Change,
     by,
     default_bridge,
     engine,
+    host,
     judged,
     network,
     route,
@@ -73,6 +74,14 @@ def test_supernets_and_the_halves_of_a_vpn_are_normal() -> None:
     assert judged(*halves).verdict is Verdict.OK
 
 
+def test_what_a_vpn_leads_to_beyond_the_subnet_is_no_lan() -> None:
+    wide = {"destination": "172.16.0.0/12", "next_hops": by(2), "scope": "link"}
+    assert "subnet-overlap" not in told(judged(route(**wide, protocol="boot")))
+    assert "subnet-overlap" in told(judged(route(**wide, protocol="kernel")))
+    alike = route("172.17.0.0/16", next_hops=by(2), scope="link", protocol="boot", metric=50)
+    assert "subnet-overlap" in told(judged(alike))
+
+
 def test_a_table_for_some_packets_is_the_walks_to_judge() -> None:
     report = judged(
         route("172.17.0.0/16", next_hops=by(2), scope="link", table=100),
@@ -89,6 +98,11 @@ def test_a_resolver_inside_the_subnet() -> None:
     assert "subnet-overlap" in told(judged(resolver("172.17.3.3")))
     assert "subnet-overlap" not in told(judged(resolver("172.17.0.1")))
     assert "subnet-overlap" not in told(judged(resolver("172.17.0.2")))
+    addresses = host().network.addresses
+    assert isinstance(addresses, tuple)
+    alias = Address(3, 4, "172.17.3.3", 32)
+    of_the_host = network(addresses=(*addresses, alias))
+    assert "subnet-overlap" not in told(judged(resolver("172.17.3.3"), of_the_host))
 
 
 def test_options_that_do_not_concern_the_way_out() -> None:
