@@ -1,11 +1,12 @@
 """What the engine has given a container in its own namespace, and what somebody has added there."""
 
-from ipaddress import ip_network
+from ipaddress import ip_address, ip_interface, ip_network
 
 from dockerdiag.case import Case, Hit
 from dockerdiag.snapshot import Container, Endpoint, NetworkNamespace, Route, Unread
 from dockerdiag_checks.commands import Change, sh
 
+_MAIN = 254
 _FALLBACK_TUNNELS = frozenset({"ipip", "sit", "gre", "gretap", "erspan", "ip6gre", "ip6tnl", "vti", "vti6"})
 """Links that the kernel puts into every new namespace where it knows such tunnels."""
 
@@ -57,8 +58,38 @@ def own_address(case: Case, hit: Hit) -> Change | None:
     return Change(sh(*tool, "add", *way), sh(*tool, "del", *way), "")
 
 
-def route_by(container: Container, case: Case, hit: Hit, gateway: str) -> Change | None:
-    """Deletes a container's route, other than the default one, that leads its packets to a gateway."""
+def subnet_route(case: Case, hit: Hit, gateway: str) -> Change | None:
+    """The route to its own subnet, where a container has its address and no route to its gateway is left."""
+    members, family = _members(case, hit), hit.halt.packet.family
+    inside = _inside(case, members[0]) if members else None
+    if inside is None or isinstance(inside.routes, Unread) or isinstance(inside.addresses, Unread):
+        return None
+    if any(
+        one.table == _MAIN and ip_address(gateway) in ip_network(one.destination)
+        for one in inside.routes
+        if one.family == family and ip_network(one.destination).prefixlen
+    ):
+        return None
+    own = {_address_of(end, family)[0]: end for one in members for end in one.endpoints}
+    for one in inside.addresses:
+        subnet = ip_interface(f"{one.address}/{one.prefix_length}").network
+        if one.address in own and ip_address(gateway) in subnet and (link := _name_of(inside, one.link)):
+            tool = ("ip", "-6", "route") if family == 6 else ("ip", "route")
+            way = (str(subnet), "dev", link)
+            details = () if family == 6 else ("proto", "kernel", "scope", "link", "src", one.address)
+            return Change(sh(*tool, "add", *way, *details), sh(*tool, "del", *way), "")
+    return None
+
+
+def _name_of(inside: NetworkNamespace, index: int | None) -> str | None:
+    links = () if isinstance(inside.links, Unread) else inside.links
+    return next((one.name for one in links if one.index == index), None)
+
+
+def way_by(
+    container: Container, case: Case, hit: Hit, gateway: str | None
+) -> tuple[Route, tuple[str, ...]] | None:
+    """A container's route that leads its packets to a gateway, or without one onto the link itself, and its way."""
     to = hit.halt.packet.addresses.destination
     inside = _inside(case, container)
     if inside is None or isinstance(inside.routes, Unread):
@@ -69,9 +100,17 @@ def route_by(container: Container, case: Case, hit: Hit, gateway: str) -> Change
         if [hop.gateway for hop in route.next_hops] == [gateway] and to in ip_network(route.destination)
     ]
     route = max(leading, key=lambda one: ip_network(one.destination).prefixlen, default=None)
-    if route is None or ip_network(route.destination).prefixlen == 0:
+    if route is None:
         return None
-    return _deleted(route, "via", gateway)
+    if gateway is not None:
+        return route, ("via", gateway)
+    link = _name_of(inside, route.next_hops[0].link)
+    return (route, ("dev", link)) if link is not None else None
+
+
+def without_way(route: Route, way: tuple[str, ...]) -> Change | None:
+    """Deletes a container's route that leads astray, unless it is the default one, which is replaced."""
+    return None if ip_network(route.destination).prefixlen == 0 else _deleted(route, *way)
 
 
 def refusing_route(container: Container, case: Case, hit: Hit) -> Change | None:

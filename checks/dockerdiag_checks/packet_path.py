@@ -13,7 +13,8 @@ is told by name:
 - `uplink-is-a-port`: the host sends by a link that was made a port of a bridge or bond, which takes what comes back.
 - `local-table-late`: policy rules lead what is for the host's own addresses elsewhere, so it does not answer ARP.
 - `route-takes-answers`, `duplicate-bridge-route` (of a network that is gone), `route-refuses`, `subnet-overlap`.
-- `container-gateway-wrong`: the container routes to an address that the engine never gave it.
+- `container-gateway-wrong`: the container routes to an address that the engine never gave it, or out of its network
+  without a gateway.
 - `container-address-taken`: the host has the container's address too, and takes its packets for forged.
 - `redirected-to-nobody`: a rule gives the packets another destination, and nobody is there.
 - `policy-routing`, `no-default-route`, `rp-filter-drop`; whose rules they are, where mark or table tell.

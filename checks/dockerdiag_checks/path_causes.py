@@ -113,6 +113,8 @@ def _of_route(case: Case, hit: Hit) -> str:
         return "subnet-overlap" if _bridge(case, halt.link) else "path-route"
     if halt.route.type != "unicast":
         return "route-refuses"
+    if halt.direction == "out" and _bridge(case, halt.link):
+        return "path-route"
     return "duplicate-bridge-route" if orphan(case, hit) is not None else "route-takes-answers"
 
 

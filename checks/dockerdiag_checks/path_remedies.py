@@ -5,7 +5,7 @@ from dataclasses import replace
 from ipaddress import ip_address, ip_interface, ip_network
 
 from dockerdiag.case import Case, Hit
-from dockerdiag.packet.adjacency import HAIRPIN_OFF
+from dockerdiag.packet.adjacency import HAIRPIN_OFF, NO_GATEWAY
 from dockerdiag.packet.fib import Query
 from dockerdiag.packet.flow import Halt
 from dockerdiag.packet.ipsec import describe_policy, selector_of
@@ -28,7 +28,14 @@ from dockerdiag_checks.link_remedies import (
     no_port,
     without_orphan,
 )
-from dockerdiag_checks.own_network import lacks_address, own_address, refusing_route, route_by
+from dockerdiag_checks.own_network import (
+    lacks_address,
+    own_address,
+    refusing_route,
+    subnet_route,
+    way_by,
+    without_way,
+)
 from dockerdiag_checks.path_causes import ADDRESS_TAKEN, link_named, network_of, vpn_of
 from dockerdiag_checks.routing_words import words_of_rule
 from dockerdiag_checks.rule_commands import delete_rule, let_pass
@@ -233,18 +240,21 @@ def _route_again(case: Case, hit: Hit) -> tuple[Remedy, ...]:
     given = _default_route(case, hit)
     if given is None:
         return (again,)
-    wrong = hit.halt.at.split()[1]
+    gateway = None if hit.halt.at.startswith(NO_GATEWAY) else hit.halt.at.split()[1]
     replaced = given.do.replace(" add ", " replace ", 1)
-    change = Change(replaced, f"{replaced.rpartition(' ')[0]} {wrong}", "")
-    strays = {
-        one.name: (stray,)
-        for one in case.containers
-        if one.name in hit.containers and (stray := route_by(one, case, hit, wrong)) is not None
-    }
-    if strays:
-        changes = dict.fromkeys(hit.containers, (change,)) | strays
-        return (_in_those(case, changes, "Delete the container's own route by that address"), again)
-    return (_in_each(case, hit, (change,), "Give the container its own default route again"), again)
+    changes: dict[str, tuple[Change, ...]] = {}
+    for one in case.containers:
+        led = way_by(one, case, hit, gateway) if one.name in hit.containers else None
+        if led is not None:
+            route, way = led
+            back = f"{replaced.rpartition(' via ')[0]} {sh(*way)}"
+            changes[one.name] = (without_way(route, way) or Change(replaced, back, ""),)
+    if not changes:
+        return (again,)
+    if all(change.do == replaced for (change,) in changes.values()):
+        return (_in_those(case, changes, "Give the container its own default route again"), again)
+    by = "by that address" if gateway is not None else "that leads to no gateway"
+    return (_in_those(case, changes, f"Delete the container's own route {by}"), again)
 
 
 def in_container(case: Case, hit: Hit) -> tuple[Remedy, ...]:
@@ -256,6 +266,10 @@ def in_container(case: Case, hit: Hit) -> tuple[Remedy, ...]:
         return (opened, again)
     if hit.halt.kind == "no-route" and (change := _default_route(case, hit)) is not None:
         if not lacks_address(case, hit):
+            on_link = subnet_route(case, hit, change.do.rpartition(" ")[2])
+            if on_link is not None:
+                both = "Give the container the routes to its subnet and out of it again"
+                return (_in_each(case, hit, (on_link, change), both), again)
             return (_in_each(case, hit, (change,), "Give the container its default route again"), again)
         if (address := own_address(case, hit)) is not None:
             both = "Give the container its address and its default route again"
@@ -309,7 +323,7 @@ def _in_those(case: Case, changes: Mapping[str, tuple[Change, ...]], summary: st
         summary=summary,
         now=tuple(in_namespace(name, change.do) for name, change in each),
         verify=retry(case),
-        undo=tuple(in_namespace(name, change.undo) for name, change in each),
+        undo=tuple(in_namespace(name, change.undo) for name, change in reversed(each)),
         risk=(
             "Gone when the container starts again. Who shut it in there may have meant to (a VPN's kill switch): "
             "what lasts is a change of the image or its start script."

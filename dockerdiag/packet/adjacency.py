@@ -3,13 +3,15 @@
 from dockerdiag.packet import ethernet
 from dockerdiag.packet.fib import Query
 from dockerdiag.packet.links import NO_CARRIER, VALID, WITHOUT_PORT, Links
-from dockerdiag.packet.packet import IPAddress, Packet
+from dockerdiag.packet.packet import IPAddress, Packet, prefix
 from dockerdiag.packet.trail import Trail
 from dockerdiag.packet.world import Station, Terrain, World
 from dockerdiag.report import Disposition
 from dockerdiag.snapshot.model import Link, Neighbour, Network, Unread
 
 WRONG_GATEWAY = "container gateway"
+NO_GATEWAY = "no gateway on "
+"""How it is named that a container's route leads out of its network without one."""
 """The place of a halt where a container routes to an address that the engine never gave it."""
 _ETHERNET = frozenset({None, "veth", "bridge", "vlan", "bond", "team", "macvlan"})
 """Kinds of links whose neighbours are found by ARP. Hardware has no kind."""
@@ -235,6 +237,24 @@ class Adjacency:
                 reason += "which is not seen here"
         self._trail.halt(terrain, place, "address", disposition, at, reason, packet, link=bridge.name)
 
+    def without_gateway(self, terrain: Terrain, bridge: Link, toward: IPAddress, packet: Packet) -> bool:
+        """Whether a container asks on its network's own bridge for an address of elsewhere; says so."""
+        network = self._world.network_by_bridge(bridge.name)
+        subnets = (
+            [prefix(pool.subnet) for pool in network.pools if pool.subnet] if network is not None else []
+        )
+        neighbour = terrain.neighbour(bridge, toward)
+        if not subnets or any(toward in subnet for subnet in subnets):
+            return False
+        if neighbour is not None and neighbour.state in VALID:
+            return False
+        reason = (
+            f"the container's route leads to {toward} without a gateway, and nobody on {bridge.name} has it"
+        )
+        at, dropped = f"{NO_GATEWAY}{bridge.name}", Disposition.DROPPED
+        self._trail.halt(terrain, WRONG_GATEWAY, "address", dropped, at, reason, packet, link=bridge.name)
+        return True
+
     def _gateways(self, network: Network) -> set[str]:
         """What the engine told the network's containers to route to."""
         ends = [end for one in self._world.containers for end in one.endpoints if end.network == network.name]
@@ -270,13 +290,28 @@ class Adjacency:
             )
             return True
         network = self._world.network_by_bridge(bridge.name)
-        of = f"network {network.name}" if network is not None else bridge.name
         unread = any(isinstance(self._world.terrain_of(c), Unread) for c in self._world.containers)
-        reason = f"{toward} belongs to {of}, and no container there has it"
+        route = rule = None
+        if network is None or any(toward in prefix(pool.subnet) for pool in network.pools if pool.subnet):
+            of = f"network {network.name}" if network is not None else bridge.name
+            reason = f"{toward} belongs to {of}, and no container there has it"
+        else:
+            led = terrain.router.fib.lookup(Query(toward, packet.addresses.source, mark=packet.mark))
+            route, rule = led.route, led.rule
+            reason = f"a route of this host leads to {toward} on {bridge.name} itself, where no container has it"
         disposition = Disposition.UNKNOWN if unread and neighbour is None else Disposition.NO_ROUTE
         at = f"{toward} on {bridge.name}"
         self._trail.halt(
-            terrain, f"bridge {bridge.name}", "route", disposition, at, reason, packet, link=bridge.name
+            terrain,
+            f"bridge {bridge.name}",
+            "route",
+            disposition,
+            at,
+            reason,
+            packet,
+            link=bridge.name,
+            route=route,
+            routing_rule=rule,
         )
         return True
 

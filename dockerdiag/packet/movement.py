@@ -215,6 +215,8 @@ class Movement:
             self.trail.hop(terrain, f"uplink {outer[0].name}", text)
             return End("beyond", terrain, packet)
         if toward == packet.addresses.destination:
+            if port is not None and self._adjacency.without_gateway(terrain, bridge, toward, packet):
+                return self._ip_input(terrain, packet, prerouted=bool(packet.bridge_netfilter))
             if not self._adjacency.nobody(terrain, bridge, toward, packet):
                 self.trail.hop(terrain, f"bridge {bridge.name}", f"{toward} answers on {bridge.name}")
                 return End("beyond", terrain, packet)

@@ -387,6 +387,45 @@ def test_a_containers_own_route_by_nobody_is_deleted() -> None:
     assert "ip route del 1.1.1.0/24 via 172.17.0.5 table 254" in now(container_namespace(led_astray))[0]
 
 
+def container_routes(*added: Route, kept: tuple[str, ...] = ()) -> Change:
+    """The container's routes, of the table main those that are kept and added alone."""
+
+    def changed(namespace: NetworkNamespace) -> NetworkNamespace:
+        assert isinstance(namespace.routes, tuple)
+        others = (one for one in namespace.routes if one.table != 254 or one.destination in kept)
+        return replace(namespace, routes=(*others, *added), route_answers=())
+
+    return container_namespace(changed)
+
+
+def test_a_container_whose_routes_are_all_gone_is_given_the_one_to_its_subnet_first() -> None:
+    first, then = now(container_routes())
+    assert "ip route add 172.17.0.0/16 dev eth0 proto kernel scope link src 172.17.0.2" in first
+    assert "ip route add default via 172.17.0.1" in then
+
+
+def test_a_containers_default_route_without_a_gateway_is_replaced() -> None:
+    inside = Route(4, 254, DEFAULT, "unicast", by(4), scope="link")
+    report = judged(container_routes(inside, kept=("172.17.0.0/16",)))
+    assert cause_of(report) == ("packet-path", "container-gateway-wrong", "container:web")
+    assert [f.code for f in told(report).values()] == ["container-gateway-wrong"]
+    assert report.cause is not None
+    assert "ip route replace default via 172.17.0.1" in report.cause.remedies[0].now[0]
+    assert "ip route replace default dev eth0" in report.cause.remedies[0].undo[0]
+
+
+def test_a_containers_own_route_without_a_gateway_is_deleted() -> None:
+    inside = Route(4, 254, "1.0.0.0/8", "unicast", by(4), scope="link")
+    whole = container_routes(inside, kept=("172.17.0.0/16", DEFAULT))
+    assert "ip route del 1.0.0.0/8 dev eth0 table 254" in now(whole)[0]
+
+
+def test_a_route_of_the_hosts_that_leads_others_into_a_bridge_is_deleted() -> None:
+    astray = route("1.1.1.1/32", next_hops=by(3), scope="link")
+    assert cause_of(judged(astray)) == ("packet-path", "path-route", "link:docker0")
+    assert now(astray) == ("ip route del unicast 1.1.1.1/32 dev docker0 table 254",)
+
+
 def test_each_container_has_its_own_route_by_nobody_deleted() -> None:
     """Two are led astray by a route of the same words, a third by its default route."""
     nobody = "172.17.0.99"
