@@ -246,6 +246,7 @@ def _silent(case: Case, members: Affected) -> Finding:
 
 def _unreachable(case: Case, members: Affected) -> Finding:
     addresses = [str(server.server.address) for server in members[0].servers or ()]
+    told = Remedy(summary="Mend what stops the query, which is told by itself", verify=retry(case))
     return _finding(
         case,
         members,
@@ -254,7 +255,33 @@ def _unreachable(case: Case, members: Affected) -> Finding:
         f"Names do not resolve in {_who(members)}: the way to {listed(addresses, 'nameserver')} is stopped, "
         "while other packets arrive",
         _servers(members),
-        (Remedy(summary="Mend what stops the query, which is told by itself", verify=retry(case)),),
+        (_of_other_version(case, members) if _without_ipv6(members) else told,),
+    )
+
+
+def _without_ipv6(members: Affected) -> bool:
+    """Whether the servers have IPv6 addresses alone, and the containers none: no other packet needs that way."""
+    halts = [server.halt for one in members for server in one.servers or ()]
+    return all(
+        halt is not None
+        and halt.kind == "no-route"
+        and halt.namespace is not None
+        and halt.packet.family == 6
+        for halt in halts
+    )
+
+
+def _of_other_version(case: Case, members: Affected) -> Remedy:
+    written = (
+        own_files(case, _names(members)) if any(one.version == 4 for one in host_servers(case)) else None
+    )
+    if written is not None and not any(one.file.embedded for one in members):
+        return written
+    return Remedy(
+        summary=f"Give {_who(members)} a nameserver with an IPv4 address (--dns, or dns in daemon.json), or a "
+        "network that was created with --ipv6",
+        verify=retry(case),
+        risk=f"Interrupts {_who(members)}.",
     )
 
 

@@ -7,8 +7,8 @@ from ipaddress import ip_address
 
 from dockerdiag.case import Case, Hit, Traced
 from dockerdiag.configuration.settings import Known
-from dockerdiag.packet.flow import Halt, Journey
-from dockerdiag.packet.packet import IPAddress, without_zone
+from dockerdiag.packet.flow import Flow, Halt, Journey
+from dockerdiag.packet.packet import IPAddress, without_zone, zone_of
 from dockerdiag.report import Disposition, Evidence
 from dockerdiag.snapshot import Container, NameService, TextFile
 from dockerdiag.snapshot.resolv_conf import EMBEDDED, FALLBACK, ResolvConf, Server, parse_resolv_conf
@@ -176,11 +176,25 @@ def _resolution(case: Case, container: Container, file: ResolvConf, traced: tupl
     fallback = _used_fallback(case, container, file, behind)
     if behind is None:
         return Resolution(container, file, traced, None, fallback)
-    asked = [AskedServer(server, by_destination.get(without_zone(server.address))) for server in own]
+
+    def way_to(server: Server) -> Journey | None:
+        """Walked for this alone where the container has no IPv6, for then no other packet needs that way."""
+        address = without_zone(server.address)
+        walked = by_destination.get(address)
+        if walked is not None or address.version == 4 or address.is_loopback or case.walker is None:
+            return walked
+        source, zone = traced[0].journey.flow.source, zone_of(server.address)
+        return case.walker.walk(Flow(source, address, "udp", DNS_PORT, zone=zone))
+
+    asked = [AskedServer(server, way_to(server)) for server in own]
+    # Of the host's servers, engines before 25 leave those out that have IPv6 addresses.
+    chosen = file.forwarded is not None or bool(container.dns)
     for server in behind:
         journey = (
             case.from_host(server.address, DNS_PORT, "udp")
             if server.from_host
+            else way_to(server)
+            if chosen
             else by_destination.get(without_zone(server.address))
         )
         link = journey.uplink if journey is not None and server.from_host else None

@@ -204,6 +204,27 @@ def test_public_servers_that_somebody_chose() -> None:
     assert judged(container(FALLBACK), host(FALLBACK)).verdict is Verdict.OK
 
 
+SIX = "fd00:198::53"
+
+
+def test_servers_of_ipv6_alone_for_a_container_without() -> None:
+    report = judged(container(f"nameserver {SIX}\n"))
+    assert cause_of(report) == ("dns-servers", "dns-unreachable", "container:web")
+    assert report.cause is not None
+    assert "nameserver 203.0.113.10" in report.cause.remedies[0].now[0]
+    assert alarms(judged(container(f"nameserver {SIX}\nnameserver 203.0.113.10\n"))) == []
+
+
+def test_the_engine_asks_such_servers_from_the_host_unless_somebody_chose_them() -> None:
+    assert judged(behind_engine(f"host({SIX})"), embedded()).verdict is Verdict.OK
+    report = judged(behind_engine(SIX), embedded())
+    assert cause_of(report) == ("dns-servers", "dns-unreachable", "container:web")
+    assert report.cause is not None
+    assert "--ipv6" in report.cause.remedies[0].summary
+    of_an_older_engine = container("nameserver 127.0.0.11\n")
+    assert alarms(judged(of_an_older_engine, host(f"nameserver {SIX}\n"), embedded())) == []
+
+
 def test_a_spare_server_that_is_silent_is_a_note() -> None:
     report = judged(container("nameserver 203.0.113.10\nnameserver 127.0.0.1\n", dns=("x",)))
     assert report.verdict is Verdict.OK
