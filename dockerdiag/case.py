@@ -300,7 +300,7 @@ class Case:
 
     def lacks_accepts(self, halt: Halt) -> bool:
         """Whether the policy of the engine's own FORWARD chain drops it: its accepts are not there."""
-        untouched = halt.netfilter is None or not halt.netfilter.path
+        untouched = halt.netfilter is None or halt.netfilter.left_by is None
         return halt.kind == "policy" and untouched and self.comes_after_accepts(halt)
 
     def comes_after_accepts(self, halt: Halt) -> bool:

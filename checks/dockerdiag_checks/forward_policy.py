@@ -179,9 +179,8 @@ def _evidence(hit: Hit) -> tuple[Evidence, ...]:
     if stop is not None and rule is not None and stop.base_chain.chain != rule.chain:
         jumps = " → ".join((stop.base_chain.chain, *(f"{jump.chain}" for jump in stop.path[1:]), rule.chain))
         found.append(Evidence("reached by", jumps))
-    elif stop is not None and stop.path and hit.halt.kind == "policy":
-        left_by = stop.path[-1]
-        found.append(Evidence(f"left to it by rule {left_by.index}", left_by.text))
+    elif stop is not None and stop.left_by is not None:
+        found.append(Evidence(f"left to it by rule {stop.left_by.index}", stop.left_by.text))
     found.extend(Evidence(f"packet, {halt.direction}", _packet(halt)) for halt in _one_each_way(hit))
     return tuple(found)
 

@@ -112,7 +112,7 @@ def _rule(halt: Halt) -> RuleReference | None:
     stop = halt.netfilter
     if stop is None:
         return halt.rule
-    return stop.path[-1] if stop.path and halt.kind == "policy" else stop.rule
+    return stop.left_by or stop.rule
 
 
 def _accepted(halt: Halt, subnets: Sequence[str]) -> tuple[str, ...]:

@@ -298,7 +298,9 @@ class Adjacency:
         else:
             led = terrain.router.fib.lookup(Query(toward, packet.addresses.source, mark=packet.mark))
             route, rule = led.route, led.rule
-            reason = f"a route of this host leads to {toward} on {bridge.name} itself, where no container has it"
+            reason = (
+                f"a route of this host leads to {toward} on {bridge.name} itself, where no container has it"
+            )
         disposition = Disposition.UNKNOWN if unread and neighbour is None else Disposition.NO_ROUTE
         at = f"{toward} on {bridge.name}"
         self._trail.halt(

@@ -31,9 +31,11 @@ class Stop:
     """The rule, or the policy that drops (without handle and index)."""
     base_chain: RuleReference
     path: tuple[RuleReference, ...]
-    """The jumps that led there from the base chain; to its policy, the rule that left it before its end."""
+    """The jumps that led there from the base chain."""
     reason: str
     """One plain sentence; where unknown: which match, and why it cannot be judged."""
+    left_by: RuleReference | None = None
+    """The rule of the base chain that left the packet to the policy before the chain's end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -275,7 +277,7 @@ def _stops_of(segment: list[Ending], base: RuleReference) -> list[Stop]:
     )
     if deciding.doubt is None:
         return [_stop(deciding, base)]
-    return [Stop("unknown", deciding.rule, base, deciding.path, deciding.doubt.reason)]
+    return [_stopped("unknown", deciding, base, deciding.doubt.reason)]
 
 
 def _doubted(stops: list[Stop], doubt: str | None) -> list[Stop]:
@@ -285,9 +287,15 @@ def _doubted(stops: list[Stop], doubt: str | None) -> list[Stop]:
     return [replace(stops[0], verdict="unknown", reason=doubt), *stops[1:]]
 
 
+def _stopped(
+    verdict: Literal["drop", "reject", "unknown"], ending: Ending, base: RuleReference, reason: str
+) -> Stop:
+    return Stop(verdict, ending.rule, base, ending.path, reason, ending.left_by)
+
+
 def _stop(ending: Ending, base: RuleReference) -> Stop:
     if ending.doubt is not None:
-        return Stop("unknown", ending.rule, base, ending.path, ending.doubt.reason)
+        return _stopped("unknown", ending, base, ending.doubt.reason)
     if ending.kind in ("drop", "reject"):
         verdict: Literal["drop", "reject"] = "reject" if ending.kind == "reject" else "drop"
         what = ending.reason or (
@@ -295,8 +303,8 @@ def _stop(ending: Ending, base: RuleReference) -> Stop:
             if ending.rule.index is None
             else f"this rule {verdict}s it"
         )
-        return Stop(verdict, ending.rule, base, ending.path, what)
-    return Stop("unknown", ending.rule, base, ending.path, ending.reason)
+        return _stopped(verdict, ending, base, what)
+    return _stopped("unknown", ending, base, ending.reason)
 
 
 def _pass_nat(passing: _Passing, chains: list[tuple[Table, Chain]]) -> None:
@@ -389,13 +397,11 @@ class _NatCore:
             passing.nat = ending.rule
             passing.passages.append(Passage(base, ending.rule, "nat"))
             if bound.doubt is not None:
-                passing.kernel_stops.append(
-                    Stop("unknown", ending.rule, base, ending.path, bound.doubt.reason)
-                )
+                passing.kernel_stops.append(_stopped("unknown", ending, base, bound.doubt.reason))
         if self.doubtful is not None and any(_flow(other) != _flow(packet) for other in packets):
             ending, base = self.doubtful
             doubt = ending.doubt.reason if ending.doubt is not None else ""
-            passing.kernel_stops.append(Stop("unknown", ending.rule, base, ending.path, doubt))
+            passing.kernel_stops.append(_stopped("unknown", ending, base, doubt))
         for ending in shadowed:
             if ending.binding is None:
                 continue

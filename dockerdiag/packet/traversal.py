@@ -37,6 +37,8 @@ class Ending:
     """The packet as it leaves here."""
     binding: Nat | None = None
     reason: str = ""
+    left_by: RuleReference | None = None
+    """The rule that left the packet to the policy before the chain's end."""
 
 
 @dataclass(slots=True)
@@ -67,7 +69,7 @@ class Traversal:
                 "unknown", base.own_reference(base.base_text), (), Unknown(base.doubt), reason=base.doubt
             )
         if self.walk_chain(base, (), None, depth=0):
-            self.end(*self.policy, (self.left_by,) if self.left_by is not None else (), None)
+            self.end(*self.policy, (), None, left_by=self.left_by)
         segments: list[list[Ending]] = [[]]
         for ending in self.endings:
             segments[-1].append(ending)
@@ -157,9 +159,10 @@ class Traversal:
         doubt: Unknown | None,
         binding: Nat | None = None,
         reason: str = "",
+        left_by: RuleReference | None = None,
     ) -> None:
         """Notes an ending."""
-        self.endings.append(Ending(kind, rule, path, doubt, self.view.packet, binding, reason))
+        self.endings.append(Ending(kind, rule, path, doubt, self.view.packet, binding, reason, left_by))
         if doubt is None:
             self._segments += 1
 

@@ -69,6 +69,15 @@ def test_jumps_return_and_goto() -> None:
     assert [reference.chain for reference in path] == ["FORWARD", "A"]
 
 
+def test_the_rule_that_leaves_a_packet_to_the_policy_is_no_jump() -> None:
+    rules = ("FORWARD -j A", "FORWARD -j RETURN", "FORWARD -j ACCEPT")
+    (stop,) = forwarded(*rules, policy="DROP", chains=("A",)).stops
+    assert stop.left_by is not None
+    assert (stop.path, stop.left_by.index) == ((), 2)
+    (stop,) = forwarded(rules[0], policy="DROP", chains=("A",)).stops
+    assert stop.left_by is None
+
+
 def test_doubt_that_changes_nothing_is_not_told() -> None:
     assert forwarded("FORWARD -m limit --limit 1/sec -j ACCEPT").verdict == "accept"
     assert forwarded("FORWARD -m limit --limit 1/sec -j LOG", policy="DROP").verdict == "drop"
