@@ -56,11 +56,14 @@ def _grouped(report: Report, groups: Mapping[str, str]) -> dict[str, list[Elemen
     """The test cases by their suite's name; one suite where there is no case, since a server wants to see one."""
     if not report.results:
         return {_UNGROUPED: [_of_walk(walk) for walk in report.walks]}
-    follows = frozenset(entry.finding.id for entry in outline(report).explained)
+    told = outline(report)
+    follows = {one.finding.id: entry.finding for entry in told.others for one in entry.hence}
+    if report.cause is not None:
+        follows |= {entry.finding.id: report.cause for entry in told.explained}
     cases: dict[str, list[Element]] = {}
     for result in report.results:
         group = groups.get(result.check, _UNGROUPED)
-        cases.setdefault(group, []).append(_of_check(result, group, report.cause, follows))
+        cases.setdefault(group, []).append(_of_check(result, group, follows))
     return cases
 
 
@@ -84,9 +87,9 @@ def _properties(report: Report) -> Iterator[tuple[str, str]]:
     yield from ((f"host.{name}", value) for name, value in host_facts(report))
 
 
-def _of_check(result: Result, group: str, cause: Cause | None, follows: frozenset[str]) -> Element:
+def _of_check(result: Result, group: str, follows: Mapping[str, Cause | Finding]) -> Element:
     def told(finding: Finding) -> str:
-        return _told(finding, cause if finding.id in follows else None)
+        return _told(finding, follows.get(finding.id))
 
     counting = [finding for finding in result.findings if finding.expected is None]
     status = worst(finding.status for finding in counting) if result.findings else result.status
@@ -125,12 +128,12 @@ def _case(name: str, status: Status, message: str, kind: str, texts: Iterable[st
     return case
 
 
-def _told(finding: Finding, follows_from: Cause | None) -> str:
+def _told(finding: Finding, follows_from: Cause | Finding | None) -> str:
     expected = f" (expected: {finding.expected})" if finding.expected is not None else ""
     rows = [f"{finding.status.value}: {finding.code} on {finding.subject}{expected}", finding.summary]
     rows += [f"at {each.source}: {each.text}" for each in finding.evidence]
     if follows_from is not None:
-        # What mends the cause mends this; its own commands would be for nothing, or last where they should not.
+        # What mends that mends this; its own commands would be for nothing, or last where they should not.
         rows.append(f"follows from: {follows_from.code} on {follows_from.subject}")
         return "\n".join(rows)
     for remedy in finding.remedies[:1]:

@@ -56,7 +56,9 @@ def _mending(told: Outline) -> Iterator[str]:
 
 
 def _besides(told: Outline) -> Iterator[str]:
-    yield from (f"{entry.finding.status.value}: {_named(entry.finding)}" for entry in told.others)
+    for other in told.others:
+        yield f"{other.finding.status.value}: {_named(other.finding)}"
+        yield from (f"hence: {_named(entry.finding)}" for entry in other.hence)
     yield from (
         f"expected {entry.finding.status.value}: {_named(entry.finding)} ({entry.finding.expected})"
         for entry in told.expected

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from shlex import quote
 
-from dockerdiag.dataclass import dataclass
+from dockerdiag.dataclass import dataclass, replace
 from dockerdiag.report import (
     Cause,
     Disposition,
@@ -47,6 +47,8 @@ class Entry:
     check: str
     title: str
     finding: Finding
+    hence: "tuple[Entry, ...]" = ()
+    """What follows from it; empty for what itself follows from something."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +72,8 @@ class Outline:
     walk: Walk | None
     """The walk that shows best what the verdict means; None where nothing was walked."""
     others: tuple[Entry, ...]
-    """Failed, unknown and warning findings that neither are the cause nor follow from it, worst first."""
+    """Failed, unknown and warning findings that are not the cause, and follow neither from it nor from another of them,
+    worst first."""
     explained: tuple[Entry, ...]
     """Findings that follow from the cause."""
     expected: tuple[Entry, ...]
@@ -81,6 +84,11 @@ class Outline:
     """Checks that are unknown as a whole: they have a reason, and no unknown finding."""
     doubts: tuple[str, ...]
     """Why something cannot be told, what weighs most first: unknown findings, undecided checks, unread parts."""
+
+    @property
+    def following(self) -> tuple[Entry, ...]:
+        """All that follows from something: from the cause, then from others."""
+        return (*self.explained, *(each for entry in self.others for each in entry.hence))
 
 
 def outline(report: Report) -> Outline:
@@ -104,7 +112,7 @@ def outline(report: Report) -> Outline:
         cause=cause,
         cause_title=next((each.title for each in report.results if cause and each.check == cause.check), ""),
         walk=_telling_walk(report, entries),
-        others=_worst_first(entry for entry in loud if entry.finding.id not in follows),
+        others=_with_what_follows([entry for entry in loud if entry.finding.id not in follows]),
         explained=_worst_first(entry for entry in loud if entry.finding.id in follows),
         expected=expected,
         quiet=_worst_first(entry for entry in rest if entry.finding.status not in _MATTERS),
@@ -328,7 +336,31 @@ def _undecided(report: Report) -> tuple[Undecided, ...]:
 
 
 def _worst_first(entries: Iterable[Entry]) -> tuple[Entry, ...]:
-    return tuple(sorted(entries, key=lambda entry: _SHOWN_ORDER.index(entry.finding.status)))
+    return tuple(sorted(entries, key=_rank))
+
+
+def _with_what_follows(entries: list[Entry]) -> tuple[Entry, ...]:
+    """Those that no other explains, worst first, each with what it explains; told once."""
+    told: set[str] = set()
+    found = []
+    for entry in sorted(entries, key=lambda one: _explained_by_others(one, entries)):
+        if entry.finding.id in told:
+            continue
+        hence = [
+            one for one in entries if one.finding.id in entry.finding.explains and one.finding.id not in told
+        ]
+        told |= {one.finding.id for one in hence}
+        found.append(replace(entry, hence=_worst_first(one for one in hence if one is not entry)))
+    worst = {id(one): min(map(_rank, (one, *one.hence))) for one in found}
+    return tuple(sorted(found, key=lambda one: worst[id(one)]))
+
+
+def _explained_by_others(entry: Entry, entries: list[Entry]) -> bool:
+    return any(entry.finding.id in one.finding.explains for one in entries if one is not entry)
+
+
+def _rank(entry: Entry) -> int:
+    return _SHOWN_ORDER.index(entry.finding.status)
 
 
 def _doubts(report: Report, loud: list[Entry], undecided: tuple[Undecided, ...]) -> tuple[str, ...]:

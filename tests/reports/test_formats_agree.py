@@ -14,6 +14,7 @@ from dockerdiag.formatting import Format, RenderOptions
 from dockerdiag.registry import formats
 from dockerdiag.report import EXIT_CODES, Evidence, Report, Verdict
 from dockerdiag_reports import html
+from dockerdiag_reports.outline import outline
 from tests.recorded import Recorded, name_of, recorded
 from tests.reports.hostile import texts
 from tests.reports.samples import BROKEN, FORWARD_DROP, SAMPLES, hostile
@@ -182,3 +183,27 @@ def test_a_second_rule_of_the_causes_network_is_told_too(name: str) -> None:
     shown = FORMATS[name].render(replace(BROKEN, results=both), RenderOptions())
     assert "raw PREROUTING rule 7" in shown
     assert "raw PREROUTING rule 7" not in FORMATS[name].render(BROKEN, RenderOptions())
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("text", "hence It comes of that"),
+        ("html", "From this follows:"),
+        ("markdown", "from this follows: It comes of that"),
+        ("nagios", "hence: "),
+        ("junit", "follows from: other on link:eth1"),
+    ],
+)
+def test_what_follows_from_another_finding_than_the_cause_stands_with_that_one(name: str, words: str) -> None:
+    other = replace(FORWARD_DROP, code="other", subject="link:eth1", explains=("third link:eth2",))
+    third = replace(
+        FORWARD_DROP, code="third", subject="link:eth2", summary="It comes of that", explains=(), remedies=()
+    )
+    first, *rest = BROKEN.results
+    report = replace(BROKEN, results=(replace(first, findings=(third, other, *first.findings)), *rest))
+    told = outline(report)
+    (entry,) = (one for one in told.others if one.finding.code in ("other", "third"))
+    assert (entry.finding, [one.finding for one in entry.hence]) == (other, [third])
+    assert told.following[-1].finding == third
+    assert words in FORMATS[name].render(report, RenderOptions())
