@@ -91,7 +91,10 @@ def CHECK(case: Case) -> Iterator[Finding]:  # noqa: N802 - a module's check is 
                 evidence=(Evidence(message.source, message.text),),
                 remedies=(
                     Remedy(
-                        summary="Correct the quotes, then load and restart",
+                        summary=(
+                            "Write the line as systemd reads it (whole quotes, `%%` for each `%`, in an environment "
+                            "file no `export`), then load and restart"
+                        ),
                         verify=("systemctl show -p Environment docker",),
                     ),
                 ),
