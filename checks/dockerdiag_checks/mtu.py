@@ -4,8 +4,9 @@
 
 Where a container's way out takes smaller packets than the container's own link sends: a link or a route of the host
 with a smaller MTU. If so, whether the host's word about it ("fragmentation needed", "packet too big") reaches the
-container past the host's own rules, and whether a rule clamps the segment size that TCP announces. What an
-overlay network's own headers leave is asked by the check `swarm`.
+container past the host's own rules, and whether a rule clamps the segment size that TCP announces. Whether the bridge
+is narrower than its containers' links, where the answers come by. What an overlay network's own headers leave is
+asked by the check `swarm`.
 
 ## Why it breaks containers
 
@@ -41,6 +42,7 @@ from dockerdiag.case import Case, Traced, is_default_bridge
 from dockerdiag.packet.flow import Narrowing
 from dockerdiag.packet.netfilter import Stop
 from dockerdiag.packet.segments import Segments
+from dockerdiag.packet.world import Station
 from dockerdiag.registry import check
 from dockerdiag.report import Evidence, Finding, Remedy, Status
 from dockerdiag.snapshot import Link, Unread
@@ -71,6 +73,57 @@ def CHECK(case: Case) -> Iterator[Finding]:  # noqa: N802 - a module's check is 
         if (traced.network, narrow.link) not in said:
             said.add((traced.network, narrow.link))
             yield from _judged(case, traced, narrow)
+    yield from _bridges(case)
+
+
+def _bridges(case: Case) -> Iterator[Finding]:
+    """Bridges that take smaller packets from the host than their containers do: large answers end there."""
+    if case.walker is None:
+        return
+    world, told = case.walker.world, set[str]()
+    for traced in case.traced:
+        bridge = world.host.links.get(traced.journey.entry or "")
+        if bridge is None or bridge.kind != "bridge" or bridge.name in told or not traced.delivered:
+            continue
+        told.add(bridge.name)
+        ends = [world.container_end(port) for port in world.host.links.ports(bridge)]
+        widest = max(
+            (end for end in ends if end is not None and end.link is not None), key=_mtu_inside, default=None
+        )
+        clamped = Segments(case.snapshot.network, traced.journey).clamped()
+        if widest is not None and bridge.mtu < _mtu_inside(widest) and "out" not in clamped:
+            yield _below_containers(case, traced, bridge, widest)
+
+
+def _mtu_inside(end: Station) -> int:
+    return end.link.mtu if end.link is not None else 0
+
+
+def _below_containers(case: Case, traced: Traced, bridge: Link, widest: Station) -> Finding:
+    name, mtu = widest.container.name, _mtu_inside(widest)
+    return Finding(
+        code="mtu-of-bridge",
+        status=Status.WARN,
+        subject=f"link:{bridge.name}",
+        summary=(
+            f"{bridge.name} takes {bridge.mtu}, and container {name} on it asks for packets of up to {mtu}: large "
+            "answers hang wherever the message that says so is filtered"
+        ),
+        count=max(len(traced.containers), 1),
+        evidence=(
+            Evidence(f"link {bridge.name}", f"mtu {bridge.mtu}"),
+            Evidence(f"link {widest.link.name if widest.link else ''} of container {name}", f"mtu {mtu}"),
+        ),
+        remedies=(
+            Remedy(
+                summary=f"Let {bridge.name} take what its containers do",
+                now=(sh("ip", "link", "set", bridge.name, "mtu", str(mtu)),),
+                verify=(sh("ip", "link", "show", bridge.name), *retry(case)),
+                undo=(sh("ip", "link", "set", bridge.name, "mtu", str(bridge.mtu)),),
+                risk="None. Who lowered it may have meant the containers, whose MTU is an option of the network.",
+            ),
+        ),
+    )
 
 
 def _judged(case: Case, traced: Traced, narrow: Narrowing) -> Iterator[Finding]:
@@ -126,7 +179,8 @@ def _swallowed(case: Case, traced: Traced, narrow: Narrowing) -> Finding:
             f"{narrow.own_link} sends up to {narrow.own_mtu}, and a port of a bridge tells nobody"
         ),
         count=len(traced.containers),
-        explains=_black_holes(traced),
+        # A bridge is as narrow as the narrowest of its ports.
+        explains=(f"mtu-of-bridge link:{traced.journey.entry}", *_black_holes(traced)),
         evidence=_evidence(case, traced, narrow),
         remedies=(
             Remedy(

@@ -52,3 +52,12 @@ def test_icmp_drops_that_do_not_concern_it() -> None:
     for rule in ("-p icmp -m icmp --icmp-type 8 -j DROP", "-o eth0 -p icmp -j DROP"):
         assert told(judged(NARROW, first_in("OUTPUT", rule))).keys() == {"mtu-above-uplink"}
     assert judged(MUTE).verdict is Verdict.OK
+
+
+def test_a_bridge_that_is_narrower_than_its_containers() -> None:
+    report = judged(links("docker0", mtu=1400))
+    assert cause_of(report) == ("mtu", "mtu-of-bridge", "link:docker0")
+    assert report.cause is not None
+    assert report.cause.remedies[0].now == ("ip link set docker0 mtu 1500",)
+    assert judged(links("docker0", mtu=1400), clamp("FORWARD")).verdict is Verdict.OK
+    assert judged(links("docker0", mtu=9000)).verdict is Verdict.OK
