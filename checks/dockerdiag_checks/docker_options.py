@@ -16,7 +16,8 @@ all, however often it is edited.
 ## What is normal and not reported
 
 - Options that are in force and hurt nothing: shown as a note.
-- `DOCKER_OPTS` in /etc/default/docker on a systemd host: inert, shown as a note.
+- `DOCKER_OPTS` in /etc/default/docker on a systemd host: inert, shown as a note. So is `export DOCKER_OPTS=…`, which
+  systemd does not read even where the unit names that file.
 - A file that was edited to the same effect.
 
 ## Remedy
@@ -30,6 +31,7 @@ the engine when that suits, knowing what it will do; where it would stop contain
 - kubernetes-sigs/kubespray#2002, moby/moby#9889, moby/moby#22905
 """
 
+import re
 from collections.abc import Iterator
 
 from dockerdiag.case import Case, Hit, Located, is_default_bridge
@@ -55,6 +57,8 @@ from dockerdiag_checks.wording import FOR_GOOD
 NEEDS = ("engine", "daemons", "service")
 
 NOT_NETWORKING = ("host", "config-file")
+
+_FLAG = re.compile(r"--[a-z][a-z0-9-]*")
 
 BREAKS = {"iptables": ("iptables-off *",), "ip-masq": ("ip-masq-off *",)}
 """Switches that stop containers when they are off, and the findings that follow."""
@@ -83,6 +87,22 @@ def CHECK(case: Case) -> Iterator[Finding | Located]:  # noqa: N802 - a module's
     for inert in case.settings.inert:
         if not set(inert.flags) <= set(VARIABLES):
             yield _inert(inert)
+    yield from _ignored(case)
+
+
+def _ignored(case: Case) -> Iterator[Finding]:
+    """Lines with flags of networking that systemd does not read: `export DOCKER_OPTS=…` in an environment file."""
+    flags = {f"--{name}" for name in case.settings.settings}
+    for message in case.settings.diagnostics:
+        words = _FLAG.findall(message.text)
+        if not flags.isdisjoint(words):
+            yield Finding(
+                code="options-line-ignored",
+                status=Status.NOTE,
+                subject=f"file:{message.path}",
+                summary=f"systemd ignores {message.source}, which names {', '.join(words)}: they have no effect",
+                evidence=(Evidence(message.source, message.text),),
+            )
 
 
 def _in_force(case: Case, setting: Setting) -> Finding | Located:

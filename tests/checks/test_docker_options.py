@@ -1,6 +1,9 @@
+from dataclasses import replace
+
 import pytest
 
 from dockerdiag.report import Status, Verdict
+from dockerdiag.snapshot import ServiceUnit, Snapshot, TextFile
 from tests.checks.hosts import (
     cause_of,
     command_line,
@@ -54,6 +57,21 @@ def test_a_variable_that_no_command_line_expands_is_a_note() -> None:
     report = judged(drop_in("x.conf", "Environment=DOCKER_NETWORK_OPTIONS=--iptables=false"))
     assert report.verdict is Verdict.OK
     assert "options-inert" in told(report, Status.NOTE)
+
+
+def test_a_line_that_systemd_does_not_read_is_a_note() -> None:
+    """As upstart read it, whose files are still about."""
+
+    def exported(snapshot: Snapshot) -> Snapshot:
+        assert isinstance(snapshot.service, ServiceUnit)
+        (file,) = snapshot.service.environment_files
+        text = TextFile(file.path, 'export DOCKER_OPTS="--mtu=1400"\n', 0.0)
+        return service(environment_files=(replace(file, file=text),))(snapshot)
+
+    report = judged(exported)
+    assert report.verdict is Verdict.OK
+    finding = told(report, Status.NOTE)["options-line-ignored"]
+    assert (finding.subject, "--mtu" in finding.summary) == ("file:/etc/default/docker", True)
 
 
 def test_options_that_hurt_nothing_are_a_note() -> None:
