@@ -49,7 +49,7 @@ from dockerdiag.registry import check
 from dockerdiag.report import Evidence, Finding, Remedy, Status
 from dockerdiag.snapshot import Engine, ServiceUnit, Shim, TextFile, Unread
 from dockerdiag_checks.commands import EditedFile, sh
-from dockerdiag_checks.engine_failures import START, STARTED, STARTS, explained
+from dockerdiag_checks.engine_failures import START, STARTED, STARTS, explained, started_too_often
 from dockerdiag_checks.firewalld_zones import conflicts_ahead
 from dockerdiag_checks.next_steps import as_root
 from dockerdiag_checks.setting_files import refused_keys, without_keys
@@ -190,7 +190,7 @@ def _failed_unit(case: Case, service: ServiceUnit) -> Finding:
     shown = tuple(dict.fromkeys(line.text.strip() for line in telling))[-3:]
     errors = tuple(error for error in case.settings.start_errors if error.certain)
     state = f"{service.active_state}, {service.sub_state}, {service.result}"
-    known = None if errors else explained(case, shown)
+    known = None if errors else explained(case, shown) or started_too_often(service.result)
     reason = known.meaning if known else errors[0].text if errors else shown[-1] if shown else state
     return Finding(
         code=known.code if known else "engine-failed",

@@ -46,6 +46,25 @@ def explained(case: Case, lines: tuple[str, ...]) -> Explained | None:
     return None
 
 
+def started_too_often(result: str | None) -> Explained | None:
+    """What it means where systemd itself refused the last start, and none had failed since one succeeded."""
+    if result != "start-limit-hit":
+        return None
+    return Explained(
+        code="engine-start-limit",
+        meaning="it was started too often in a short time, and systemd now waits for its failure to be reset",
+        evidence=(),
+        remedies=(
+            Remedy(
+                summary="Reset the count of its starts, and start it",
+                now=START,
+                verify=STARTED,
+                risk=f"{STARTS} {FOR_GOOD}",
+            ),
+        ),
+    )
+
+
 # -- firewalld ---------------------------------------------------------------------------------------------------
 
 

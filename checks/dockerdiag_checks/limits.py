@@ -159,8 +159,9 @@ def _other_pools(case: Case) -> Remedy | None:
         verify=("docker info | grep -A 1 'Default Address Pools'", *retry(case)),
         undo=(*undo, "systemctl restart docker"),
         risk=(
-            f"{restart_risk(case)} Networks that are there keep their subnets. Whatever uses {area} beyond what this "
-            "host knows routes to is hidden from new networks."
+            f"{restart_risk(case)} The default bridge gets a subnet from there, unless bip in daemon.json names one, "
+            "and keeps it after the undo lines; networks that were created keep theirs. What others use of "
+            f"{area}, and this host knows no route to, is then hidden from it."
         ),
     )
 

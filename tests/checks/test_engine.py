@@ -59,6 +59,17 @@ def test_dockerds_last_words_are_the_reason() -> None:
     assert report.exit_code == 2
 
 
+def test_an_engine_that_systemd_started_too_often() -> None:
+    limited = service(active_state="failed", sub_state="failed", result="start-limit-hit", main_pid=None)
+    report = judged(silent, limited, journal("docker.service: Start request repeated too quickly."))
+    assert cause_of(report) == ("engine", "engine-start-limit", "unit:docker.service")
+    assert report.cause is not None
+    assert report.cause.remedies[0].now[0].startswith("systemctl reset-failed docker.service")
+    # Where its file would be refused, that comes first.
+    refused = judged(silent, limited, journal(), daemon_json('{"mtu": 1400,}'))
+    assert cause_of(refused)[1] == "engine-failed"
+
+
 def test_a_conflict_with_a_flag_is_found_in_the_file() -> None:
     report = judged(silent, FAILED, journal(), daemon_json('{\n "hosts": ["unix:///run/docker.sock"]\n}'))
     assert report.cause is not None
