@@ -10,6 +10,7 @@ from dockerdiag.packet.fib import Query
 from dockerdiag.packet.flow import Halt
 from dockerdiag.packet.ipsec import describe_policy, selector_of
 from dockerdiag.packet.links import WITHOUT_PORT
+from dockerdiag.packet.packet import PROTOCOL_NUMBERS
 from dockerdiag.report import Remedy
 from dockerdiag.snapshot import Network, Route, RoutingRule, Unread
 from dockerdiag_checks.commands import AtEngineStart, Change, in_namespace, set_sysctl, sh, show_sysctl
@@ -584,9 +585,19 @@ def _takes_answers(case: Case, hit: Hit, rule: RoutingRule) -> bool:
     """Whether a policy rule that takes requests takes their answers too, by the links that they come in by."""
     if case.walker is None:
         return False
-    fib = case.walker.world.host.router.fib
+    fib, asked = case.walker.world.host.router.fib, hit.halt.packet.connection.original
     return any(
-        fib.lookup(Query(journey.sent_from, journey.flow.destination, in_link=journey.uplink)).rule == rule
+        fib.lookup(
+            Query(
+                journey.sent_from,
+                journey.flow.destination,
+                in_link=journey.uplink,
+                protocol=PROTOCOL_NUMBERS[journey.flow.protocol],
+                source_port=asked.destination_port,
+                destination_port=asked.source_port,
+            )
+        ).rule
+        == rule
         for journey in (traced.journey for traced in hit.traced)
         if journey.sent_from is not None and journey.uplink is not None
     )
