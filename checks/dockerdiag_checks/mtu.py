@@ -20,6 +20,7 @@ only.
 
 - An uplink with the same or a larger MTU; jumbo frames.
 - A smaller one where a rule clamps the segment size of these connections.
+- A bridge that is narrower than its containers, behind an uplink that is no wider.
 - An MTU of 65520 within rootless Docker's own network.
 
 A smaller uplink whose messages reach the container is a warning: what filters ICMP elsewhere is not known here.
@@ -86,6 +87,9 @@ def _bridges(case: Case) -> Iterator[Finding]:
         if bridge is None or bridge.kind != "bridge" or bridge.name in told or not traced.delivered:
             continue
         told.add(bridge.name)
+        uplink = world.host.links.get(traced.journey.uplink or "")
+        if uplink is not None and uplink.mtu <= bridge.mtu:
+            continue  # answers that are too large for the bridge do not get as far
         ends = [world.container_end(port) for port in world.host.links.ports(bridge)]
         widest = max(
             (end for end in ends if end is not None and end.link is not None), key=_mtu_inside, default=None

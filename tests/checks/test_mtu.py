@@ -61,3 +61,8 @@ def test_a_bridge_that_is_narrower_than_its_containers() -> None:
     assert report.cause.remedies[0].now == ("ip link set docker0 mtu 1500",)
     assert judged(links("docker0", mtu=1400), clamp("FORWARD")).verdict is Verdict.OK
     assert judged(links("docker0", mtu=9000)).verdict is Verdict.OK
+
+
+def test_a_bridge_as_narrow_as_the_uplink_meets_no_larger_answer() -> None:
+    report = judged(links("docker0", mtu=1400), links("eth0", mtu=1400))
+    assert told(report).keys() == {"mtu-above-uplink"}

@@ -44,7 +44,7 @@ STATE = {
     " -print 2>/dev/null | sort",
 }
 # A fresh IPv6 address settles by itself within two seconds.
-SETTLE = "timeout 10 sh -c 'while ip -6 address | grep -q tentative; do sleep 0.1; done'"
+SETTLE = "timeout 30 sh -c 'while ip -6 address | grep -q tentative; do sleep 0.1; done'"
 MARK = "touch /tmp/marker; sleep 0.05"
 
 
