@@ -179,7 +179,7 @@ class Fib:
         if isinstance(self._namespace.routes, Unread):
             return Lookup("unknown", reason=f"the routes could not be read: {self._namespace.routes.reason}")
         rules = [rule for rule in self._rules[query.destination.version] if rule not in ignoring]
-        return self._follow(rules, 0, query, ignoring)
+        return self._follow(rules, 0, query, ignoring, {})
 
     def in_table(self, table: int, query: Query) -> Lookup | None:
         """What one table answers, None where it has nothing and the next rule is asked."""
@@ -207,7 +207,25 @@ class Fib:
         return tables
 
     def _follow(
-        self, rules: list[RoutingRule], start: int, query: Query, ignoring: frozenset[_Culprit]
+        self,
+        rules: list[RoutingRule],
+        start: int,
+        query: Query,
+        ignoring: frozenset[_Culprit],
+        known: dict[int, Lookup],
+    ) -> Lookup:
+        """What the rules from `start` on answer; `known` keeps it, for each rule that may match asks twice."""
+        if start not in known:
+            known[start] = self._decide(rules, start, query, ignoring, known)
+        return known[start]
+
+    def _decide(
+        self,
+        rules: list[RoutingRule],
+        start: int,
+        query: Query,
+        ignoring: frozenset[_Culprit],
+        known: dict[int, Lookup],
     ) -> Lookup:
         position = start
         while position < len(rules):
@@ -217,11 +235,12 @@ class Fib:
                 position += 1
                 continue
             if matches is None:
-                taken = self._take(rules, position, query, ignoring)
-                passed = self._follow(rules, position + 1, query, ignoring)
+                taken = self._take(rules, position, query, ignoring, known)
+                passed = self._follow(rules, position + 1, query, ignoring, known)
                 if taken.outcome != "unknown" and taken.consequence == passed.consequence:
                     return passed
-                ways = [one for answer in (taken, passed) for one in answer.either or (answer,)]
+                both = (one for answer in (taken, passed) for one in answer.either or (answer,))
+                ways = {one.consequence: one for one in both}.values()
                 led_on = all((one.outcome, one.type) == ("found", "unicast") for one in ways)
                 return Lookup(
                     "unknown",
@@ -229,11 +248,16 @@ class Fib:
                     reason=f"the policy rule `{describe_rule(rule)}` decides, and {doubt}",
                     either=tuple(ways) if led_on else (),
                 )
-            return self._take(rules, position, query, ignoring)
+            return self._take(rules, position, query, ignoring, known)
         return Lookup("none")
 
     def _take(
-        self, rules: list[RoutingRule], position: int, query: Query, ignoring: frozenset[_Culprit]
+        self,
+        rules: list[RoutingRule],
+        position: int,
+        query: Query,
+        ignoring: frozenset[_Culprit],
+        known: dict[int, Lookup],
     ) -> Lookup:
         """What comes of it where the rule at `position` matches."""
         rule = rules[position]
@@ -241,7 +265,7 @@ class Fib:
             target = next(
                 (i for i, other in enumerate(rules) if i > position and other.priority == rule.goto), None
             )
-            return self._follow(rules, position + 1 if target is None else target, query, ignoring)
+            return self._follow(rules, position + 1 if target is None else target, query, ignoring, known)
         if refusal := _REFUSALS.get(rule.action):
             return Lookup(refusal, rule=rule)
         found = None
@@ -259,14 +283,14 @@ class Fib:
             if suppressed is False:
                 return found
             if suppressed is None:
-                passed = self._follow(rules, position + 1, query, ignoring)
+                passed = self._follow(rules, position + 1, query, ignoring, known)
                 if passed.consequence == found.consequence:
                     return found
                 reason = (
                     f"the policy rule `{describe_rule(rule)}` suppresses a link group, which was not read"
                 )
                 return Lookup("unknown", rule=rule, reason=reason)
-        return self._follow(rules, position + 1, query, ignoring)
+        return self._follow(rules, position + 1, query, ignoring, known)
 
     def _suppressed(self, rule: RoutingRule, route: Route) -> bool | None:
         length = int(route.destination.rpartition("/")[2])
