@@ -2,6 +2,7 @@
 
 from dockerdiag.case import Case, Hit
 from dockerdiag.packet.flow import Halt
+from dockerdiag.packet.packet import prefix
 from dockerdiag.report import Remedy
 from dockerdiag.snapshot import Route, Unread
 from dockerdiag_checks.wording import retry
@@ -37,7 +38,18 @@ def for_want_of_default(case: Case, halt: Halt) -> bool:
     if halt.namespace is not None or not host_is_offline(case, family):
         return False
     refused = halt.kind == "route" and halt.route is not None and halt.route.type != "unicast"
-    return halt.kind == "no-route" or (refused and not has_default(case, family))
+    return halt.kind == "no-route" or (refused and not _leads_on(case, halt))
+
+
+def _leads_on(case: Case, halt: Halt) -> bool:
+    """Whether a route of the main table leads there that is not the one that refuses."""
+    routes, to = case.snapshot.network.routes, halt.packet.addresses.destination
+    found = () if isinstance(routes, Unread) else routes
+    return any(
+        one.table == _MAIN and one.type == "unicast" and to in prefix(one.destination)
+        for one in found
+        if one.family == halt.packet.family
+    )
 
 
 def no_way_out(case: Case, family: int) -> str:

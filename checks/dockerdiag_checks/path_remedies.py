@@ -248,11 +248,12 @@ def _route_again(case: Case, hit: Hit) -> tuple[Remedy, ...]:
         led = way_by(one, case, hit, gateway) if one.name in hit.containers else None
         if led is not None:
             route, way = led
-            back = f"{replaced.rpartition(' via ')[0]} {sh(*way)}"
-            changes[one.name] = (without_way(route, way) or Change(replaced, back, ""),)
+            metric = f" metric {route.metric}" if route.metric else ""
+            back = f"{replaced.rpartition(' via ')[0]} {sh(*way)}{metric}"
+            changes[one.name] = (without_way(route, way) or Change(f"{replaced}{metric}", back, ""),)
     if not changes:
         return (again,)
-    if all(change.do == replaced for (change,) in changes.values()):
+    if all(change.do.startswith(replaced) for (change,) in changes.values()):
         return (_in_those(case, changes, "Give the container its own default route again"), again)
     by = "by that address" if gateway is not None else "that leads to no gateway"
     return (_in_those(case, changes, f"Delete the container's own route {by}"), again)

@@ -244,7 +244,7 @@ class Adjacency:
             [prefix(pool.subnet) for pool in network.pools if pool.subnet] if network is not None else []
         )
         neighbour = terrain.neighbour(bridge, toward)
-        if not subnets or any(toward in subnet for subnet in subnets):
+        if not subnets or any(toward in subnet for subnet in subnets) or _of_any_link(toward):
             return False
         if neighbour is not None and neighbour.state in VALID:
             return False
@@ -277,8 +277,13 @@ class Adjacency:
         )
         return True
 
-    def nobody(self, terrain: Terrain, bridge: Link, toward: IPAddress, packet: Packet) -> bool:
-        """Whether no machine on a bridge is known to have an address; says so."""
+    def nobody(
+        self, terrain: Terrain, bridge: Link, toward: IPAddress, packet: Packet, routed: Packet
+    ) -> bool:
+        """Whether no machine on a bridge is known to have an address; says so.
+
+        `routed` is the packet as the routes were asked for it, which led here.
+        """
         neighbour = terrain.neighbour(bridge, toward)
         if neighbour is not None and neighbour.state in VALID:
             return False
@@ -292,15 +297,19 @@ class Adjacency:
         network = self._world.network_by_bridge(bridge.name)
         unread = any(isinstance(self._world.terrain_of(c), Unread) for c in self._world.containers)
         route = rule = None
-        if network is None or any(toward in prefix(pool.subnet) for pool in network.pools if pool.subnet):
+        led = terrain.router.arrive(routed).lookup
+        onto_bridge = led.route is not None and any(hop.link == bridge.index for hop in led.route.next_hops)
+        own = network is None or any(toward in prefix(pool.subnet) for pool in network.pools if pool.subnet)
+        if own:
             of = f"network {network.name}" if network is not None else bridge.name
             reason = f"{toward} belongs to {of}, and no container there has it"
-        else:
-            led = terrain.router.fib.lookup(Query(toward, packet.addresses.source, mark=packet.mark))
+        elif onto_bridge and not _of_any_link(toward):
             route, rule = led.route, led.rule
             reason = (
                 f"a route of this host leads to {toward} on {bridge.name} itself, where no container has it"
             )
+        else:
+            reason = f"{toward} is looked for on {bridge.name}, where no container has it"
         disposition = Disposition.UNKNOWN if unread and neighbour is None else Disposition.NO_ROUTE
         at = f"{toward} on {bridge.name}"
         self._trail.halt(
@@ -455,3 +464,8 @@ def _nobodys(entry: Neighbour, links: Links) -> str | None:
         return "no address at all"
     own = next((name for name, link in links.by_name.items() if link.mac == entry.mac), None)
     return f"{own}'s own" if own is not None else None
+
+
+def _of_any_link(address: IPAddress) -> bool:
+    """Whether each link leads to it, without a gateway."""
+    return (address.version == 6 and address.is_link_local) or address.is_multicast

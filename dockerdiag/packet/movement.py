@@ -217,7 +217,7 @@ class Movement:
         if toward == packet.addresses.destination:
             if port is not None and self._adjacency.without_gateway(terrain, bridge, toward, packet):
                 return self._ip_input(terrain, packet, prerouted=bool(packet.bridge_netfilter))
-            if not self._adjacency.nobody(terrain, bridge, toward, packet):
+            if not self._adjacency.nobody(terrain, bridge, toward, packet, packet):
                 self.trail.hop(terrain, f"bridge {bridge.name}", f"{toward} answers on {bridge.name}")
                 return End("beyond", terrain, packet)
             return End("lost", terrain, packet)
@@ -358,7 +358,7 @@ class Movement:
 
     def _transmit(self, terrain: Terrain, way: Way, packet: Packet) -> End:
         """The packet leaves by a link, for the gateway or for the destination itself."""
-        link = terrain.links.get(way.link)
+        link, routed = terrain.links.get(way.link), packet
         packet = replace(packet, in_link=None, in_port=None, out_link=way.link)
         if link is None:
             reason = terrain.links.unread or f"{way.link} is not among the links"
@@ -369,7 +369,7 @@ class Movement:
         self._measure(terrain, link, way)
         packet = self._rulings.cross(terrain, "netdev", "egress", packet)
         if link.kind == "bridge":
-            return self._onto_bridge(terrain, link, packet, way)
+            return self._onto_bridge(terrain, link, packet, way, routed)
         lower = terrain.links.lower(link)
         if link.kind == "vlan" and lower is not None and lower.kind == "bridge":
             self._adjacency.outward(terrain, lower, toward, packet, link)
@@ -459,8 +459,8 @@ class Movement:
             answerer = Side(port=outer[0])
         self._resolution.resolve(asker, answerer, toward, packet, bridge)
 
-    def _onto_bridge(self, terrain: Terrain, bridge: Link, packet: Packet, way: Way) -> End:
-        """The host puts a frame onto a bridge of its own."""
+    def _onto_bridge(self, terrain: Terrain, bridge: Link, packet: Packet, way: Way, routed: Packet) -> End:
+        """The host puts a frame onto a bridge of its own; `routed` is the packet as the routes were asked for it."""
         toward = way.gateway or packet.addresses.destination
         station = self.world.station(bridge, toward)
         if station is not None:
@@ -474,7 +474,7 @@ class Movement:
             return End("delivered", terrain, packet)
         docker = self.world.network_by_bridge(bridge.name) is not None
         beyond = not docker or bool(ethernet.outer_ports(self.world, bridge))
-        if not beyond and self._adjacency.nobody(terrain, bridge, toward, packet):
+        if not beyond and self._adjacency.nobody(terrain, bridge, toward, packet, routed):
             return End("lost", terrain, packet)
         port = self._adjacency.outward(terrain, bridge, toward, packet) if beyond else None
         if port is not None:

@@ -1,5 +1,6 @@
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -15,6 +16,7 @@ from dockerdiag.snapshot import (
     Route,
     RoutingRule,
     Snapshot,
+    TextFile,
     Unread,
 )
 from tests.checks.hosts import (
@@ -157,6 +159,17 @@ def test_a_refusal_in_the_place_of_a_default_route_is_no_way_out_of_the_hosts() 
     last = route(DEFAULT, type="unreachable", metric=4278198272)
     report = judged(lambda snapshot: replace(snapshot, network=without_default(snapshot.network)), last)
     assert cause_of(report) == ("packet-path", "host-offline", "host:lab")
+
+
+def test_a_refusing_route_of_a_host_without_a_default_by_that_name_is_the_cause_itself() -> None:
+    halves = (route(half, next_hops=by(2, "198.51.100.1")) for half in ("0.0.0.0/1", "128.0.0.0/1"))
+    refuses = route("1.1.1.0/24", type="blackhole")
+    report = judged(
+        lambda snapshot: replace(snapshot, network=without_default(snapshot.network)), *halves, refuses
+    )
+    assert "host-offline" not in [found.code for found in told(report).values()]
+    assert report.cause is not None
+    assert report.cause.remedies[0].now == ("ip route del blackhole 1.1.1.0/24 table 254",)
 
 
 def test_where_ipv6_is_refused_for_want_of_a_way_out_nothing_is_wrong() -> None:
@@ -414,6 +427,16 @@ def test_a_containers_default_route_without_a_gateway_is_replaced() -> None:
     assert "ip route replace default dev eth0" in report.cause.remedies[0].undo[0]
 
 
+def test_a_replaced_default_route_keeps_its_metric() -> None:
+    """Of another metric it would be a second route."""
+    inside = Route(4, 254, DEFAULT, "unicast", by(4), scope="link", metric=50)
+    report = judged(container_routes(inside, kept=("172.17.0.0/16",)))
+    assert report.cause is not None
+    remedy = report.cause.remedies[0]
+    assert "ip route replace default via 172.17.0.1 metric 50" in remedy.now[0]
+    assert "ip route replace default dev eth0 metric 50" in remedy.undo[0]
+
+
 def test_a_containers_own_route_without_a_gateway_is_deleted() -> None:
     inside = Route(4, 254, "1.0.0.0/8", "unicast", by(4), scope="link")
     whole = container_routes(inside, kept=("172.17.0.0/16", DEFAULT))
@@ -424,6 +447,36 @@ def test_a_route_of_the_hosts_that_leads_others_into_a_bridge_is_deleted() -> No
     astray = route("1.1.1.1/32", next_hops=by(3), scope="link")
     assert cause_of(judged(astray)) == ("packet-path", "path-route", "link:docker0")
     assert now(astray) == ("ip route del unicast 1.1.1.1/32 dev docker0 table 254",)
+
+
+@pytest.mark.parametrize("chosen_by", [{"in_link": "docker0"}, {"protocol": 6}])
+def test_a_table_that_leads_into_a_bridge_leaves_the_hosts_own_routes_alone(
+    chosen_by: dict[str, Any],
+) -> None:
+    """Not what a lookup finds without what the rule asks for: that is the host's default route."""
+    report = judged(
+        routing_rule(RoutingRule(4, 100, "lookup", 100, **chosen_by)),
+        route("1.1.1.0/24", table=100, next_hops=by(3), scope="link"),
+    )
+    commands = [line for found in told(report).values() for one in found.remedies for line in one.now]
+    assert not any("route del" in line and "0.0.0.0/0" in line for line in commands)
+    assert cause_of(report)[1] in ("policy-routing", "path-route")
+
+
+@pytest.mark.parametrize("server", ["fe80::1%eth0", "ff02::fb"])
+def test_what_every_link_leads_to_needs_no_gateway(server: str) -> None:
+    """The kernel's own routes to link-local and multicast addresses are not the container's to delete."""
+
+    def asks(snapshot: Snapshot) -> Snapshot:
+        assert isinstance(snapshot.engine, Engine)
+        assert isinstance(snapshot.engine.containers, tuple)
+        file = TextFile("/etc/resolv.conf", f"nameserver {server}\n")
+        return engine(containers=tuple(replace(one, resolv_conf=file) for one in snapshot.engine.containers))(
+            snapshot
+        )
+
+    report = judged(asks, recorded="ipv6-routed-prefix-sid")
+    assert "container-gateway-wrong" not in [found.code for found in told(report).values()]
 
 
 def test_each_container_has_its_own_route_by_nobody_deleted() -> None:
