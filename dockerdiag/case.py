@@ -315,7 +315,7 @@ class Case:
         if base.backend == "nft" or any(chain.startswith("DOCKER") for chain in between):
             return False
         # Where none of its chains is left, which variant it writes to cannot be told.
-        own = base.backend == self.backend() or not self.has_docker_rules()
+        own = base.backend == self.backend() or (self.backend() != "nft" and not self.has_docker_rules())
         return own and (base.table, base.chain) == ("filter", "FORWARD")
 
     def _chosen(self, hit: Hit) -> bool:

@@ -105,7 +105,7 @@ def _nft_members(case: Case, rule: RuleReference, name: str, address: IPAddress)
             whole = literal["elem"] if isinstance(literal, dict) and "elem" in literal else {"val": literal}
             if covers(read_element("address", literal), address) is True:
                 left = whole.get("expires")
-                yield _written(whole["val"]), f"timeout {left}s" if isinstance(left, int) else ""
+                yield _written(whole["val"]), f"timeout {max(left, 1)}s" if isinstance(left, int) else ""
 
 
 def _written(element: Json) -> str:

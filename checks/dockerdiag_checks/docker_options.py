@@ -94,6 +94,8 @@ def _ignored(case: Case) -> Iterator[Finding]:
     """Lines with flags of networking that systemd does not read: `export DOCKER_OPTS=…` in an environment file."""
     flags = {f"--{name}" for name in case.settings.settings}
     for message in case.settings.diagnostics:
+        if message.text.startswith("Ignoring unknown escape sequences"):
+            continue  # the words are read all the same, but for a backslash
         words = _FLAG.findall(message.text)
         if not flags.isdisjoint(words):
             yield Finding(

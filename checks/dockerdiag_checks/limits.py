@@ -120,7 +120,7 @@ def _covered(case: Case, routes: list[str], refused: tuple[Evidence, ...]) -> Fi
     return Finding(
         code="address-pools-exhausted",
         # Where no pool would help, it is how the host is meant to be, until a network is refused.
-        status=Status.WARN if elsewhere is not None or refused else Status.NOTE,
+        status=Status.WARN if area_beside_routes(case) is not None or refused else Status.NOTE,
         subject=case.engine_subject,
         summary=(
             f"The host's {listed(routes, 'route')} of a link cover every address pool: the next network without a "

@@ -100,7 +100,16 @@ def _bridges(case: Case) -> Iterator[Finding]:
 
 
 def _mtu_inside(end: Station) -> int:
-    return end.link.mtu if end.link is not None else 0
+    """What its answers are as large as: its link's, where no route of its own by that link says less."""
+    if end.link is None or end.terrain is None:
+        return 0
+    routes = end.terrain.namespace.routes
+    by_link = [
+        one.mtu
+        for one in (() if isinstance(routes, Unread) else routes)
+        if one.mtu and any(hop.gateway and hop.link == end.link.index for hop in one.next_hops)
+    ]
+    return min((end.link.mtu, *by_link))
 
 
 def _below_containers(case: Case, traced: Traced, bridge: Link, widest: Station) -> Finding:

@@ -181,7 +181,8 @@ def _resolution(case: Case, container: Container, file: ResolvConf, traced: tupl
         """Walked for this alone where the container has no IPv6, for then no other packet needs that way."""
         address = without_zone(server.address)
         walked = by_destination.get(address)
-        if walked is not None or address.version == 4 or address.is_loopback or case.walker is None:
+        by_ipv4 = address.version == 4 or address.ipv4_mapped is not None
+        if walked is not None or by_ipv4 or address.is_loopback or case.walker is None:
             return walked
         source, zone = traced[0].journey.flow.source, zone_of(server.address)
         return case.walker.walk(Flow(source, address, "udp", DNS_PORT, zone=zone))

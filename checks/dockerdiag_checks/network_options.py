@@ -156,8 +156,9 @@ def _ways(host: NetworkNamespace) -> Iterator[_Way]:
         if route.type == "unicast" and route.table in tables and destination.prefixlen:
             links = frozenset(names.get(hop.link or 0, "?") for hop in route.next_hops)
             by_link = route.scope == "link"
-            # Others than the kernel itself route what lies beyond, as a VPN does: more than one network of its own.
-            connected = by_link and route.protocol == "kernel"
+            # A VPN's program routes what lies beyond: more than one network of its own. A DHCP client (dhcpcd) and a
+            # router's advertisement give the route of the LAN itself.
+            connected = by_link and route.protocol in ("kernel", "dhcp", "ra")
             yield _Way(destination, links, by_link, connected)
 
 

@@ -25,7 +25,10 @@ _FIREWALLS = {
     "ufw.service": "ufw's own rules (ufw route allow)",
 }
 """The services that load rules of the admin's own, and where those are kept; firewalld's has remedies of its own."""
-_QUEUES = re.compile(r" -j (?:NF)?QUEUE\b|(?:^| )queue(?: |$)")
+_QUOTED = re.compile(r'"(?:\\.|[^"\\])*"')
+"""A comment or a log prefix, which may name anything."""
+_QUEUES = {"nft": re.compile(r"(?:^| )queue(?: |$)")}
+_QUEUE_TARGETS = re.compile(r" -j (?:NF)?QUEUE\b")
 
 
 def where(rule: RuleReference) -> str:
@@ -88,7 +91,9 @@ def _let_pass(
             f"of {places}: what another rule there refuses is let in too."
         )
     flag = "ip6tables" if rule.family == "ip6" else "iptables"
-    comes_back = case.lacks_accepts(hit.halt) or (is_native(rule) and rule.chain != DIRECT_ACCESS)
+    # What it drops on the way out it is meant to drop: the ports of another network that are not published.
+    of_answers = is_native(rule) and rule.chain != DIRECT_ACCESS and hit.directions == ("reply",)
+    comes_back = case.lacks_accepts(hit.halt) or of_answers
     if comes_back and case.running_value(flag) is True:
         lasting: tuple[str, ...] = (sh("systemctl", "restart", "docker"),)
         undo: tuple[str, ...] = ()
@@ -147,7 +152,7 @@ def _instead(case: Case, hit: Hit, rule: RuleReference) -> Iterator[str]:
 
 def hands_to_program(rule: RuleReference) -> bool:
     """Whether a rule that stops packets does so since no program takes them from its queue."""
-    return _QUEUES.search(rule.text) is not None
+    return _QUEUES.get(rule.backend, _QUEUE_TARGETS).search(_QUOTED.sub('""', rule.text)) is not None
 
 
 def _refuses_host(case: Case, hit: Hit) -> bool:

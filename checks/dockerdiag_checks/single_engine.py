@@ -62,9 +62,9 @@ def CHECK(case: Case) -> Iterator[Finding]:  # noqa: N802 - a module's check is 
     if isinstance(daemons, Unread) or serving is None or case.engine_elsewhere() is not None:
         return
     others = [one for one in daemons if one.pid != serving.pid and one.namespace == serving.namespace]
-    own = case.presumed_value("bridge") or _DEFAULT
+    own = str(case.presumed_value("bridge") or _DEFAULT)
     for other in others:
-        bridge = _bridge(case, other)
+        bridge = own if _of_one_file(serving, other) else _bridge(case, other)
         alike = bridge == own != _NONE
         yield Finding(
             code="two-engines",
@@ -85,6 +85,18 @@ def _apart(bridge: str | None, *, alike: bool) -> str:
     if bridge is None:
         return "with a configuration file that was not read, which may name a bridge of its own"
     return "without a default bridge" if bridge == _NONE else "on its own bridge"
+
+
+def _of_one_file(serving: DaemonProcess, other: DaemonProcess) -> bool:
+    """Whether both go by the same configuration file, whatever it says, and by no flag."""
+    paths = set()
+    for one in (serving, other):
+        words = () if isinstance(one.command_line, Unread) else one.command_line
+        flags = parse_flags(words[1:], None).values
+        if "bridge" in flags:
+            return False
+        paths.add(str(flags["config-file"].value) if "config-file" in flags else _CONFIG_FILE)
+    return len(paths) == 1
 
 
 def _bridge(case: Case, other: DaemonProcess) -> str | None:

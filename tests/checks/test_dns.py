@@ -215,6 +215,10 @@ def test_servers_of_ipv6_alone_for_a_container_without() -> None:
     assert alarms(judged(container(f"nameserver {SIX}\nnameserver 203.0.113.10\n"))) == []
 
 
+def test_a_server_of_ipv4_in_the_words_of_ipv6_is_asked_by_ipv4() -> None:
+    assert alarms(judged(container("nameserver ::ffff:203.0.113.10\n"))) == []
+
+
 def test_the_engine_asks_such_servers_from_the_host_unless_somebody_chose_them() -> None:
     assert judged(behind_engine(f"host({SIX})"), embedded()).verdict is Verdict.OK
     report = judged(behind_engine(SIX), embedded())

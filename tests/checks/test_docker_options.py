@@ -74,6 +74,12 @@ def test_a_line_that_systemd_does_not_read_is_a_note() -> None:
     assert (finding.subject, "--mtu" in finding.summary) == ("file:/etc/default/docker", True)
 
 
+def test_an_escape_that_systemd_does_not_know_takes_no_word_away() -> None:
+    line = "ExecStart=\nExecStart=/usr/bin/dockerd -H fd:// --log-opt tag=a\\d --iptables=false"
+    report = judged(drop_in("a.conf", line))
+    assert "options-line-ignored" not in told(report, Status.NOTE)
+
+
 def test_options_that_hurt_nothing_are_a_note() -> None:
     report = judged(drop_in("x.conf", "Environment=DOCKER_OPTS=--mtu=1400"), command_line("--mtu=1400"))
     assert report.verdict is Verdict.OK

@@ -302,6 +302,16 @@ def test_a_queue_that_no_program_takes_from_is_told_as_such() -> None:
     assert "start that instead" in report.cause.remedies[0].risk
 
 
+@pytest.mark.parametrize("comment", ["queue", '"mail queue traffic"', '"was -j NFQUEUE once"'])
+def test_a_queue_that_a_comment_names_is_none(comment: str) -> None:
+    report = judged(
+        first_in("FORWARD", f"-i docker0 -m comment --comment {comment} -j DROP"), network(packet_queues=())
+    )
+    assert cause_of(report)[1] == "rule-drops"
+    assert report.cause is not None
+    assert "no program takes" not in report.cause.summary
+
+
 @pytest.mark.parametrize(("output", "told_so"), [("-o eth0 -j DROP", True), ("-o tun0 -j DROP", False)])
 def test_a_kill_switch_is_thought_of_where_the_hosts_own_packets_are_refused_too(
     output: str, told_so: bool
@@ -318,6 +328,7 @@ def test_a_kill_switch_is_thought_of_where_the_hosts_own_packets_are_refused_too
         ({"prefix": {"addr": "172.17.0.0", "len": 24}}, "172.17.0.0/24", ""),
         ({"range": ["172.17.0.1", "172.17.0.9"]}, "172.17.0.1-172.17.0.9", ""),
         ({"elem": {"val": "172.17.0.2", "timeout": 600, "expires": 300}}, "172.17.0.2", " timeout 300s"),
+        ({"elem": {"val": "172.17.0.2", "timeout": 600, "expires": 0}}, "172.17.0.2", " timeout 1s"),
     ],
 )
 def test_a_ban_is_taken_back_as_its_set_has_it_and_given_back_for_its_time(
@@ -392,3 +403,16 @@ def test_a_rule_in_the_engines_native_table_is_gone_after_its_restart() -> None:
     assert accepted.now[0].startswith("nft insert rule ip docker-bridges filter-FORWARD handle 12 ")
     # The engine fills its chains anew: what a drop-in puts there at its start would not stay.
     assert accepted.lasting == made_again.now == ("systemctl restart docker",)
+
+
+def test_what_is_dropped_on_the_way_out_natively_is_not_mended_by_a_restart() -> None:
+    native = json.loads(listing())
+    place = {"family": "ip", "table": "docker-bridges", "chain": "filter-FORWARD", "handle": 12}
+    requests = {"match": {"op": "==", "left": {"meta": {"key": "iifname"}}, "right": "docker0"}}
+    native["nftables"].append({"rule": {**place, "expr": [requests, {"drop": None}]}})
+    report = judged(partial(with_nftables, rules=json.dumps(native)))
+    assert cause_of(report) == ("forward-policy", "rule-drops", "network:bridge")
+    assert report.cause is not None
+    accepted = report.cause.remedies[0]
+    assert accepted.lasting == ()
+    assert "until the engine fills that chain anew" in accepted.risk

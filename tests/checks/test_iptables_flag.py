@@ -1,3 +1,4 @@
+import json
 from functools import partial
 
 import pytest
@@ -207,3 +208,13 @@ def test_native_rules_that_are_flushed_or_left_for_ipv6_alone_are_gone(rules: st
 def test_one_native_rule_that_is_missing_is_not_all() -> None:
     rules = listing(masquerade=None, raw=direct_access(0))
     assert cause_of(judged(partial(with_nftables, rules=rules)))[:2] == ("masquerade", "masquerade-missing")
+
+
+def test_what_iptables_refuses_does_not_follow_from_native_rules_that_are_gone() -> None:
+    """An engine with nftables puts nothing into iptables' FORWARD, whatever is missing elsewhere."""
+    empty = json.dumps({"nftables": [{"metainfo": {"version": "1.0.6", "json_schema_version": 1}}]})
+    refuses = "[9:540] -A FORWARD -j REJECT --reject-with icmp-host-prohibited\n"
+    report = judged(partial(with_nftables, rules=empty, more=refuses))
+    blamed = [found for found in told(report).values() if found.code == "engine-rules-gone"]
+    assert not any("rule-rejects" in pattern for found in blamed for pattern in found.explains)
+    assert "rule-rejects" in [found.code for found in told(report).values()]

@@ -1,7 +1,7 @@
 from dataclasses import replace
 
 from dockerdiag.report import Status
-from dockerdiag.snapshot import Engine, IpamPool, Link, LogLine, Snapshot
+from dockerdiag.snapshot import Engine, IpamPool, Link, LogLine, Snapshot, Unread
 from tests.checks.hosts import Change, daemon_json, engine, host, judged, network, sysctls, told
 
 OVERFLOW = LogLine(0.0, "kernel", "neighbour: arp_cache: neighbor table overflow!")
@@ -99,3 +99,9 @@ def test_pools_beside_the_routes_of_a_vpn() -> None:
     assert with_file.now[0].startswith("cp -pL /etc/docker/daemon.json ")
     taken = judged(private, with_pools(IpamPool("10.254.0.0/16", size=24)))
     assert "address-pools-exhausted" not in told(taken)
+
+
+def test_pools_that_no_edit_can_be_offered_for_are_a_warning_all_the_same() -> None:
+    private = by_the_links("172.16.0.0/12", "192.168.0.0/16")
+    found = told(judged(private, lambda snapshot: replace(snapshot, daemon_json=Unread("not permitted"))))
+    assert found["address-pools-exhausted"].status is Status.WARN

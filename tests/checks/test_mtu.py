@@ -1,7 +1,19 @@
 """Where the way out is narrower than the container's link."""
 
+from dataclasses import replace
+
 from dockerdiag.report import Status, Verdict
-from tests.checks.hosts import Change, cause_of, first_in, judged, links, told, with_table
+from dockerdiag.snapshot import NetworkNamespace
+from tests.checks.hosts import (
+    Change,
+    cause_of,
+    container_namespace,
+    first_in,
+    judged,
+    links,
+    told,
+    with_table,
+)
 
 MANGLE = "*mangle\n:FORWARD ACCEPT [0:0]\n:POSTROUTING ACCEPT [0:0]\n[0:0] -A {}\nCOMMIT\n"
 CLAMP = "-p tcp -m tcp --tcp-flags SYN,RST SYN -j TCPMSS --clamp-mss-to-pmtu"
@@ -66,3 +78,16 @@ def test_a_bridge_that_is_narrower_than_its_containers() -> None:
 def test_a_bridge_as_narrow_as_the_uplink_meets_no_larger_answer() -> None:
     report = judged(links("docker0", mtu=1400), links("eth0", mtu=1400))
     assert told(report).keys() == {"mtu-above-uplink"}
+
+
+def test_a_container_whose_route_says_what_the_bridge_takes() -> None:
+    """The segment size that it announces follows its route."""
+
+    def by_route(namespace: NetworkNamespace) -> NetworkNamespace:
+        assert isinstance(namespace.routes, tuple)
+        narrow = (
+            replace(one, mtu=1400 if one.destination == "0.0.0.0/0" else None) for one in namespace.routes
+        )
+        return replace(namespace, routes=tuple(narrow))
+
+    assert judged(links("docker0", mtu=1400), container_namespace(by_route)).verdict is Verdict.OK

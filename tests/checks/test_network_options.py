@@ -82,6 +82,11 @@ def test_what_a_vpn_leads_to_beyond_the_subnet_is_no_lan() -> None:
     assert "subnet-overlap" in told(judged(alike))
 
 
+def test_the_lan_of_a_dhcp_client_is_one() -> None:
+    wide = {"destination": "172.16.0.0/12", "next_hops": by(2), "scope": "link"}
+    assert "subnet-overlap" in told(judged(route(**wide, protocol="dhcp")))
+
+
 def test_a_table_for_some_packets_is_the_walks_to_judge() -> None:
     report = judged(
         route("172.17.0.0/16", next_hops=by(2), scope="link", table=100),

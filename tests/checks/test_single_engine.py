@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 
 from dockerdiag.report import Finding, Status
-from dockerdiag.snapshot import Snapshot
+from dockerdiag.snapshot import Snapshot, Unread
 from tests.checks.hosts import Change, command_line, daemon_json, judged, told
 
 
@@ -34,6 +34,11 @@ def test_a_second_one_with_the_same_bridge(words: tuple[str, ...]) -> None:
 
 def test_one_file_for_both() -> None:
     assert second(daemon_json('{"bridge": "br0"}'), beside()).status is Status.WARN
+
+
+def test_one_file_for_both_that_was_not_read() -> None:
+    unread = second(beside(), lambda snapshot: replace(snapshot, daemon_json=Unread("not permitted")))
+    assert unread.status is Status.WARN
 
 
 @pytest.mark.parametrize(
