@@ -7,7 +7,8 @@ With DOCKERDIAG_LAB_LASTING=1 remedies are undone and run again too.
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
+from subprocess import CalledProcessError
 
 import pytest
 
@@ -62,18 +63,23 @@ class StandIn:
     def set_up(self, page: Page) -> None:
         self.clear()
         self.page = page
-        self.host.run_all(page.setup)
-        for one in page.containers:
-            self.host.start_container(one.name, one.network, one.options, one.command)
-        if page.routed:
-            self.host.wires.in_internet("route", "add", page.routed, "via", HOST_ADDRESS)
+        try:
+            self.host.run_all(page.setup)
+            for one in page.containers:
+                self.host.start_container(one.name, one.network, one.options, one.command)
+            if page.routed:
+                self.host.wires.in_internet("route", "add", page.routed, "via", HOST_ADDRESS)
+        except BaseException:
+            self.clear()
+            raise
 
     def clear(self) -> None:
         page, self.page = self.page, None
         if page is None:
             return
         if page.routed:
-            self.host.wires.in_internet("route", "delete", page.routed)
+            with suppress(CalledProcessError):  # it was not set up so far
+                self.host.wires.in_internet("route", "delete", page.routed)
         self.host.run("docker rm --force $(docker ps --all --quiet); docker network prune --force")
         self.host.run("; ".join(page.undo))
 
