@@ -132,7 +132,8 @@ def _status(process: subprocess.Popen[bytes], deadline: Deadline) -> int:
         subprocess.TimeoutExpired: it has not.
     """
     # The library looks again after half a millisecond, which is too early and then too late by as much.
-    with contextlib.suppress(OSError):  # before Linux 5.3, or no descriptor is left
+    # Before Linux 5.3, or no descriptor is left; Pythons that were built with older headers, and PyPy, lack the call.
+    with contextlib.suppress(OSError, AttributeError):
         descriptor = os.pidfd_open(process.pid)
         try:
             waiting = select.poll()

@@ -94,6 +94,12 @@ def test_failures_in_a_sentence() -> None:
         checked(python("import os; os.kill(os.getpid(), 9)"), Deadline(10))
 
 
+def test_a_python_without_the_call_that_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that was built with the headers of a kernel before 5.3."""
+    monkeypatch.delattr(os, "pidfd_open")
+    assert run(python("import sys; sys.exit(3)"), Deadline(10)).status == 3
+
+
 def test_a_tool_outside_of_path_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nonexistent")
     assert find_tool("no-such-tool", "sh") is not None
