@@ -16,7 +16,7 @@ from typing import Any, cast
 from dockerdiag.dataclass import replace
 from dockerdiag.snapshot.address_map import Address, AddressMap, address_map, is_kept
 from dockerdiag.snapshot.model import Address as LinkAddress
-from dockerdiag.snapshot.model import IpamPool, Redaction, Snapshot
+from dockerdiag.snapshot.model import IpamPool, Redaction, RoutingRule, Snapshot
 from dockerdiag.snapshot.names import (
     KINDS,
     PART,
@@ -46,7 +46,7 @@ _TOKEN = re.compile(
           | (?=02-00-|[\d-]{0,16}[A-Fa-f])[0-9A-Fa-f]{2}(?:-[0-9A-Fa-f]{2}){5}
           | (?=0200\.|[\d.]{0,13}[A-Fa-f])[0-9A-Fa-f]{4}(?:\.[0-9A-Fa-f]{4}){2})(?![A-Za-z0-9:])
       | (?<![A-Za-z0-9])(?P<six>[0-9A-Fa-f]{0,4}(?::[0-9A-Fa-f]{0,4}){2,7}(?:(?<=:)\d{1,3}(?:\.\d{1,3}){3})?)
-        (?![A-Za-z0-9:]|\.\d)(?:/(?P<length6>\d{1,3})(?!\d)|\\?",\ ?\\?"len\\?":\ ?(?P<nft6>\d+))?
+        (?<![^:]:)(?!:?[A-Za-z0-9]|::|\.\d)(?:/(?P<length6>\d{1,3})(?!\d)|\\?",\ ?\\?"len\\?":\ ?(?P<nft6>\d+))?
       | (?<![0-9.])(?P<four>\d{1,3}(?:\.\d{1,3}){3})(?!\.?\d)
         (?:/(?P<mask>\d{1,3}(?:\.\d{1,3}){3}|\d{1,2})(?!\d)|\\?",\ ?\\?"len\\?":\ ?(?P<nft4>\d+))?
       | (?P<number>(?<![A-Za-z0-9])(?:0x[0-9A-Fa-f]{8}|[1-9]\d{7,9}(?!\.)|[0-9A-F]{8}(?=:[0-9A-F]{4}\b))(?![A-Za-z0-9]))
@@ -60,6 +60,11 @@ _DASHED = re.compile(r"(?<![A-Za-z0-9])\d{1,3}([-_])\d{1,3}(?:\1\d{1,3}){2}(?![A
 """An address within a name, as `ip-10-0-0-5`."""
 _HEXADECIMAL_RANGE = re.compile(r"\b0x([0-9A-Fa-f]{8}):0x([0-9A-Fa-f]{8})\b")
 _HEXADECIMAL_MASK = re.compile(r"&\s{0,4}0x([0-9A-Fa-f]{8})\s{0,4}={1,2}\s{0,4}0x([0-9A-Fa-f]{8})\b")
+_MARK = re.compile(r"mark[ =]{1,2}(?:0x)?([0-9A-Fa-f]{1,10})(?:/(?:0x)?([0-9A-Fa-f]{1,10}))?")
+_ESCAPED = re.compile(
+    r"(?<![0-9.])(\d{1,3})(\\{1,16}\.)(\d{1,3})\2(\d{1,3})\2(\d{1,3})(?!\d)(?:(\\{0,16}/)(\d{1,2})(?!\d))?"
+)
+"""An address in a pattern, whose dots are escaped."""
 _RANGE = re.compile(r"(?<![\w.:])([\da-fA-F.:]{3,39})-([\da-fA-F.:]{3,39})(?![\w.:])")
 
 _NEVER = frozenset(
@@ -176,7 +181,7 @@ class RedactionMap:
                 )
             return _address(match, self.addresses.restore) or _words_within(match[0], name)
 
-        return _TOKEN.sub(original, text)
+        return _escaped(_TOKEN.sub(original, text), self.addresses.restore)
 
     def dumps(self) -> str:
         """As JSON."""
@@ -240,7 +245,10 @@ def redact(snapshot: Snapshot, key: bytes) -> tuple[Snapshot, RedactionMap]:
         frozenset(names.labels),
         {mac: _mac(number) for number, mac in enumerate(sorted(used.macs), 1)},
         frozenset(names.domains),
-        {str(one): str(addresses.replace(one)) for one in _known(used.numbers, used.addresses, subnets)},
+        {
+            str(one): str(addresses.replace(one))
+            for one in _known(used.numbers - _marks(snapshot), used.addresses, subnets)
+        },
     )
     count: Counter[str] = Counter()
     redacted = _Replacer(redaction_map, count).part(snapshot, "", "")
@@ -305,6 +313,16 @@ def _subnets(snapshot: Snapshot) -> set[str]:
             if 8 <= subnet.prefixlen < subnet.max_prefixlen:
                 found.add(str(subnet))
     return found
+
+
+def _marks(snapshot: Snapshot) -> set[IPv4Address]:
+    """The numbers by which policy rules know packets: those are no text, and stay."""
+    rules = (one for one in _dataclasses(snapshot) if isinstance(one, RoutingRule))
+    numbers = {number for one in rules for number in (one.mark, one.mask) if number is not None}
+    for text in texts_in(snapshot):
+        for match in _MARK.finditer(text) if "mark" in text else ():
+            numbers.update(int(one, 16) for one in match.groups() if one)
+    return {IPv4Address(one) for one in numbers if 0 <= one < 1 << 32}
 
 
 def _known(numbers: set[IPv4Address], used: set[Address], subnets: set[str]) -> set[IPv4Address]:
@@ -441,7 +459,7 @@ class _Replacer:
         return {key: self._json_value(one) for key, one in value.items()}
 
     def text(self, text: str) -> str:
-        return _TOKEN.sub(self._token, text)
+        return _escaped(_TOKEN.sub(self._token, text), self._map.addresses.replace)
 
     def _token(self, match: re.Match[str]) -> str:
         if match["escape"]:
@@ -639,6 +657,19 @@ def _written_alike(new: Address, written: str) -> str:
         return f"{written[: written.rindex(':') + 1]}{IPv4Address(host)}"
     leading = IPv6Address(network << 32).exploded[:29]
     return f"{':'.join(f'{int(one, 16):x}' for one in leading.split(':') if one)}:{IPv4Address(host)}"
+
+
+def _escaped(text: str, turn: Callable[[Address, int | None], Address]) -> str:
+    """A text with what stands for each address in it whose dots are escaped."""
+
+    def turned(match: re.Match[str]) -> str:
+        address = _parsed(".".join(match.group(1, 3, 4, 5)))
+        if address is None:
+            return match[0]
+        told = str(turn(address, _length(match[7], 32))).replace(".", match[2])
+        return told + (match[6] + match[7] if match[7] else "")
+
+    return _ESCAPED.sub(turned, text) if "\\." in text else text
 
 
 def _length(mask: str | None, size: int) -> int | None:

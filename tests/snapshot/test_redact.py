@@ -16,7 +16,7 @@ from dockerdiag.diagnosis import diagnose
 from dockerdiag.formatting import RenderOptions
 from dockerdiag.registry import checks, formats
 from dockerdiag.report import Report
-from dockerdiag.snapshot import Engine, LogLine, Snapshot, TextFile, Unread
+from dockerdiag.snapshot import Engine, LogLine, RoutingRule, Snapshot, TextFile, Unread
 from dockerdiag.snapshot.address_map import AddressMap
 from dockerdiag.snapshot.redact import RedactionMap, redact
 from dockerdiag.snapshot.store import dump, load, loads
@@ -405,6 +405,33 @@ def test_a_number_in_nft_is_replaced_as_the_address_is(plain: Snapshot) -> None:
     assert told["comment"] == f"0x{number:08x}"
 
 
+def test_a_mark_that_a_policy_rule_asks_for_is_no_address(plain: Snapshot) -> None:
+    """0x01000000 is 1.0.0.0 too, beside a resolver 1.0.0.1; a policy rule has its mark as a number, not as text."""
+    setting = {"mangle": {"key": {"meta": {"key": "mark"}}, "value": 1 << 24}}
+    chain = {"family": "inet", "table": "vpn", "name": "pre", "handle": 1}
+    base = {"type": "filter", "hook": "prerouting", "prio": -150, "policy": "accept"}
+    place = {"family": "inet", "table": "vpn", "chain": "pre", "handle": 2}
+    assert isinstance(plain.network.firewall.nft, str)
+    assert isinstance(plain.network.rules, tuple)
+    assert isinstance(plain.resolv_conf, TextFile)
+    nft = json.loads(plain.network.firewall.nft or '{"nftables": []}')
+    nft["nftables"] += [
+        {"table": {"family": "inet", "name": "vpn", "handle": 90}},
+        {"chain": {**chain, **base}},
+        {"rule": {**place, "expr": [setting]}},
+    ]
+    network = replace(
+        plain.network,
+        firewall=replace(plain.network.firewall, nft=json.dumps(nft)),
+        rules=(RoutingRule(4, 50, "prohibit", mark=1 << 24), *plain.network.rules),
+    )
+    resolvers = replace(plain.resolv_conf, text="nameserver 1.0.0.1\n")
+    snapshot = replace(plain, network=network, resolv_conf=resolvers)
+    before = judged(snapshot, [])
+    assert before.cause is not None
+    assert gist(judged(redact(snapshot, KEY)[0], [])) == gist(before)
+
+
 def test_ip6_arpa_is_the_address_and_its_zone_the_prefix(plain: Snapshot) -> None:
     address = ip_address("fd00:7777::1:0:0:1")
     lines = (str(address), address.reverse_pointer, address.reverse_pointer[48:])
@@ -425,11 +452,13 @@ def test_ip6_arpa_is_the_address_and_its_zone_the_prefix(plain: Snapshot) -> Non
         "http%3A%2F%2Fdb7.corp.northwind.de%3A80 %2Fdb7 %22db7%22",
         "/var/lib/docker/containers/db7/DB7-json.log com.docker.compose.project=DB7",
         "0242ac110009 0x0242ac110009 02:42:ac:11:00:09",
+        "own address fd00:7777::1:2: network six is routed, fd00:7777::1:9:",
+        r"-s 's/172\.17\.0\.2/&/; s/172\\.17\\.0\\.0\\/16//'",
     ],
 )
 def test_nothing_is_told_and_all_of_it_is_revealed(plain: Snapshot, text: str) -> None:
     (told,), redaction_map = of_lines(plain, text)
-    for gone in ("db7", "northwind", "7777", "172.17.", "42ac11", "42:ac"):
+    for gone in ("db7", "northwind", "7777", "172.17.", "172\\.17", "172\\\\.17", "42ac11", "42:ac"):
         assert gone not in told.lower()
     if text.endswith(":172.17.0.2"):
         ip_address(told)
