@@ -100,3 +100,28 @@ def test_a_state_that_held_one_tells_no_change() -> None:
     assert again.good is not None
     assert isinstance(again.good.hosts_file, TextFile)
     assert one.secret not in again.good.hosts_file.text
+
+
+def test_two_files_of_two_people_stay_two() -> None:
+    """A kind before a name with an @ in it is no user with a password."""
+    homes = ("/home/anna@corp.example.com", "/home/jdoe@corp.example.com")
+    findings = tuple(
+        Finding("of-one", Status.WARN, f"file:{home}/.docker/config.json", "x") for home in homes
+    )
+    first, *others = BROKEN.results
+    report = replace(BROKEN, results=(replace(first, findings=findings), *others))
+    assert [one.subject for one in without_credentials(report).results[0].findings] == [
+        one.subject for one in findings
+    ]
+
+
+def test_whatever_a_report_keeps_under_a_secret_name_is_hidden() -> None:
+    kept = {
+        "API_TOKEN": ["hunter2x"],
+        "rows": [{"DB_PASSWORD": {"value": ["hunter2x"]}}],
+        "http://op:hunter2x@proxy.example:3128": "dead",
+    }
+    masked = without_credentials(replace(BROKEN, host={**BROKEN.host, **kept}))
+    assert "hunter2x" not in dumps(masked)
+    assert masked.redaction["secrets_replaced"] > BROKEN.redaction["secrets_replaced"]
+    assert without_credentials(masked) is masked

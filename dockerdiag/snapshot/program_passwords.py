@@ -1,6 +1,7 @@
 """What programs and directives are given as a password behind an option or a word of no telling name."""
 
 import re
+from bisect import bisect_left
 from collections.abc import Iterator
 from functools import cache
 from itertools import zip_longest
@@ -136,10 +137,13 @@ def program_passwords(text: str) -> Iterator[Edit]:
     words = list(_PROGRAM_WORD.finditer(text))
     found: list[Edit] = []
     searched: dict[str, int] = {}
+    taken = [one.span() for one in _TAKES_PASSWORD.finditer(text)]
     for word, following in zip_longest(words, words[1:]):
         start = word.end()
-        if word[0] in ("echo", "printf") and not _TAKES_PASSWORD.search(text, start, start + 1024):
-            continue
+        if word[0] in ("echo", "printf"):
+            next_taken = bisect_left(taken, (start, 0))
+            if next_taken == len(taken) or taken[next_taken][1] > start + 1024:
+                continue
         own = following.end() if following is not None else len(text)
         ended = _COMMAND_END.search(text, start, max(start + _REACH, own))
         end = ended.end() if ended else max(start + _REACH, own)

@@ -428,8 +428,15 @@ def _in_quotes(text: str) -> Iterator[Edit]:
             yield Edit(*match.span(kind), MASK)
 
 
+_NAMES_A_THING = (
+    *("container", "network", "link", "link set", "dev", "iif", "oif", "-i", "-o", "the", "and", ","),
+    *("connect", "disconnect", "exec", "inspect", "show", "start", "stop", "restart"),
+)
+"""Behind these is the name of a container, network or link, or a word of prose, whatever it reads like."""
 _DIRECTIVE = re.compile(
-    r"""(?:^|(?<=[\s"'{;]))(?P<name>[^\W\d_][\w.-]{0,63}[_-](?:pass(?:word|wd|phrase)?|pw|pwd|psk
+    r"""(?:^|(?<=[\s"'{;]))"""
+    + "".join(rf"(?<!{re.escape(one)}[ ])" for one in _NAMES_A_THING)
+    + r"""(?P<name>[^\W\d_][\w.-]{0,63}[_-](?:pass(?:word|wd|phrase)?|pw|pwd|psk
           |(?:access|secret|api|auth|private|license|encryption)_?(?:key|token))|X-[\w-]{1,64})
         [ \t]{1,8}(?:[su]:)?(?!-|["']?\*\*\*)["']?""",
     re.VERBOSE | re.MULTILINE | re.IGNORECASE,

@@ -87,6 +87,8 @@ def test_arguments_are_read_as_their_program_reads_them(
         '("password", "',
         "jdbc:oracle:a:b/",
         "Private-Lines: 1\n",
+        "echo ",
+        "printf x ",
     ],
 )
 def test_time_grows_with_the_text_alone(piece: str) -> None:
