@@ -11,6 +11,7 @@ from dockerdiag.dataclass import dataclass
 from dockerdiag.destination import Destination
 from dockerdiag.packet.flow import Flow, Halt, Journey, Source
 from dockerdiag.packet.packet import IPAddress, without_zone, zone_of
+from dockerdiag.packet.rules import Ruleset
 from dockerdiag.packet.walk import Walker
 from dockerdiag.probed import Compared
 from dockerdiag.report import Disposition, Finding, Status
@@ -170,6 +171,11 @@ class Case:
         """Its containers, running or not; empty where they could not be read."""
         engine = self.engine
         return () if engine is None or isinstance(engine.containers, Unread) else engine.containers
+
+    @property
+    def ruleset(self) -> Ruleset:
+        """The host's rules as they are walked; none where nothing is."""
+        return self.walker.world.host.ruleset if self.walker is not None else Ruleset()
 
     def network(self, name: str | None) -> Network | None:
         """The network of that name."""

@@ -11,12 +11,8 @@ _BUILT_IN = (
     IpamPool("192.168.0.0/16", size=20),
 )
 """What the engine takes subnets from where default-address-pools says nothing (moby, ipamutils)."""
-_PRIVATE = tuple(
-    part
-    for whole in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16")
-    for part in sorted(IPv4Network(whole).subnets(new_prefix=16), reverse=True)
-)
-"""Areas of RFC 1918, from the end that fewer others use."""
+_PRIVATE = ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16")
+"""RFC 1918's."""
 _MOST = 4096
 """Subnets of a pool that are looked at one by one; so many are never all in use."""
 
@@ -39,7 +35,11 @@ def area_beside_routes(case: Case) -> IPv4Network | None:
     used += [
         ip_network(one.destination) for one in routes if one.family == 4 and one.destination != "0.0.0.0/0"
     ]
-    return next((area for area in _PRIVATE if _is_free(area, used)), None)
+    # From the end that fewer others use.
+    areas = (
+        area for one in _PRIVATE for area in sorted(IPv4Network(one).subnets(new_prefix=16), reverse=True)
+    )
+    return next((area for area in areas if _is_free(area, used)), None)
 
 
 def _of_links(case: Case) -> list[Subnet]:

@@ -59,7 +59,8 @@ def ban_of(case: Case, hit: Hit) -> Ban | None:
             if "src" in (match[2], match[3]) or match[3] == "saddr"
             else addresses.destination
         )
-        members = (_nft_members if rule.backend == "nft" else _members)(case, rule, name, address)
+        in_nft = rule.backend == "nft"
+        members = _nft_members(case, rule, name, address) if in_nft else _members(case, name, address)
         member, left = next(members, (str(address), ""))
         return Ban(who, jail, member, name, rule, left)
     written = re.search(r"(?:-s|-d|saddr|daddr) (\S+)", rule.text)
@@ -76,9 +77,8 @@ def _banner(name: str, rule: RuleReference) -> tuple[str | None, str | None]:
     return None, None
 
 
-def _members(case: Case, rule: RuleReference, name: str, address: IPAddress) -> Iterator[tuple[str, str]]:
+def _members(case: Case, name: str, address: IPAddress) -> Iterator[tuple[str, str]]:
     """The members of an ipset that hold an address, as they are written, and their time."""
-    del rule
     sets = case.snapshot.network.firewall.ipsets
     for one in () if isinstance(sets, Unread) else sets:
         if one.name != name:

@@ -29,7 +29,6 @@ namespace up anew.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from shlex import quote
 
 from dockerdiag.case import Case
 from dockerdiag.packet.flow import Halt
@@ -40,7 +39,7 @@ from dockerdiag.snapshot.resolv_conf import EMBEDDED
 from dockerdiag_checks.commands import in_namespace, sh
 from dockerdiag_checks.name_remedies import started_again
 from dockerdiag_checks.name_resolution import DNS_PORT, Resolution, resolutions, subject_of
-from dockerdiag_checks.rule_commands import MARK, iptables
+from dockerdiag_checks.rule_commands import MARK, iptables, own_nat_chain
 from dockerdiag_checks.wording import listed, retry
 
 NEEDS = ("engine", "engine.containers")
@@ -142,12 +141,8 @@ def _by_nft(_: Case, sockets: Iterable[Listener]) -> tuple[list[str], list[str]]
         f"ip daddr {EMBEDDED} {socket.protocol} dport {DNS_PORT} dnat to {EMBEDDED}:{socket.port}"
         for socket in sockets
     )
-    made = (
-        sh("nft", "add", "table", *chain[:2]),
-        f"{sh('nft', 'add', 'chain', *chain)} {quote('{ type nat hook output priority -100; }')}",
-        *(sh("nft", "add", "rule", *chain, *rule.split()) for rule in rules),
-    )
-    return [" && ".join(made)], [sh("nft", "delete", "table", *chain[:2])]
+    made = own_nat_chain(chain, -100, *(sh("nft", "add", "rule", *chain, *rule.split()) for rule in rules))
+    return [made], [sh("nft", "delete", "table", *chain[:2])]
 
 
 def _sockets(case: Case, one: Resolution) -> tuple[Listener, ...]:

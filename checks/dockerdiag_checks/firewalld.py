@@ -4,7 +4,6 @@ import re
 from ipaddress import ip_network
 
 from dockerdiag.case import Case, Hit
-from dockerdiag.packet.rules import Ruleset
 from dockerdiag.report import Remedy, RuleReference
 from dockerdiag_checks.commands import sh
 from dockerdiag_checks.engine_restart import restart_risk
@@ -113,10 +112,9 @@ def _source_in(case: Case, hit: Hit, zone: str, subnets: tuple[str, ...]) -> Rem
 def _is_in_zone(case: Case, hit: Hit) -> bool:
     """Whether the bridges are in Docker's zone already, so that it is the zone that refuses them."""
     bridges = _bridges(case, hit)
-    ruleset = case.walker.world.host.ruleset if case.walker is not None else Ruleset()
     texts = [
         rule.write()
-        for table in ruleset.tables
+        for table in case.ruleset.tables
         if table.name == _TABLE
         for chain in table.chains.values()
         for rule in chain.rules

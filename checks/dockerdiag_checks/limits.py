@@ -30,7 +30,7 @@ larger neighbour table. Subnets of networks that are there do not change.
 
 from collections import Counter
 from collections.abc import Iterator
-from ipaddress import ip_address, ip_network
+from ipaddress import IPv4Network, ip_address, ip_network
 from itertools import chain
 from typing import Final
 
@@ -116,11 +116,12 @@ def _pools(case: Case) -> Iterator[Finding]:
 
 
 def _covered(case: Case, routes: list[str], refused: tuple[Evidence, ...]) -> Finding:
-    elsewhere = _other_pools(case)
+    area = area_beside_routes(case)
+    elsewhere = _other_pools(case, area) if area is not None else None
     return Finding(
         code="address-pools-exhausted",
         # Where no pool would help, it is how the host is meant to be, until a network is refused.
-        status=Status.WARN if area_beside_routes(case) is not None or refused else Status.NOTE,
+        status=Status.WARN if area is not None or refused else Status.NOTE,
         subject=case.engine_subject,
         summary=(
             f"The host's {listed(routes, 'route')} of a link cover every address pool: the next network without a "
@@ -141,13 +142,13 @@ def _covered(case: Case, routes: list[str], refused: tuple[Evidence, ...]) -> Fi
     )
 
 
-def _other_pools(case: Case) -> Remedy | None:
+def _other_pools(case: Case, area: IPv4Network) -> Remedy | None:
     """Pools beside those routes, where some private addresses are left."""
-    area, setting = area_beside_routes(case), case.settings["default-address-pool"].next_start
+    setting = case.settings["default-address-pool"].next_start
     by_flag = (
         isinstance(setting, Known) and not setting.is_default and not setting.origin.path.endswith(".json")
     )
-    if area is None or by_flag or isinstance(setting, Unknown):
+    if by_flag or isinstance(setting, Unknown):
         return None
     written = with_key(case, "default-address-pools", [{"base": str(area), "size": 24}])
     if written is None:

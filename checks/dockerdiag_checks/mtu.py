@@ -94,8 +94,9 @@ def _bridges(case: Case) -> Iterator[Finding]:
         widest = max(
             (end for end in ends if end is not None and end.link is not None), key=_mtu_inside, default=None
         )
-        clamped = Segments(case.snapshot.network, traced.journey).clamped()
-        if widest is not None and bridge.mtu < _mtu_inside(widest) and "out" not in clamped:
+        if widest is None or _mtu_inside(widest) <= bridge.mtu:
+            continue
+        if "out" not in Segments(case.snapshot.network, traced.journey).clamped():
             yield _below_containers(case, traced, bridge, widest)
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from dockerdiag.case import Case
-from dockerdiag.packet.rules import Chain, Ruleset
+from dockerdiag.packet.rules import Chain
 from dockerdiag.report import RuleReference
 
 DIRECT_ACCESS = "raw-PREROUTING"
@@ -27,7 +27,6 @@ def native_chains(case: Case, name: str) -> tuple[Chain, ...]:
 
 
 def _chains(case: Case) -> Iterator[Chain]:
-    ruleset = case.walker.world.host.ruleset if case.walker is not None else Ruleset()
-    for table in ruleset.tables:
+    for table in case.ruleset.tables:
         if table.backend == "nft" and table.name == _TABLE:
             yield from table.chains.values()

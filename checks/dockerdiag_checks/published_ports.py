@@ -53,7 +53,7 @@ from dockerdiag.snapshot import Container, PortBinding
 from dockerdiag_checks.commands import sh
 from dockerdiag_checks.direct_access import blocked_access
 from dockerdiag_checks.engine_restart import restart_risk
-from dockerdiag_checks.native_rules import native_bases
+from dockerdiag_checks.native_rules import is_native, native_bases
 from dockerdiag_checks.rule_commands import delete_rule
 from dockerdiag_checks.wording import FOR_GOOD, listed, retry
 
@@ -222,7 +222,7 @@ def _misled(container: Container, journey: Journey) -> RuleReference | None:
 def _by(case: Case, rule: RuleReference, chains: Iterable[str]) -> Status:
     """Fail where the engine's own chain says it, a note where somebody else's does."""
     own = rule.table in ("nat", "filter") and rule.chain in chains and rule.backend == case.backend()
-    return Status.FAIL if own or rule.table == "docker-bridges" else Status.NOTE
+    return Status.FAIL if own or is_native(rule) else Status.NOTE
 
 
 def _told(case: Case, met: _Met) -> Finding:

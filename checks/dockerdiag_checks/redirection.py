@@ -3,6 +3,7 @@
 from dockerdiag.case import Case, Hit
 from dockerdiag.packet.adjacency import HAIRPIN_OFF
 from dockerdiag.report import Remedy, RuleReference
+from dockerdiag_checks.native_rules import is_native
 from dockerdiag_checks.rule_commands import delete_rule
 from dockerdiag_checks.wording import retry
 
@@ -30,7 +31,7 @@ def leading_astray(hit: Hit) -> RuleReference | None:
         if (hop.verdict, hop.direction, hop.place) == ("rewrite", "out", "prerouting")
     ]
     rule = rewrites[-1] if rewrites else None
-    return None if rule is None or rule.chain == "DOCKER" or rule.table == "docker-bridges" else rule
+    return None if rule is None or rule.chain == "DOCKER" or is_native(rule) else rule
 
 
 def not_redirected(case: Case, rule: RuleReference) -> tuple[Remedy, ...]:

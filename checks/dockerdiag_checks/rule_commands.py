@@ -259,13 +259,16 @@ def masquerade(backend: str, family: int, subnet: str, bridge: str, before: Rule
 def _in_own_table(family: str, statement: str, mark: str) -> Change:
     chain = (family, MARK, "postrouting")
     rule = f'{statement} comment "{mark}"'
-    made = (
-        sh("nft", "add", "table", *chain[:2]),
-        f"{sh('nft', 'add', 'chain', *chain)} {quote('{ type nat hook postrouting priority 100; }')}",
-        f"{sh('nft', 'add', 'rule', *chain)} {quote(rule)}",
-    )
-    do, undo = " && ".join(made), delete_marked(chain, mark)
+    do = own_nat_chain(chain, 100, f"{sh('nft', 'add', 'rule', *chain)} {quote(rule)}")
+    undo = delete_marked(chain, mark)
     return Change(do, undo, f"{undo}; {do}")
+
+
+def own_nat_chain(chain: tuple[str, str, str], priority: int, *lines: str) -> str:
+    """A line that makes a base chain of NAT, at the hook of its name, and its table, and goes on with others."""
+    hooking = f"{{ type nat hook {chain[2]} priority {priority}; }}"
+    table = sh("nft", "add", "table", *chain[:2])
+    return " && ".join((table, f"{sh('nft', 'add', 'chain', *chain)} {quote(hooking)}", *lines))
 
 
 def let_too_big_pass(rule: RuleReference, version: int, bridge: str) -> Change:

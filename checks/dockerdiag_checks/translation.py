@@ -7,7 +7,7 @@ from itertools import islice
 from dockerdiag.case import MASQUERADE_OPTION, Case, Hit, is_default_bridge, without_translation
 from dockerdiag.packet.indexing import holds
 from dockerdiag.packet.packet import IPAddress
-from dockerdiag.packet.rules import Chain, Nat, Ruleset
+from dockerdiag.packet.rules import Chain, Nat
 from dockerdiag.report import Evidence, Remedy, RuleReference
 from dockerdiag.snapshot import Container, Network, Unread
 from dockerdiag_checks.commands import AtEngineStart, Change, sh
@@ -82,10 +82,9 @@ def subnet_of(hit: Hit, network: Network) -> str:
 
 def near_misses(case: Case, hit: Hit) -> tuple[Evidence, ...]:
     """Rules that translate sources, and would this packet's but for the link or the subnet that they name."""
-    ruleset = case.walker.world.host.ruleset if case.walker is not None else Ruleset()
     nat = {
         id(table): table
-        for table, chain in ruleset.base_chains("inet", "postrouting")
+        for table, chain in case.ruleset.base_chains("inet", "postrouting")
         if chain.hooking is not None and chain.hooking.type == "nat"
     }
     addresses = case.snapshot.network.addresses

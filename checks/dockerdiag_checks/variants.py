@@ -1,7 +1,6 @@
 """Rules of the iptables variant, or of the backend, that the engine does not write to."""
 
 from dockerdiag.case import Case, Hit
-from dockerdiag.packet.rules import Ruleset
 from dockerdiag.report import Remedy
 from dockerdiag_checks.commands import AtEngineStart, sh
 from dockerdiag_checks.rule_commands import iptables, let_pass
@@ -27,10 +26,9 @@ def is_leftover(case: Case, hit: Hit) -> bool:
         return False
     if (rule.table, rule.chain) != ("filter", "FORWARD"):
         return False
-    ruleset = case.walker.world.host.ruleset if case.walker is not None else Ruleset()
     return all(
         one.write().startswith("-A FORWARD -j DOCKER")
-        for table, chain in ruleset.base_chains("inet", "forward")
+        for table, chain in case.ruleset.base_chains("inet", "forward")
         if (chain.backend, chain.family, table.name, chain.name)
         == (rule.backend, rule.family, rule.table, rule.chain)
         for one in chain.rules

@@ -1,5 +1,7 @@
 """What keeps frames from their next machine: links without carrier, ports that do not forward, wrong neighbours."""
 
+from ipaddress import IPv4Network, IPv6Network
+
 from dockerdiag.packet import ethernet
 from dockerdiag.packet.fib import Query
 from dockerdiag.packet.links import NO_CARRIER, VALID, WITHOUT_PORT, Links
@@ -10,9 +12,9 @@ from dockerdiag.report import Disposition
 from dockerdiag.snapshot.model import Link, Neighbour, Network, Unread
 
 WRONG_GATEWAY = "container gateway"
+"""The place of a halt where a container routes to an address that the engine never gave it."""
 NO_GATEWAY = "no gateway on "
 """How it is named that a container's route leads out of its network without one."""
-"""The place of a halt where a container routes to an address that the engine never gave it."""
 _ETHERNET = frozenset({None, "veth", "bridge", "vlan", "bond", "team", "macvlan"})
 """Kinds of links whose neighbours are found by ARP. Hardware has no kind."""
 _ETHERNET_ADDRESS = len("00:00:00:00:00:00")
@@ -240,9 +242,7 @@ class Adjacency:
     def without_gateway(self, terrain: Terrain, bridge: Link, toward: IPAddress, packet: Packet) -> bool:
         """Whether a container asks on its network's own bridge for an address of elsewhere; says so."""
         network = self._world.network_by_bridge(bridge.name)
-        subnets = (
-            [prefix(pool.subnet) for pool in network.pools if pool.subnet] if network is not None else []
-        )
+        subnets = _subnets(network) if network is not None else []
         neighbour = terrain.neighbour(bridge, toward)
         if not subnets or any(toward in subnet for subnet in subnets) or _of_any_link(toward):
             return False
@@ -299,7 +299,7 @@ class Adjacency:
         route = rule = None
         led = terrain.router.arrive(routed).lookup
         onto_bridge = led.route is not None and any(hop.link == bridge.index for hop in led.route.next_hops)
-        own = network is None or any(toward in prefix(pool.subnet) for pool in network.pools if pool.subnet)
+        own = network is None or any(toward in subnet for subnet in _subnets(network))
         if own:
             of = f"network {network.name}" if network is not None else bridge.name
             reason = f"{toward} belongs to {of}, and no container there has it"
@@ -464,6 +464,10 @@ def _nobodys(entry: Neighbour, links: Links) -> str | None:
         return "no address at all"
     own = next((name for name, link in links.by_name.items() if link.mac == entry.mac), None)
     return f"{own}'s own" if own is not None else None
+
+
+def _subnets(network: Network) -> list[IPv4Network | IPv6Network]:
+    return [prefix(pool.subnet) for pool in network.pools if pool.subnet]
 
 
 def _of_any_link(address: IPAddress) -> bool:

@@ -163,6 +163,17 @@ class _Table:
                 yield entries
 
 
+@dataclass(frozen=True, slots=True)
+class _Enquiry:
+    """One lookup on its way through the policy rules."""
+
+    rules: list[RoutingRule]
+    query: Query
+    ignoring: frozenset[_Culprit]
+    known: dict[int, Lookup] = field(default_factory=dict)
+    """What the rules from a position on answer: each rule that may match asks for it twice."""
+
+
 class Fib:
     """The tables and policy rules of one namespace."""
 
@@ -179,7 +190,7 @@ class Fib:
         if isinstance(self._namespace.routes, Unread):
             return Lookup("unknown", reason=f"the routes could not be read: {self._namespace.routes.reason}")
         rules = [rule for rule in self._rules[query.destination.version] if rule not in ignoring]
-        return self._follow(rules, 0, query, ignoring, {})
+        return self._follow(_Enquiry(rules, query, ignoring), 0)
 
     def in_table(self, table: int, query: Query) -> Lookup | None:
         """What one table answers, None where it has nothing and the next rule is asked."""
@@ -206,37 +217,23 @@ class Fib:
             table.seal()
         return tables
 
-    def _follow(
-        self,
-        rules: list[RoutingRule],
-        start: int,
-        query: Query,
-        ignoring: frozenset[_Culprit],
-        known: dict[int, Lookup],
-    ) -> Lookup:
-        """What the rules from `start` on answer; `known` keeps it, for each rule that may match asks twice."""
-        if start not in known:
-            known[start] = self._decide(rules, start, query, ignoring, known)
-        return known[start]
+    def _follow(self, enquiry: _Enquiry, start: int) -> Lookup:
+        """What the rules from `start` on answer."""
+        if start not in enquiry.known:
+            enquiry.known[start] = self._decide(enquiry, start)
+        return enquiry.known[start]
 
-    def _decide(
-        self,
-        rules: list[RoutingRule],
-        start: int,
-        query: Query,
-        ignoring: frozenset[_Culprit],
-        known: dict[int, Lookup],
-    ) -> Lookup:
-        position = start
+    def _decide(self, enquiry: _Enquiry, position: int) -> Lookup:
+        rules = enquiry.rules
         while position < len(rules):
             rule = rules[position]
-            matches, doubt = self._matches(rule, query)
+            matches, doubt = self._matches(rule, enquiry.query)
             if matches is False:
                 position += 1
                 continue
             if matches is None:
-                taken = self._take(rules, position, query, ignoring, known)
-                passed = self._follow(rules, position + 1, query, ignoring, known)
+                taken = self._take(enquiry, position)
+                passed = self._follow(enquiry, position + 1)
                 if taken.outcome != "unknown" and taken.consequence == passed.consequence:
                     return passed
                 both = (one for answer in (taken, passed) for one in answer.either or (answer,))
@@ -248,24 +245,18 @@ class Fib:
                     reason=f"the policy rule `{describe_rule(rule)}` decides, and {doubt}",
                     either=tuple(ways) if led_on else (),
                 )
-            return self._take(rules, position, query, ignoring, known)
+            return self._take(enquiry, position)
         return Lookup("none")
 
-    def _take(
-        self,
-        rules: list[RoutingRule],
-        position: int,
-        query: Query,
-        ignoring: frozenset[_Culprit],
-        known: dict[int, Lookup],
-    ) -> Lookup:
+    def _take(self, enquiry: _Enquiry, position: int) -> Lookup:
         """What comes of it where the rule at `position` matches."""
+        rules = enquiry.rules
         rule = rules[position]
         if rule.action == "goto":
             target = next(
                 (i for i, other in enumerate(rules) if i > position and other.priority == rule.goto), None
             )
-            return self._follow(rules, position + 1 if target is None else target, query, ignoring, known)
+            return self._follow(enquiry, position + 1 if target is None else target)
         if refusal := _REFUSALS.get(rule.action):
             return Lookup(refusal, rule=rule)
         found = None
@@ -274,7 +265,7 @@ class Fib:
                 "unknown", rule=rule, reason="the packet's link belongs to a VRF, which is not followed"
             )
         elif rule.action == "lookup" and rule.table is not None:
-            found = self._search(rule.table, query, ignoring)
+            found = self._search(rule.table, enquiry.query, enquiry.ignoring)
         if found is not None:
             found = replace(found, rule=rule)
             if found.outcome != "found" or found.route is None:
@@ -283,14 +274,14 @@ class Fib:
             if suppressed is False:
                 return found
             if suppressed is None:
-                passed = self._follow(rules, position + 1, query, ignoring, known)
+                passed = self._follow(enquiry, position + 1)
                 if passed.consequence == found.consequence:
                     return found
                 reason = (
                     f"the policy rule `{describe_rule(rule)}` suppresses a link group, which was not read"
                 )
                 return Lookup("unknown", rule=rule, reason=reason)
-        return self._follow(rules, position + 1, query, ignoring, known)
+        return self._follow(enquiry, position + 1)
 
     def _suppressed(self, rule: RoutingRule, route: Route) -> bool | None:
         length = int(route.destination.rpartition("/")[2])

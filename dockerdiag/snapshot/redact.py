@@ -541,7 +541,7 @@ def _dashed(word: str, numbers: Mapping[str, str]) -> str:
     """A word with what stands for each address that is written in it with dashes or underscores."""
 
     def turned(match: re.Match[str]) -> str:
-        new = numbers.get(re.sub("[-_]", ".", match[0]))
+        new = numbers.get(str(_of_dashed(match[0])))
         return match[0] if new is None else new.replace(".", match[1])
 
     return _DASHED.sub(turned, word) if numbers else word

@@ -6,7 +6,7 @@ import pytest
 
 from dockerdiag.report import Status, Verdict
 from dockerdiag.snapshot import ServiceState, Snapshot, Unread
-from tests.checks.hosts import cause_of, first_in, judged, network, rules, told, with_table
+from tests.checks.hosts import Change, cause_of, first_in, judged, network, rules, told, with_table
 from tests.checks.native import listing, with_nftables
 
 
@@ -391,12 +391,17 @@ def test_the_risk_says_whose_reload_takes_an_accept_away(
     assert (kept_in or "") in risk
 
 
-def test_a_rule_in_the_engines_native_table_is_gone_after_its_restart() -> None:
+def natively_dropped(key: str) -> Change:
+    """A drop in the engine's own table of what has the default bridge for that link."""
     native = json.loads(listing())
     place = {"family": "ip", "table": "docker-bridges", "chain": "filter-FORWARD", "handle": 12}
-    answers = {"match": {"op": "==", "left": {"meta": {"key": "oifname"}}, "right": "docker0"}}
-    native["nftables"].append({"rule": {**place, "expr": [answers, {"drop": None}]}})
-    report = judged(partial(with_nftables, rules=json.dumps(native)))
+    met = {"match": {"op": "==", "left": {"meta": {"key": key}}, "right": "docker0"}}
+    native["nftables"].append({"rule": {**place, "expr": [met, {"drop": None}]}})
+    return partial(with_nftables, rules=json.dumps(native))
+
+
+def test_a_rule_in_the_engines_native_table_is_gone_after_its_restart() -> None:
+    report = judged(natively_dropped("oifname"))
     assert cause_of(report) == ("forward-policy", "rule-drops", "network:bridge")
     assert report.cause is not None
     accepted, made_again = report.cause.remedies
@@ -406,11 +411,7 @@ def test_a_rule_in_the_engines_native_table_is_gone_after_its_restart() -> None:
 
 
 def test_what_is_dropped_on_the_way_out_natively_is_not_mended_by_a_restart() -> None:
-    native = json.loads(listing())
-    place = {"family": "ip", "table": "docker-bridges", "chain": "filter-FORWARD", "handle": 12}
-    requests = {"match": {"op": "==", "left": {"meta": {"key": "iifname"}}, "right": "docker0"}}
-    native["nftables"].append({"rule": {**place, "expr": [requests, {"drop": None}]}})
-    report = judged(partial(with_nftables, rules=json.dumps(native)))
+    report = judged(natively_dropped("iifname"))
     assert cause_of(report) == ("forward-policy", "rule-drops", "network:bridge")
     assert report.cause is not None
     accepted = report.cause.remedies[0]
